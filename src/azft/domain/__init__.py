@@ -1,0 +1,1 @@
+"""Frozen values: what azft talks about, with no behaviour that touches the world."""

@@ -1,0 +1,27 @@
+"""A job as a plain value: print it, test it, store it, submit it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from azft.domain.compute import Compute
+from azft.domain.data import PreparedData
+from azft.domain.model import Model
+from azft.domain.parameters import Parameters
+
+
+@frozen
+class Job:
+    """Everything a backend needs to fine-tune: the model, prepared data, resolved parameters, compute and names."""
+
+    display_name: str
+    experiment: str
+    model: Model
+    data: PreparedData
+    compute: Compute
+    component: str
+    component_version: str
+    parameters: Parameters
+    tags: Mapping[str, str] = field(converter=dict, factory=dict)

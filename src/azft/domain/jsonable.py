@@ -1,0 +1,34 @@
+"""Any frozen value to JSON and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cattrs.preconf.orjson import make_converter
+from cattrs.strategies import configure_union_passthrough
+
+from azft.domain.parameters import ParameterValue
+
+T = TypeVar("T")
+
+_CONVERTER = make_converter()
+_CONVERTER.register_unstructure_hook(Path, str)
+_CONVERTER.register_structure_hook(Path, lambda value, _kind: Path(value))
+configure_union_passthrough(ParameterValue, _CONVERTER)
+
+
+def to_json(value: object) -> bytes:
+    """Return the value as one line of JSON."""
+    return bytes(_CONVERTER.dumps(value))
+
+
+def from_json(kind: type[T], text: bytes | str) -> T:
+    """Return the value of type `kind` that `to_json` wrote."""
+    return _CONVERTER.loads(text, kind)
+
+
+def to_dict(value: object) -> dict[str, Any]:
+    """Return an attrs value as nested dicts, lists and plain values."""
+    plain: dict[str, Any] = _CONVERTER.unstructure(value)
+    return plain

@@ -1,0 +1,28 @@
+"""A model as a backend found it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from azft.domain.parameters import ParameterValue
+
+
+@frozen
+class Model:
+    """A model that exists: its identity, its own defaults, and what the backend knows about it.
+
+    `defaults` is the "model defaults" layer. `weights` is a folder or hub id of real weights, empty if there are
+    none. `stand_in` says that a small model of the same architecture takes its place. `facts` keeps the raw
+    registry metadata, such as allow-lists, by its registry key.
+    """
+
+    name: str
+    version: str = ""
+    id: str = ""
+    defaults: Mapping[str, ParameterValue] = field(converter=dict, factory=dict)
+    weights: str = ""
+    stand_in: bool = False
+    trust_remote_code: bool = False
+    facts: Mapping[str, str] = field(converter=dict, factory=dict)

@@ -1,0 +1,66 @@
+"""A run, its states, and the events it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal
+
+from attrs import field, frozen
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED}
+
+
+@frozen
+class Run:
+    """The handle of a submitted job; its id is all another process needs to find it again."""
+
+    id: str
+    backend: str
+    display_name: str
+    experiment: str = ""
+
+
+EventKind = Literal["status", "stage", "progress", "metrics", "log", "warning"]
+
+
+@frozen
+class RunEvent:
+    """One thing that happened in a run, at `time` (seconds since 1970).
+
+    "status" and "stage" events carry their word in `message`; "progress" has `step` of `total`; `values` holds
+    numbers such as loss and tokens_per_second.
+    """
+
+    time: float
+    kind: EventKind
+    stage: str = ""
+    message: str = ""
+    step: int = 0
+    total: int = 0
+    values: Mapping[str, float] = field(converter=dict, factory=dict)
+
+
+@frozen
+class RunResult:
+    """How a run ended: its status, final metrics, warnings, the reason of a failure, and where its outputs are."""
+
+    run: Run
+    status: RunStatus
+    metrics: Mapping[str, float] = field(converter=dict, factory=dict)
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    outputs: str = ""

@@ -1,0 +1,107 @@
+"""What plugins offer by name: models, datasets, readers, naming schemes, backends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import Attribute, field, frozen
+
+from azft.domain.parameters import ParameterValue
+from azft.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from azft.domain.model import Model
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,254}")
+
+
+def _legal_name(instance: object, attribute: Attribute[str], value: str) -> None:
+    """Refuse names that could not be a registry name; they end up in file names and tags."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value) or ".." in value:
+        raise ConfigurationError(
+            f"{type(instance).__name__} {attribute.name} is {value!r}",
+            hint="use letters, digits, '.', '_', '-' and '/', starting with a letter or digit, at most 255",
+        )
+
+
+def _legal_source(instance: object, attribute: Attribute[str], value: str) -> None:
+    if value and "://" not in value:
+        raise ConfigurationError(
+            f"{type(instance).__name__} {attribute.name} is {value!r}, expected SCHEME://REST",
+            hint=f"for a local file write 'file://{value}'",
+        )
+
+
+@frozen
+class ModelSpec:
+    """A model by name in a registry; `weights` (a folder or a hub id) gives the local backend the real thing.
+
+    `version` pins one version; without it the registry's latest is meant. `defaults` are model defaults that
+    stand in the same layer as those a registry would give. `trust_remote_code` lets the model's own code run.
+    """
+
+    name: str = field(validator=_legal_name)
+    registry: str = "azureml"
+    version: str = ""
+    weights: str = ""
+    defaults: Mapping[str, ParameterValue] = field(converter=dict, factory=dict)
+    trust_remote_code: bool = False
+
+
+@frozen
+class DatasetSpec:
+    """A chat dataset by name: where it is, and which of its splits to train and test on.
+
+    `source` is `scheme://rest`, read by the reader of that scheme. An empty `test_split` means the source has
+    none, so a test set is cut from the training rows. `label` is the short name used in display names.
+    `stand_in` names the source that takes its place when the model itself is a stand-in.
+    """
+
+    name: str = field(validator=_legal_name)
+    source: str = field(validator=_legal_source)
+    train_split: str = "train"
+    test_split: str = ""
+    label: str = ""
+    stand_in: str = field(default="", validator=_legal_source)
+
+
+@frozen
+class Reader:
+    """Rows for one source scheme: `read(rest, split)` yields rows (mappings), in order, every time it is called.
+
+    `count(rest, split)` returns the number of rows if that is known without reading them; it saves a pass.
+    """
+
+    scheme: str
+    read: Callable[[str, str], Iterable[Any]]
+    count: Callable[[str, str], int | None] | None = None
+
+
+@frozen
+class NamingContext:
+    """What a naming scheme may look at."""
+
+    model: Model
+    dataset: DatasetSpec
+    parameters: Mapping[str, ParameterValue]
+    gpus_per_node: int = 1
+    timestamp: int = 0
+
+
+@frozen
+class NamingScheme:
+    """Two functions of one context: the job's display name, and the name the tuned model is registered under."""
+
+    name: str = field(validator=_legal_name)
+    display_name: Callable[[NamingContext], str]
+    model_name: Callable[[NamingContext], str]
+
+
+@frozen
+class BackendSpec:
+    """A place to run: `connect(**settings)` returns an object that implements the ports."""
+
+    name: str = field(validator=_legal_name)
+    connect: Callable[..., Any]

@@ -1,0 +1,51 @@
+"""Draw a table as plain text or HTML, with rich, imported only when something is printed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+WIDTH = 100
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    """Return a rich table of text cells; the last column wraps."""
+    from rich import box
+    from rich.table import Table
+
+    drawn = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, expand=False)
+    for number, column in enumerate(columns):
+        drawn.add_column(column, overflow="fold", no_wrap=number == 0 and len(columns) > 1)
+    for row in rows:
+        drawn.add_row(*(_plain(cell) for cell in row))
+    return drawn
+
+
+def as_text(parts: Sequence[RenderableType]) -> str:
+    """Return the parts as plain text, one under the other."""
+    return _drawn(parts, lambda console: console.export_text(styles=False)).rstrip() + "\n"
+
+
+def as_html(parts: Sequence[RenderableType]) -> str:
+    """Return the parts as an HTML fragment for a notebook."""
+    return _drawn(parts, lambda console: console.export_html(inline_styles=True, code_format="<pre>{code}</pre>"))
+
+
+def _drawn(parts: Sequence[RenderableType], export: Callable[[Console], str]) -> str:
+    from rich.console import Console
+
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=False, highlight=False, markup=False)
+    for part in parts:
+        console.print(part)
+    return export(console)
+
+
+def _plain(cell: str) -> RenderableType:
+    """Return the cell as literal text: square brackets in a user's value are not markup."""
+    from rich.text import Text
+
+    return Text(cell)

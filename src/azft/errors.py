@@ -1,0 +1,129 @@
+"""The one tree of errors; everything azft raises on purpose hangs from `AzftError`.
+
+```text
+AzftError                       message, hint
+├── ConfigurationError          also ValueError; problems
+│   └── PlanError               findings
+├── PluginError
+│   ├── UnknownNameError        also KeyError
+│   └── DuplicateNameError
+├── ComputeError                also ValueError; findings
+├── DatasetError                rows (each with file, line, reason)
+├── RunError                    run, status
+│   ├── RunFailedError
+│   ├── RunCanceledError
+│   └── RunTimeoutError
+└── BackendError
+    ├── AuthenticationError
+    ├── NotFoundError
+    └── UnsupportedError
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from azft.domain.data import BadRow
+    from azft.domain.plan import Finding
+    from azft.domain.run import Run, RunStatus
+
+
+class AzftError(Exception):
+    """Something azft can explain: what was found, what was expected, and what to do next."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class ConfigurationError(AzftError, ValueError):
+    """A value given by the user cannot be used; `problems` has every one that was found."""
+
+    def __init__(self, message: str, *, hint: str = "", problems: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([message, *(f"  - {problem}" for problem in problems)]), hint=hint)
+        self.problems = tuple(problems)
+
+
+class PlanError(ConfigurationError):
+    """A plan holds errors, so nothing was submitted; `findings` has them."""
+
+    def __init__(self, message: str, findings: Sequence[Finding], *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, problems=[str(finding) for finding in findings])
+        self.findings = tuple(findings)
+
+
+class PluginError(AzftError):
+    """A plugin is wrong; the message names it."""
+
+
+class UnknownNameError(PluginError, KeyError):
+    """No plugin offers the name."""
+
+
+class DuplicateNameError(PluginError):
+    """Two plugins offer the same name."""
+
+
+class ComputeError(AzftError, ValueError):
+    """A compute cannot run the job; `findings` has every reason."""
+
+    def __init__(self, message: str, findings: Sequence[Finding], *, hint: str = "") -> None:
+        super().__init__("\n".join([message, *(f"  - {finding}" for finding in findings)]), hint=hint)
+        self.findings = tuple(findings)
+
+
+class DatasetError(AzftError):
+    """Data cannot be used; `rows` has every bad row's file, line and reason."""
+
+    SHOWN = 10
+
+    def __init__(self, message: str, rows: Sequence[BadRow] = (), *, hint: str = "") -> None:
+        lines = [message, *(f"  - {row}" for row in rows[: self.SHOWN])]
+        if len(rows) > self.SHOWN:
+            lines.append(f"  ... and {len(rows) - self.SHOWN} more, all in .rows")
+        super().__init__("\n".join(lines), hint=hint)
+        self.rows = tuple(rows)
+
+
+class RunError(AzftError):
+    """A run did not end well."""
+
+    def __init__(self, message: str, run: Run, status: RunStatus, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.run = run
+        self.status = status
+
+
+class RunFailedError(RunError):
+    """The run failed; the message holds the reason it gave."""
+
+
+class RunCanceledError(RunError):
+    """The run was canceled."""
+
+
+class RunTimeoutError(RunError):
+    """The run did not end in the time the caller gave; it is still running."""
+
+
+class BackendError(AzftError):
+    """The place where the work happens refused, or could not be reached."""
+
+
+class AuthenticationError(BackendError):
+    """Nobody is signed in, or the key is wrong."""
+
+
+class NotFoundError(BackendError):
+    """The thing does not exist there."""
+
+
+class UnsupportedError(BackendError):
+    """The backend cannot do this at all."""

@@ -1,0 +1,55 @@
+"""Everything plugins offer, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingScheme, Reader
+from azft.errors import ConfigurationError, DuplicateNameError, UnknownNameError
+from azft.plugins.manager import Plugins
+from azft.rules.suggest import did_you_mean
+
+T = TypeVar("T")
+
+
+class Menu(Generic[T]):
+    """Values of one kind by name, each remembered with the plugin that offers it."""
+
+    def __init__(self, plugins: Plugins, hook: str, kind: type[T], *, noun: str, key: str = "name") -> None:
+        self._noun = noun
+        self._kind = kind
+        self._offers: dict[str, tuple[str, T]] = {}
+        for plugin, value in plugins.offers(hook, kind):
+            name = getattr(value, key)
+            if name in self._offers:
+                other = self._offers[name][0]
+                raise DuplicateNameError(
+                    f"plugins {other!r} and {plugin!r} both offer the {noun} {name!r}",
+                    hint="uninstall one of them, or rename its offer",
+                )
+            self._offers[name] = (plugin, value)
+
+    def __iter__(self) -> Iterator[T]:
+        return (value for _plugin, value in self._offers.values())
+
+    def pick(self, choice: str | T) -> T:
+        """Return the value of that name; a value of the right kind is returned as it is."""
+        if isinstance(choice, self._kind):
+            return choice
+        if not isinstance(choice, str):
+            raise ConfigurationError(f"{self._noun} is {choice!r}, expected a name or {self._kind.__name__}")
+        if choice not in self._offers:
+            raise UnknownNameError(f"no {self._noun} {choice!r}", hint=did_you_mean(choice, self._offers))
+        return self._offers[choice][1]
+
+
+class Catalogue:
+    """The menus of one session."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.models = Menu(plugins, "azft_models", ModelSpec, noun="model")
+        self.datasets = Menu(plugins, "azft_datasets", DatasetSpec, noun="dataset")
+        self.readers = Menu(plugins, "azft_readers", Reader, noun="reader for the scheme", key="scheme")
+        self.naming_schemes = Menu(plugins, "azft_naming_schemes", NamingScheme, noun="naming scheme")
+        self.backends = Menu(plugins, "azft_backends", BackendSpec, noun="backend")

@@ -1,0 +1,49 @@
+"""Every hook of azft.
+
+Three families. A *menu* hook returns frozen named values, and the user picks one by name; a *policy* hook adds
+findings to a plan; an *observer* hook watches a run and can neither change nor break it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from azft.domain.plan import Finding, Plan
+from azft.domain.run import RunEvent
+from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingScheme, Reader
+from azft.plugins.markers import hookspec
+
+
+@hookspec
+def azft_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
+    """Offer base models by name."""
+
+
+@hookspec
+def azft_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
+    """Offer chat datasets by name."""
+
+
+@hookspec
+def azft_readers() -> Iterable[Reader]:  # type: ignore[empty-body]
+    """Offer readers, each for the source scheme it names."""
+
+
+@hookspec
+def azft_naming_schemes() -> Iterable[NamingScheme]:  # type: ignore[empty-body]
+    """Offer naming schemes: how jobs are displayed and tuned models are registered."""
+
+
+@hookspec
+def azft_backends() -> Iterable[BackendSpec]:  # type: ignore[empty-body]
+    """Offer places to run."""
+
+
+@hookspec
+def azft_check(plan: Plan) -> Iterable[Finding]:  # type: ignore[empty-body]
+    """Add findings to a plan: errors stop a submit, warnings and notes are printed. The plan is read only."""
+
+
+@hookspec
+def azft_run_event(event: RunEvent) -> None:
+    """Watch what a run says while it is watched. An exception here is logged and does not stop anything."""

@@ -1,0 +1,117 @@
+"""What a place to run must be able to do: small protocols, structural, so a backend inherits from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from azft.domain.component import Component
+from azft.domain.compute import Compute, ComputeSize, Usage
+from azft.domain.evaluation import EvaluationReport
+from azft.domain.job import Job
+from azft.domain.model import Model
+from azft.domain.plan import Finding, Plan
+from azft.domain.resource import Endpoint, RegisteredModel, Resource
+from azft.domain.run import Run, RunEvent, RunResult
+from azft.domain.specs import ModelSpec
+
+
+class ModelSource(Protocol):
+    """Finds base models."""
+
+    def find_model(self, spec: ModelSpec) -> Model:
+        """Return the model with its own defaults; `NotFoundError` if there is none."""
+        ...
+
+
+class ComputeSource(Protocol):
+    """Knows what machines there are."""
+
+    def find_compute(self, name: str) -> Compute | None:
+        """Return the compute of that name (the default one for an empty name), or None if there is none."""
+        ...
+
+    def list_sizes(self) -> Sequence[ComputeSize]:
+        """Return the machine sizes on offer."""
+        ...
+
+    def usage(self) -> Sequence[Usage]:
+        """Return the core quotas and how much of each is used."""
+        ...
+
+    def create_compute(self, name: str, size: str, *, max_nodes: int = 1, tier: str = "Dedicated") -> Compute:
+        """Create a cluster; `UnsupportedError` where machines cannot be made."""
+        ...
+
+
+class RunService(Protocol):
+    """Runs jobs."""
+
+    def component(self) -> Component:
+        """Return the fine-tuning component with the inputs it really has."""
+        ...
+
+    def check(self, plan: Plan) -> Sequence[Finding]:
+        """Return what this place has to say about a plan, such as inputs it ignores and why."""
+        ...
+
+    def submit(self, job: Job) -> Run:
+        """Start the job and return at once."""
+        ...
+
+    def find_run(self, run_id: str) -> Run:
+        """Return the run of that id, whoever started it; `NotFoundError` if there is none."""
+        ...
+
+    def events(self, run: Run, *, poll: float = 0.2) -> Iterator[RunEvent]:
+        """Yield every event from the first on, and wait for more until the run has ended; `poll` in seconds."""
+        ...
+
+    def result(self, run: Run) -> RunResult:
+        """Return where the run stands, with its metrics so far."""
+        ...
+
+    def evaluation(self, run: Run) -> EvaluationReport:
+        """Return the comparison of base and tuned model of a completed run."""
+        ...
+
+    def cancel(self, run: Run) -> None:
+        """Ask the run to stop; a run that has ended stays as it is."""
+        ...
+
+
+class ModelStore(Protocol):
+    """Keeps tuned models."""
+
+    def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
+        """Register the run's model, once: the same run under the same name gives the version it already has."""
+        ...
+
+
+class EndpointService(Protocol):
+    """Puts models behind an address."""
+
+    def deploy(self, model: RegisteredModel, name: str = "", *, port: int = 0) -> Endpoint:
+        """Start answering for the model and return once it does; `port` 0 picks a free one."""
+        ...
+
+    def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
+        """Return the answer to a conversation; settings are those of `/v1/chat/completions`."""
+        ...
+
+
+class Disposer(Protocol):
+    """Deletes what was made."""
+
+    def delete(self, resource: Resource) -> None:
+        """Delete it; one that is already gone is fine."""
+        ...
+
+
+class Backend(ModelSource, ComputeSource, RunService, ModelStore, EndpointService, Disposer, Protocol):
+    """All of it: what a `BackendSpec` connects to."""
+
+    @property
+    def name(self) -> str:
+        """The name the backend is chosen by."""
+        ...

@@ -1,0 +1,112 @@
+"""Merge parameter layers, strongest first, and remember where every value came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from azft.domain.component import Component, ComponentInput
+from azft.domain.parameters import Layer, Parameters, ParameterValue, Resolved
+from azft.rules.inputs import Refused, read_value
+from azft.rules.suggest import did_you_mean
+
+USER = "user"
+MODEL = "model defaults"
+AZFT = "azft defaults"
+COMPONENT = "component defaults"
+BOUNDS = {"learning_rate_min": ("learning_rate", "at least"), "learning_rate_max": ("learning_rate", "at most")}
+"""Keys of a model's defaults that are limits for another parameter, not inputs."""
+
+
+@frozen
+class Problem:
+    """One thing wrong with one parameter."""
+
+    name: str
+    source: str
+    found: str
+    expected: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        said = f"{self.name} ({self.source}): {self.found}, expected {self.expected}"
+        return f"{said} ({self.fix})" if self.fix else said
+
+
+def resolve(layers: Sequence[Layer], component: Component) -> tuple[Parameters, tuple[Problem, ...]]:
+    """Return every input's value with provenance, and all problems; a refused value gives way to the next layer.
+
+    `layers` go from strongest to weakest; the component's own defaults come last by themselves.
+
+    >>> c = Component("c", "1", (ComponentInput("seed", "integer", 42),))
+    >>> parameters, problems = resolve([Layer("user", {"seed": "x", "sed": 1})], c)
+    >>> parameters["seed"], [str(p) for p in problems]
+    (42, ["seed (user): 'x', expected a whole number", "sed (user): no such parameter, expected an input of c 1 (did you mean 'seed'?)"])
+    """
+    problems: list[Problem] = []
+    entries = [_resolve_one(known, layers, problems) for known in component.inputs]
+    names = [known.name for known in component.inputs]
+    for layer in layers:
+        problems.extend(
+            Problem(
+                name,
+                layer.source,
+                "no such parameter",
+                f"an input of {component.name} {component.version}",
+                did_you_mean(name, names),
+            )
+            for name in layer.values
+            if name not in names and not (layer.source == MODEL and name in BOUNDS)
+        )
+    parameters = Parameters(tuple(entries))
+    return parameters, (*problems, *_outside_bounds(layers, parameters))
+
+
+def cross_field_problems(parameters: Parameters) -> tuple[Problem, ...]:
+    """Return the combinations the component refuses at run time, found before it runs."""
+    return tuple(_cross_field(parameters))
+
+
+def _resolve_one(known: ComponentInput, layers: Sequence[Layer], problems: list[Problem]) -> Resolved:
+    offers: list[tuple[str, ParameterValue]] = []
+    for layer in layers:
+        if known.name not in layer.values:
+            continue
+        read = read_value(known, layer.values[known.name])
+        if isinstance(read, Refused):
+            problems.append(Problem(known.name, layer.source, read.found, read.expected))
+        else:
+            offers.append((layer.source, read))
+    default = read_value(known, known.default)
+    offers.append((COMPONENT, None if isinstance(default, Refused) else default))
+    (source, value), *displaced = offers
+    return Resolved(known.name, value, source, tuple(offer for offer in displaced if offer[1] is not None))
+
+
+def _outside_bounds(layers: Sequence[Layer], parameters: Parameters) -> Iterable[Problem]:
+    limits = {name: layer.values[name] for layer in layers if layer.source == MODEL for name in BOUNDS if name in layer.values}
+    for key, raw in limits.items():
+        name, word = BOUNDS[key]
+        limit = read_value(ComponentInput(key, "number"), raw)
+        if name not in parameters or not isinstance(limit, int | float):
+            continue
+        value = parameters.number(name)
+        if (word == "at least" and value < limit) or (word == "at most" and value > limit):
+            entry = parameters.explain(name)
+            yield Problem(name, entry.source, f"{value:g}", f"{word} {limit:g}, says {key} of the model", "limit")
+
+
+def _cross_field(parameters: Parameters) -> Iterable[Problem]:
+    def problem(name: str, found: str, expected: str) -> Problem:
+        return Problem(name, parameters.explain(name).source, found, expected)
+
+    def on(name: str) -> bool:
+        return name in parameters and parameters.flag(name)
+
+    if on("apply_early_stopping") and parameters.text("evaluation_strategy") == "disable":
+        yield problem("apply_early_stopping", "true without evaluation", "evaluation_strategy 'epoch' or 'steps'")
+    if on("auto_find_batch_size") and on("apply_deepspeed"):
+        yield problem("auto_find_batch_size", "true together with apply_deepspeed", "only one of the two")
+    if "deepspeed" in parameters and parameters["deepspeed"] is not None and not on("apply_deepspeed"):
+        yield problem("deepspeed", "a file without apply_deepspeed", "apply_deepspeed true as well")

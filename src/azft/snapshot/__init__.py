@@ -1,0 +1,52 @@
+"""Dated facts about Azure ML that ship with azft: a component's inputs, registry models, and the sample data."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from azft.domain.component import Component, ComponentInput
+
+
+@frozen
+class RegistryEntry:
+    """What the registry said about one model on the day of the snapshot; metadata is kept as it was found."""
+
+    name: str
+    version: str
+    archived: bool
+    tags: dict[str, Any] = field(factory=dict)
+    system_metadata: dict[str, Any] = field(factory=dict)
+
+
+def _load(name: str) -> Any:
+    return json.loads((files(__name__) / name).read_text(encoding="utf-8"))
+
+
+@cache
+def chat_completion_pipeline() -> Component:
+    """Return the registry's chat fine-tuning pipeline component with its 69 inputs (azureml-assets, 0.0.82)."""
+    found = _load("chat_completion_pipeline.json")
+    inputs = (ComponentInput(**{**entry, "enum": tuple(entry.get("enum", ()))}) for entry in found["inputs"])
+    return Component(found["name"], found["version"], tuple(inputs))
+
+
+@cache
+def registry_models() -> tuple[RegistryEntry, ...]:
+    """Return the chat models of the registry "azureml" that can be, or could once be, fine-tuned."""
+    return tuple(RegistryEntry(**entry) for entry in _load("models.json")["models"])
+
+
+def registry_model(name: str) -> RegistryEntry | None:
+    """Return the entry of that name, or None."""
+    return next((entry for entry in registry_models() if entry.name == name), None)
+
+
+def sample_folder() -> Path:
+    """Return the folder with the sample's splits, one JSONL file each."""
+    return Path(str(files(__name__) / "ultrachat_sample"))
