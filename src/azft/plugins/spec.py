@@ -15,32 +15,32 @@ from azft.plugins.markers import hookspec
 
 
 @hookspec
-def azft_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
+def azft_models() -> Iterable[ModelSpec]:
     """Offer base models by name."""
 
 
 @hookspec
-def azft_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
+def azft_datasets() -> Iterable[DatasetSpec]:
     """Offer chat datasets by name."""
 
 
 @hookspec
-def azft_readers() -> Iterable[Reader]:  # type: ignore[empty-body]
+def azft_readers() -> Iterable[Reader]:
     """Offer readers, each for the source scheme it names."""
 
 
 @hookspec
-def azft_naming_schemes() -> Iterable[NamingScheme]:  # type: ignore[empty-body]
+def azft_naming_schemes() -> Iterable[NamingScheme]:
     """Offer naming schemes: how jobs are displayed and tuned models are registered."""
 
 
 @hookspec
-def azft_backends() -> Iterable[BackendSpec]:  # type: ignore[empty-body]
+def azft_backends() -> Iterable[BackendSpec]:
     """Offer places to run."""
 
 
 @hookspec
-def azft_check(plan: Plan) -> Iterable[Finding]:  # type: ignore[empty-body]
+def azft_check(plan: Plan) -> Iterable[Finding]:
     """Add findings to a plan: errors stop a submit, warnings and notes are printed. The plan is read only."""
 
 

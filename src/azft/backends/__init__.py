@@ -1,0 +1,1 @@
+"""Places to run; each implements the ports and knows nothing of the others."""

@@ -1,0 +1,1 @@
+"""What runs inside the child process: the five stages of a fine-tuning job."""

@@ -1,0 +1,58 @@
+"""Stage 1: put the base model and its tokenizer into the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from azft.backends.local.engine.context import StageContext
+from azft.backends.local.engine.loading import load_tokenizer, quiet
+from azft.backends.local.engine.standin import build_model, build_tokenizer
+from azft.errors import ConfigurationError, NotFoundError
+
+
+def import_model(context: StageContext, target: Path) -> None:
+    """Build the stand-in, or copy the user's weights with their own tokenizer and chat template."""
+    quiet()
+    model = context.job.model
+    if model.stand_in:
+        tokenizer = build_tokenizer(_texts(context.job.data.train.path))
+        tokenizer.save_pretrained(target)
+        build_model(tokenizer, context.job.parameters.integer("seed")).save_pretrained(target)
+        return
+    _import_weights(context, target)
+
+
+def _import_weights(context: StageContext, target: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model, parameters = context.job.model, context.job.parameters
+    trusted = model.trust_remote_code or parameters.flag("trust_remote_code")
+    try:
+        tokenizer = load_tokenizer(model.weights, trust_remote_code=trusted)
+        network = AutoModelForCausalLM.from_pretrained(
+            model.weights,
+            trust_remote_code=trusted,
+            ignore_mismatched_sizes=parameters.flag("ignore_mismatched_sizes"),
+            dtype="float32" if parameters.text("precision") == "32" else "auto",
+        )
+    except (OSError, ValueError) as error:
+        raise NotFoundError(
+            f"model {model.name!r}: {model.weights} could not be loaded: {error}",
+            hint="weights is a folder saved with save_pretrained(), or a hub id that this machine can reach",
+        ) from error
+    if not tokenizer.chat_template:
+        raise ConfigurationError(
+            f"model {model.name!r}: the tokenizer of {model.weights} has no chat template",
+            hint="set tokenizer.chat_template and save it again",
+        )
+    tokenizer.save_pretrained(target)
+    network.save_pretrained(target)
+
+
+def _texts(path: Path) -> Iterator[str]:
+    with path.open("rb") as lines:
+        for line in lines:
+            yield from (message["content"] for message in orjson.loads(line)["messages"])

@@ -1,0 +1,69 @@
+"""The event log of a run: one JSON object a line, only ever appended to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from azft.domain.jsonable import from_json, to_json
+from azft.domain.run import EventKind, RunEvent, RunStatus
+
+
+class EventLog:
+    """Appends events; a line that a killed writer left unfinished is cut off first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.exists():
+            content = path.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            if whole != len(content):
+                with path.open("r+b") as file:
+                    file.truncate(whole)
+        self.stage = ""
+
+    def say(
+        self,
+        kind: EventKind,
+        message: str = "",
+        *,
+        step: int = 0,
+        total: int = 0,
+        values: Mapping[str, float] | None = None,
+    ) -> None:
+        """Append one event of the current stage."""
+        event = RunEvent(time.time(), kind, self.stage, message, step, total, values or {})
+        with self.path.open("ab") as file:
+            file.write(to_json(event) + b"\n")
+
+
+def read_events(path: Path) -> list[RunEvent]:
+    """Return every whole event so far."""
+    return list(EventReader(path).new())
+
+
+class EventReader:
+    """Reads a growing log from the first event on, each event once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def new(self) -> Iterator[RunEvent]:
+        """Yield the whole lines that were added since the last call."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                yield from_json(RunEvent, line)
+
+
+def status_of(events: list[RunEvent]) -> RunStatus:
+    """Return the last status that was said; a run that has said nothing is queued."""
+    said = [event.message for event in events if event.kind == "status"]
+    return RunStatus(said[-1]) if said else RunStatus.QUEUED

@@ -1,0 +1,43 @@
+"""Where the local backend keeps things."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from attrs import field, frozen
+
+from azft.errors import NotFoundError
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+
+
+@frozen
+class Home:
+    """The folder (`.azft` by default) that holds runs, endpoints, and the MLflow store."""
+
+    root: Path = field(converter=lambda path: Path(path).absolute())
+
+    def run(self, run_id: str) -> Path:
+        """Return the folder of a run; an id that could be a path is refused."""
+        return self.root / "runs" / _checked(run_id, "run")
+
+    def endpoint(self, name: str) -> Path:
+        """Return the folder of an endpoint."""
+        return self.root / "endpoints" / _checked(name, "endpoint")
+
+    @property
+    def tracking_uri(self) -> str:
+        """The address of the embedded MLflow store, for `mlflow ui --backend-store-uri`."""
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where MLflow keeps files."""
+        return self.root / "mlartifacts"
+
+
+def _checked(name: str, noun: str) -> str:
+    if not _ID.fullmatch(name):
+        raise NotFoundError(f"{noun} {name!r} cannot exist", hint="ids are lower-case letters, digits and '-'")
+    return name

@@ -1,0 +1,73 @@
+"""How this machine treats every input of the Azure component: honoured, ignored, or refused, and why."""
+
+from __future__ import annotations
+
+from azft.domain.component import Component, ComponentInput
+from azft.domain.parameters import Parameters
+from azft.domain.plan import Finding
+from azft.snapshot import chat_completion_pipeline
+
+HONOURED = frozenset(
+    """
+    trust_remote_code batch_size pad_to_max_length max_seq_length apply_lora merge_lora_weights lora_alpha lora_r
+    lora_dropout num_train_epochs max_steps per_device_train_batch_size per_device_eval_batch_size
+    auto_find_batch_size optim learning_rate warmup_steps weight_decay adam_beta1 adam_beta2 adam_epsilon
+    gradient_accumulation_steps eval_accumulation_steps lr_scheduler_type precision seed enable_full_determinism
+    dataloader_num_workers ignore_mismatched_sizes max_grad_norm evaluation_strategy evaluation_steps_interval
+    eval_steps logging_strategy logging_steps metric_for_best_model save_total_limit
+    apply_early_stopping early_stopping_patience early_stopping_threshold task_name
+    """.split()
+)
+_MACHINE = "there is one machine here, this one"
+_PREPARED = "the prepared files are passed by azft itself"
+_WEIGHTS = "give the model as ModelSpec(..., weights=...) instead"
+IGNORED = {
+    **dict.fromkeys(("instance_type_model_import", "instance_type_preprocess", "instance_type_finetune"), _MACHINE),
+    **dict.fromkeys(("compute_model_import", "compute_preprocess", "compute_finetune", "shm_size_finetune"), _MACHINE),
+    **dict.fromkeys(
+        ("instance_type_model_evaluation", "compute_model_evaluation", "evaluation_config", "evaluation_config_params"),
+        "the component declares it and connects it to nothing",
+    ),
+    "apply_ort": "the component itself ignores it",
+    "apply_deepspeed": "one device has nothing to shard over, so DeepSpeed is skipped",
+    "deepspeed_stage": "one device has nothing to shard over, so DeepSpeed is skipped",
+    "number_of_gpu_to_use_finetuning": "training uses one device here",
+    "resume_from_checkpoint": "an interrupted run always resumes from its last sealed checkpoint",
+}
+REFUSED = {
+    "num_nodes_finetune": "there is one node here",
+    "deepspeed": "DeepSpeed configurations are not read on one device",
+    **dict.fromkeys(("huggingface_id", "pytorch_model_path", "mlflow_model_path", "finetune_config_path"), _WEIGHTS),
+    **dict.fromkeys(("train_file_path", "validation_file_path", "test_file_path"), _PREPARED),
+    **dict.fromkeys(("train_mltable_path", "validation_mltable_path", "test_mltable_path"), _PREPARED),
+}
+LOCAL_ONLY = (
+    ComponentInput("packing", "boolean", default=False),
+    ComponentInput("threads", "integer", default=0, minimum=0),
+    ComponentInput("answers", "integer", default=8, minimum=0),
+)
+"""Inputs only this machine has: best-fit packing, CPU threads (0 for all cores), and questions asked side by side."""
+
+
+def local_component() -> Component:
+    """Return the Azure component with the local inputs beside its own."""
+    azure = chat_completion_pipeline()
+    return Component(azure.name, azure.version, (*azure.inputs, *LOCAL_ONLY))
+
+
+def check_inputs(parameters: Parameters) -> list[Finding]:
+    """Say which inputs that somebody set will be ignored or refused here."""
+    findings = []
+    for entry in parameters.entries:
+        changed = any(entry.value != value for source, value in entry.displaced if source == "component defaults")
+        if entry.source == "component defaults" or not (changed or not entry.displaced):
+            continue
+        if entry.name in IGNORED:
+            findings.append(Finding("AZFT-P101", "note", entry.name, "ignored: " + IGNORED[entry.name]))
+        elif entry.name in REFUSED:
+            found = f"{entry.value!r} cannot be used on this machine: {REFUSED[entry.name]}"
+            findings.append(Finding("AZFT-P102", "error", entry.name, found, fix=f"leave {entry.name} out"))
+    if parameters.text("metric_for_best_model") != "loss":
+        found = f"{parameters['metric_for_best_model']!r}: chat fine-tuning measures the loss only"
+        findings.append(Finding("AZFT-P102", "error", "metric_for_best_model", found, expected="'loss'"))
+    return findings

@@ -1,0 +1,84 @@
+"""Find a base model: the user's weights, or a stand-in of the Phi-3 architecture for a registry name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from azft.domain.model import Model
+from azft.domain.parameters import ParameterValue
+from azft.domain.specs import ModelSpec
+from azft.errors import NotFoundError
+from azft.snapshot import registry_model
+
+STAND_IN_DEFAULTS: dict[str, ParameterValue] = {
+    "apply_lora": True,
+    "lora_r": 16,
+    "lora_alpha": 32,
+    "learning_rate": 5e-3,
+    "num_train_epochs": 8,
+    "per_device_train_batch_size": 16,
+    "per_device_eval_batch_size": 32,
+    "precision": "32",
+}
+"""What a randomly initialised network of one million weights needs to learn; a pre-trained model needs far less."""
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+
+
+def find_local_model(spec: ModelSpec) -> Model:
+    """Return the model; given weights in a folder are checked for all that tuning needs."""
+    entry = registry_model(spec.name)
+    registry = {} if entry is None else _readable(entry.tags.get("model_specific_defaults", {}))
+    version = spec.version or (entry.version if entry else "")
+    identity = f"azureml://registries/{spec.registry}/models/{spec.name}/versions/{version}" if version else spec.name
+    if spec.weights:
+        weights = _checked(spec)
+        return Model(
+            spec.name,
+            version,
+            identity,
+            {**registry, **spec.defaults},
+            weights=weights,
+            trust_remote_code=spec.trust_remote_code,
+        )
+    architecture = {name: value for name, value in registry.items() if name not in STAND_IN_DEFAULTS}
+    bounds = ("learning_rate_min", "learning_rate_max")
+    defaults = {name: value for name, value in architecture.items() if name not in bounds}
+    return Model(spec.name, version, identity, {**defaults, **STAND_IN_DEFAULTS, **spec.defaults}, stand_in=True)
+
+
+def _checked(spec: ModelSpec) -> str:
+    folder = Path(spec.weights).expanduser()
+    if not folder.exists():
+        looks_like_hub = spec.weights.count("/") == 1 and not spec.weights.startswith((".", "/", "~"))
+        if looks_like_hub:
+            return spec.weights
+        raise NotFoundError(f"model {spec.name!r}: no folder {spec.weights}", hint="give a model folder or a hub id")
+    if not (folder / "config.json").is_file():
+        raise NotFoundError(f"model {spec.name!r}: {folder} has no config.json", hint="save it with save_pretrained()")
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise NotFoundError(
+            f"model {spec.name!r}: {folder} has no tokenizer; expected one of {', '.join(_TOKENIZER_FILES)}",
+            hint="save it there with tokenizer.save_pretrained()",
+        )
+    if not _has_template(folder):
+        raise NotFoundError(
+            f"model {spec.name!r}: the tokenizer in {folder} has no chat template",
+            hint="set tokenizer.chat_template and save it again; a base model without one is not a chat model",
+        )
+    return str(folder.absolute())
+
+
+def _has_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
+        return True
+    settings = folder / "tokenizer_config.json"
+    return settings.is_file() and bool(json.loads(settings.read_text(encoding="utf-8")).get("chat_template"))
+
+
+def _readable(defaults: Any) -> dict[str, ParameterValue]:
+    return dict(defaults) if isinstance(defaults, dict) else {}
+
+
