@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from azft.backends.local.events import EventLog, EventReader, read_events, status_of
 from azft.backends.local.home import Home
+from azft.backends.local.launch import start_detached, wait_until
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json, to_json
@@ -136,19 +134,5 @@ class LocalRuns:
     def _start(self, run: Run) -> None:
         """Start a worker in a session of its own, so that it outlives this process; the lock lets only one work."""
         folder = self.folder(run)
-        with (folder / "logs" / "worker.log").open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "azft.backends.local.engine.worker", str(folder), str(self._home.root)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "TOKENIZERS_PARALLELISM": "false"},
-            )
-        _wait_until(lambda: self.alive(run) or worker.poll() is not None)
-
-
-def _wait_until(done: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.02)
+        start_detached("azft.backends.local.engine.worker", [folder, self._home.root], folder / "logs" / "worker.log")
+        wait_until(lambda: self.alive(run))

@@ -1,0 +1,66 @@
+"""Checkpoints that are either whole or ignored.
+
+`Trainer` writes straight into `checkpoint-N`, so a kill leaves folders that look usable and are not: a missing
+optimizer file even resumes silently with a fresh state. Only a folder whose seal lists every file's size and
+SHA-256, and still matches, is resumed from.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import orjson
+
+from azft.files import make_durable, sha256_of, write_whole
+
+SEAL = "sealed.json"
+
+
+def seal(folder: Path) -> None:
+    """Make every file durable, then write the list of them."""
+    make_durable(folder)
+    listed = {path.relative_to(folder).as_posix(): _identity(path) for path in _contents(folder)}
+    write_whole(folder / SEAL, orjson.dumps(listed))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the folder is sealed and holds exactly what its seal says."""
+    path = folder / SEAL
+    if not path.is_file():
+        return False
+    return bool(
+        orjson.loads(path.read_bytes())
+        == {item.relative_to(folder).as_posix(): _identity(item) for item in _contents(folder)}
+    )
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint, and remove all those that are not whole."""
+    newest = None
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step):
+        if is_whole(checkpoint):
+            newest = checkpoint
+        else:
+            shutil.rmtree(checkpoint)
+    return newest
+
+
+def prune(folder: Path, keep: int, best: str | None) -> None:
+    """Remove old whole checkpoints but the best one and the newest `keep`; fewer than two would risk the run."""
+    whole = [path for path in sorted(folder.glob("checkpoint-*"), key=_step) if (path / SEAL).is_file()]
+    for checkpoint in whole[: -max(keep, 2)]:
+        if best is None or checkpoint.name != Path(best).name:
+            shutil.rmtree(checkpoint)
+
+
+def _contents(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
+
+
+def _identity(path: Path) -> list[int | str]:
+    return [path.stat().st_size, sha256_of(path)]
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])

@@ -1,0 +1,78 @@
+"""Token rows to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from attrs import frozen
+
+from azft.backends.local.engine.packing import pack
+from azft.backends.local.engine.rows import Rows
+from azft.backends.local.engine.tokens import IGNORE
+
+Row = dict[str, list[int]]
+
+
+@frozen
+class Padded:
+    """Pads a batch on the right to its longest row, or to `length`; one row alone needs no mask at all."""
+
+    pad: int
+    length: int = 0
+
+    def __call__(self, batch: Sequence[Row]) -> dict[str, torch.Tensor]:
+        longest = max(self.length, *(len(row["input_ids"]) for row in batch), 0)
+        if len(batch) == 1 and longest == len(batch[0]["input_ids"]):
+            return {name: torch.tensor([batch[0][name]]) for name in ("input_ids", "labels")}
+
+        def filled(name: str, value: int) -> torch.Tensor:
+            return torch.tensor([row[name] + [value] * (longest - len(row[name])) for row in batch])
+
+        mask = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in batch]
+        return {
+            "input_ids": filled("input_ids", self.pad),
+            "labels": filled("labels", IGNORE),
+            "attention_mask": torch.tensor(mask),
+        }
+
+
+class PackedRows:
+    """Several conversations end to end in each row, longest first into the fullest row they fit."""
+
+    def __init__(self, rows: Rows, capacity: int) -> None:
+        self._rows = rows
+        self._groups = pack(rows.lengths, capacity)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __getitem__(self, index: int) -> Row:
+        row: Row = {"input_ids": [], "labels": [], "position_ids": []}
+        for member in self._groups[index]:
+            one = self._rows[member]
+            row["input_ids"] += one["input_ids"]
+            row["labels"] += [IGNORE, *one["labels"][1:]]
+            row["position_ids"] += range(len(one["input_ids"]))
+        return row
+
+
+def collate_packed(batch: Sequence[Row]) -> dict[str, torch.Tensor]:
+    """Lay all rows end to end; positions that restart, and no mask, make the model keep conversations apart.
+
+    This holds only with `use_cache=False` (transformers builds the block-diagonal mask then, and silently not
+    otherwise).
+    """
+    return {name: torch.tensor([[value for row in batch for value in row[name]]]) for name in batch[0]}
+
+
+def micro_batch(batch: int, mean_length: float, budget: int = 512) -> int:
+    """Return the conversations per forward pass on a CPU: a divisor of `batch` of about `budget` tokens.
+
+    Long conversations are fastest one at a time, as nothing is padded; short ones would pay more for the calls.
+
+    >>> micro_batch(16, 1200), micro_batch(16, 33), micro_batch(6, 200)
+    (1, 8, 2)
+    """
+    most = max(1, int(budget / max(mean_length, 1)))
+    return max(size for size in range(1, batch + 1) if batch % size == 0 and size <= most)

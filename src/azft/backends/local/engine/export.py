@@ -1,0 +1,49 @@
+"""Stage 5: the tuned model as an MLflow model, and the run's story in the embedded MLflow store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from azft.backends.local.engine.context import StageContext
+from azft.backends.local.engine.evaluate import tuned_model
+from azft.backends.local.engine.loading import load_tokenizer, quiet
+from azft.backends.local.engine.pictures import loss_curve
+from azft.backends.local.tracking import Tracking
+from azft.domain.jsonable import from_json
+from azft.domain.evaluation import EvaluationReport
+from azft.backends.local.events import read_events
+
+
+def export(context: StageContext, target: Path) -> None:
+    """Write `model` (MLflow, task llm/v1/chat, merged weights) and loss.png, and record all of it in MLflow."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # MLflow would look for a model card of the local folder on the hub
+    quiet()
+    import mlflow.transformers
+    import transformers
+    import torch
+
+    merged = context.folder / "finetune" / "model"
+    if not merged.exists():
+        merged = target / "merged"
+        tuned_model(context).save_pretrained(merged)
+        load_tokenizer(context.folder / "import").save_pretrained(merged)
+    requirements = [f"transformers=={transformers.__version__}", f"torch=={torch.__version__.split('+')[0]}"]
+    mlflow.transformers.save_model(
+        str(merged), str(target / "model"), task="llm/v1/chat", pip_requirements=requirements
+    )
+    _name_the_model(target / "model", context.job.display_name)
+    events = read_events(context.events.path)
+    loss_curve(events, target / "loss.png")
+    report = from_json(EvaluationReport, (context.folder / "evaluate" / "report.json").read_bytes())
+    Tracking(context.home).record(context.folder.name, context.job, events, report, target)
+
+
+def _name_the_model(folder: Path, name: str) -> None:
+    """Put the job's name where MLflow wrote this machine's path: it shows up in every answer of the model."""
+    path = folder / "MLmodel"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    key = "source_model_name:"
+    path.write_text(
+        "".join(f"{line.partition(key)[0]}{key} {name}\n" if key in line else line for line in lines), encoding="utf-8"
+    )

@@ -1,0 +1,52 @@
+"""Tell the event log what training does, seal its checkpoints, and stop when asked."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from azft.backends.local.engine import checkpoints
+from azft.backends.local.engine.context import StageContext
+
+
+class RunReporter(TrainerCallback):
+    """Writes progress with loss and speed; speed counts real tokens, padding is not work."""
+
+    def __init__(self, context: StageContext, *, mean_tokens: float) -> None:
+        self._context = context
+        self._mean_tokens = mean_tokens
+        self._since = (0, 0.0)
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._since = (state.global_step, time.monotonic())
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if (self._context.folder / "cancel").exists():
+            control.should_training_stop = True
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        values = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
+        begun, clock = self._since
+        elapsed = time.monotonic() - clock
+        if "loss" in values and elapsed > 0:
+            rows = (state.global_step - begun) * args.train_batch_size * args.gradient_accumulation_steps
+            values["tokens_per_second"] = rows * self._mean_tokens / elapsed
+        kind = "progress" if "loss" in values else "metrics"
+        self._context.events.say(kind, step=state.global_step, total=state.max_steps, values=values)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        working = Path(args.output_dir)
+        checkpoints.seal(working / f"checkpoint-{state.global_step}")
+        limit = self._context.job.parameters.integer("save_total_limit")
+        if limit > 0:
+            checkpoints.prune(working, limit, state.best_model_checkpoint)

@@ -1,0 +1,129 @@
+"""The embedded MLflow: one SQLite file for runs and the model registry, files beside it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from azft.backends.local.home import Home
+from azft.domain.evaluation import EvaluationReport
+from azft.domain.job import Job
+from azft.domain.resource import RegisteredModel
+from azft.domain.run import Run, RunEvent, RunStatus
+from azft.errors import NotFoundError, RunError
+
+RUN_TAG = "azft.run"
+_BATCH = 100
+
+
+class Tracking:
+    """Records runs and registers models; everything is looked up by the azft run id first, so nothing is made twice."""
+
+    def __init__(self, home: Home) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow import MlflowClient
+
+        self._home = home
+        home.root.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(home.root / "mlflow.lock")
+        with self._lock:
+            self._client = MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
+
+    def record(
+        self, run_id: str, job: Job, events: Sequence[RunEvent], report: EvaluationReport, outputs: Path
+    ) -> None:
+        """Write parameters, metrics, loss.png and the model into one MLflow run."""
+        from mlflow.entities import Metric, Param
+
+        with self._lock:
+            mlflow_run = self._find(run_id) or self._create(run_id, job)
+            identity = mlflow_run.info.run_id
+            parameters = [Param(entry.name, str(entry.value)) for entry in job.parameters.entries]
+            metrics = [
+                Metric(name, value, int(event.time * 1000), event.step)
+                for event in events
+                for name, value in event.values.items()
+                if event.kind in {"progress", "metrics"}
+            ]
+            now = int(time.time() * 1000)
+            for name, scores in (("base", report.base), ("tuned", report.tuned)):
+                metrics += [
+                    Metric(f"{name}_loss", scores.loss, now, 0),
+                    Metric(f"{name}_perplexity", scores.perplexity, now, 0),
+                    Metric(f"{name}_token_accuracy", scores.token_accuracy, now, 0),
+                ]
+            for begin in range(0, max(len(parameters), len(metrics)), _BATCH):
+                window = slice(begin, begin + _BATCH)
+                self._client.log_batch(identity, metrics=metrics[window], params=parameters[window])
+            self._client.log_artifact(identity, str(outputs / "loss.png"))
+            self._client.log_artifacts(identity, str(outputs / "model"), "model")
+            self._client.set_terminated(identity, "FINISHED")
+
+    def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
+        """Return the version of `name` made from the run, creating it if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        with self._lock:
+            mlflow_run = self._find(run.id)
+            if mlflow_run is None:
+                raise RunError(f"{run.id} has no model", run, RunStatus.RUNNING, hint="watch it until it has completed")
+            try:
+                self._client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            identity = mlflow_run.info.run_id
+            found = [version for version in self._versions(name) if version.run_id == identity]
+            version = found[0] if found else self._client.create_model_version(
+                name,
+                source=f"{mlflow_run.info.artifact_uri}/model",
+                run_id=identity,
+                tags=dict(tags),
+            )
+            return RegisteredModel(name, str(version.version), f"models:/{name}/{version.version}", "local", version.tags)
+
+    def folder_of(self, model: RegisteredModel) -> Path:
+        """Return the folder that holds the registered MLflow model."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            source = self._client.get_model_version(model.name, model.version).source
+        except MlflowException as error:
+            raise NotFoundError(f"no registered model {model.name}:{model.version}", hint="register it first") from error
+        return Path(str(source).removeprefix("file://"))
+
+    def delete_version(self, name: str, version: str) -> None:
+        """Delete one version, and the name with its last one."""
+        from mlflow.exceptions import MlflowException
+
+        with self._lock:
+            try:
+                self._client.delete_model_version(name, version)
+                if not self._versions(name):
+                    self._client.delete_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+
+    def _versions(self, name: str) -> list[Any]:
+        quoted = name.replace("'", "''")
+        return list(self._client.search_model_versions(f"name='{quoted}'"))
+
+    def _find(self, run_id: str) -> Any:
+        experiments = [experiment.experiment_id for experiment in self._client.search_experiments()]
+        found = self._client.search_runs(experiments, f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)
+        return found[0] if found else None
+
+    def _create(self, run_id: str, job: Job) -> Any:
+        experiment = self._client.get_experiment_by_name(job.experiment)
+        identity = (
+            experiment.experiment_id
+            if experiment
+            else self._client.create_experiment(job.experiment, artifact_location=self._home.artifacts.as_uri())
+        )
+        return self._client.create_run(identity, run_name=job.display_name, tags={RUN_TAG: run_id, **job.tags})
