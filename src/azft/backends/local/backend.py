@@ -1,0 +1,135 @@
+"""The local backend: every port, each in a module of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from azft.backends.local.endpoints import LocalEndpoints
+from azft.backends.local.home import Home
+from azft.backends.local.inputs import check_inputs, local_component
+from azft.backends.local.models import find_local_model
+from azft.backends.local.runs import LocalRuns
+from azft.backends.local.tracking import Tracking
+from azft.domain.component import Component
+from azft.domain.compute import Compute, ComputeSize, Usage
+from azft.domain.evaluation import EvaluationReport
+from azft.domain.job import Job
+from azft.domain.model import Model
+from azft.domain.plan import Finding, Plan
+from azft.domain.resource import Endpoint, RegisteredModel, Resource
+from azft.domain.run import Run, RunEvent, RunResult
+from azft.domain.specs import ModelSpec
+from azft.errors import UnsupportedError
+
+GIB = 2**30
+
+
+class LocalBackend:
+    """This machine; everything it keeps is below `folder`."""
+
+    name = "local"
+
+    def __init__(self, folder: str | Path = ".azft") -> None:
+        self.home = Home(folder)
+        self._runs = LocalRuns(self.home)
+        self._endpoints = LocalEndpoints(self.home)
+
+    def find_model(self, spec: ModelSpec) -> Model:
+        """Return the user's weights, or the stand-in for a registry name."""
+        return find_local_model(spec)
+
+    def find_compute(self, name: str) -> Compute | None:
+        """Return this machine, under the name "local" or none."""
+        if name not in {"", "local"}:
+            return None
+        size = self.list_sizes()[0]
+        return Compute("local", size.name, size.gpus, size.cores, size.memory_gib, max_nodes=1)
+
+    def list_sizes(self) -> Sequence[ComputeSize]:
+        """Return the one size there is."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+        memory = round(psutil.virtual_memory().total / GIB, 1)
+        name = f"{cores} cores, {memory:g} GiB" + (f", {gpus} GPU" if gpus else "")
+        return [ComputeSize(name, gpus, cores, memory)]
+
+    def usage(self) -> Sequence[Usage]:
+        """Return nothing: no quota holds here."""
+        return []
+
+    def create_compute(self, name: str, size: str, *, max_nodes: int = 1, tier: str = "Dedicated") -> Compute:
+        """Refuse: machines cannot be made here."""
+        raise UnsupportedError(
+            f"cannot create {name!r} ({size}, {tier}, {max_nodes} nodes) on this machine", hint="leave compute= out"
+        )
+
+    def component(self) -> Component:
+        """Return the Azure component's inputs and the local ones."""
+        return local_component()
+
+    def check(self, plan: Plan) -> Sequence[Finding]:
+        """Say which inputs are ignored or refused here, and that a stand-in is a stand-in."""
+        findings = check_inputs(plan.parameters)
+        if plan.model.stand_in:
+            found = "no weights were given, so a small Phi-3-architecture network stands in for it"
+            fix = "ModelSpec(..., weights=FOLDER or HUB ID) fine-tunes the real model"
+            findings.append(Finding("AZFT-M101", "note", plan.model.name, found, fix=fix))
+        return findings
+
+    def submit(self, job: Job) -> Run:
+        """Start the job in a process of its own and return at once."""
+        return self._runs.submit(job)
+
+    def find_run(self, run_id: str) -> Run:
+        """Return the run of that id."""
+        return self._runs.find_run(run_id)
+
+    def events(self, run: Run, *, poll: float = 0.2) -> Iterator[RunEvent]:
+        """Yield the run's events; a run whose process was killed goes on from its last checkpoint."""
+        return self._runs.events(run, poll=poll)
+
+    def result(self, run: Run) -> RunResult:
+        """Return where the run stands."""
+        return self._runs.result(run)
+
+    def evaluation(self, run: Run) -> EvaluationReport:
+        """Return the comparison of base and tuned model."""
+        return self._runs.evaluation(run)
+
+    def cancel(self, run: Run) -> None:
+        """Ask the run to stop."""
+        self._runs.cancel(run)
+
+    def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
+        """Register the run's model in the embedded MLflow registry, once."""
+        self.find_run(run.id)
+        return Tracking(self.home).register(run, name, tags)
+
+    def deploy(self, model: RegisteredModel, name: str = "", *, port: int = 0) -> Endpoint:
+        """Start a scoring server on loopback."""
+        return self._endpoints.deploy(model, name, port=port)
+
+    def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
+        """Return the answer of a deployed model."""
+        return self._endpoints.ask(endpoint, messages, **settings)
+
+    def delete(self, resource: Resource) -> None:
+        """Delete an endpoint, a model version, a run with its folder, or prepared data."""
+        if resource.kind == "endpoint":
+            self._endpoints.delete(resource.name)
+        elif resource.kind == "run":
+            run = self._runs.find_run(resource.name)
+            self._runs.cancel(run)
+            list(self._runs.events(run))
+            shutil.rmtree(self._runs.folder(run))
+        elif resource.kind == "model":
+            name, _, version = resource.name.rpartition(":")
+            Tracking(self.home).delete_version(name, version)
+        else:
+            raise UnsupportedError(f"this machine has no {resource.kind} to delete")

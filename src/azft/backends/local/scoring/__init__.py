@@ -1,0 +1,1 @@
+"""The scoring server: one process, one model, loopback only, a key on every request."""

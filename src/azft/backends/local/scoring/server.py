@@ -1,0 +1,43 @@
+"""The endpoint's process: bind loopback, load the model, say so, answer until told to stop."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import orjson
+from filelock import FileLock
+
+from azft.files import write_whole
+
+KEY = "AZFT_ENDPOINT_KEY"
+"""The variable the key is handed over in; it is removed at once and never written anywhere."""
+
+
+def main(folder: Path, model_folder: Path, model: str, port: int) -> None:
+    """Serve until SIGTERM; `ready.json` or `failure.txt` appears in the folder once it is known which."""
+    key = os.environ.pop(KEY)
+    with FileLock(folder / "server.lock").acquire(timeout=5):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            write_whole(folder / "failure.txt", f"port {port} of 127.0.0.1 cannot be used: {error.strerror}".encode())
+            return
+        import uvicorn
+
+        from azft.backends.local.scoring.app import build_app
+        from azft.backends.local.scoring.generator import Generator
+
+        app = build_app(Generator(model_folder), model=model, key=key)
+        listener.listen(128)
+        ready = {"port": listener.getsockname()[1], "pid": os.getpid()}
+        write_whole(folder / "ready.json", orjson.dumps(ready))
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
