@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 BLOCK = 1 << 20
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write the file under a temporary name, make it durable, and rename it into place."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         with aside.open("wb") as file:
             file.write(content)
@@ -28,28 +30,42 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def whole_folder(final: Path) -> Iterator[Path]:
-    """Give a folder to fill; it gets its final name only when the block ends well, else it is removed.
-
-    A folder of the final name that already exists is left alone, and what was filled is dropped: whoever
-    names folders by their content or fills each once loses nothing.
-    """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    aside = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.tmp")
+def scratch_folder(parent: Path, name: str = "scratch") -> Iterator[Path]:
+    """Give a folder under a temporary name of this process; it is gone after the block, unless it was settled."""
+    parent.mkdir(parents=True, exist_ok=True)
+    aside = parent / f".{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
     aside.mkdir()
     try:
         yield aside
-        make_durable(aside)
-        if not final.exists():
-            aside.rename(final)
-            sync_folder(final.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def settle(aside: Path, final: Path) -> None:
+    """Make a filled folder durable and give it its name; one of that name that already exists is left alone.
+
+    Whoever names folders by their content, or fills each once, loses nothing.
+    """
+    make_durable(aside)
+    if not final.exists():
+        aside.rename(final)
+        sync_folder(final.parent)
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """Give a folder to fill; it gets its final name only when the block ends well, else it is removed."""
+    with scratch_folder(final.parent, final.name) as aside:
+        yield aside
+        settle(aside, final)
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed writer left under temporary names."""
+    """Remove what killed writers left under temporary names; those of living processes stay."""
     for leftover in folder.glob(".*.tmp"):
+        owner = leftover.name.rsplit(".", 2)[1].partition("-")[0]
+        if owner.isdecimal() and int(owner) != os.getpid() and psutil.pid_exists(int(owner)):
+            continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -63,8 +63,8 @@ class RunService(Protocol):
         """Return the run of that id, whoever started it; `NotFoundError` if there is none."""
         ...
 
-    def events(self, run: Run, *, poll: float = 0.2) -> Iterator[RunEvent]:
-        """Yield every event from the first on, and wait for more until the run has ended; `poll` in seconds."""
+    def events(self, run: Run, *, poll: float = 0.2, timeout: float | None = None) -> Iterator[RunEvent]:
+        """Yield every event from the first on, and wait for more until the run has ended or `timeout` is over; seconds."""
         ...
 
     def result(self, run: Run) -> RunResult:

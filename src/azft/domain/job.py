@@ -17,6 +17,7 @@ class Job:
     """Everything a backend needs to fine-tune: the model, prepared data, resolved parameters, compute and names."""
 
     display_name: str
+    model_name: str
     experiment: str
     model: Model
     data: PreparedData

@@ -26,12 +26,16 @@ class RunStatus(StrEnum):
 
 @frozen
 class Run:
-    """The handle of a submitted job; its id is all another process needs to find it again."""
+    """The handle of a submitted job; its id is all another process needs to find it again.
+
+    `model_name` is the name its model is to be registered under.
+    """
 
     id: str
     backend: str
     display_name: str
     experiment: str = ""
+    model_name: str = ""
 
 
 EventKind = Literal["status", "stage", "progress", "metrics", "log", "warning"]

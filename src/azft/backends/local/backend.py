@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import psutil
 from azft.backends.local.endpoints import LocalEndpoints
 from azft.backends.local.home import Home
 from azft.backends.local.inputs import check_inputs, local_component
+from azft.backends.local.machine import cores, gpus
 from azft.backends.local.models import find_local_model
 from azft.backends.local.runs import LocalRuns
 from azft.backends.local.tracking import Tracking
@@ -53,11 +53,9 @@ class LocalBackend:
 
     def list_sizes(self) -> Sequence[ComputeSize]:
         """Return the one size there is."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
         memory = round(psutil.virtual_memory().total / GIB, 1)
-        name = f"{cores} cores, {memory:g} GiB" + (f", {gpus} GPU" if gpus else "")
-        return [ComputeSize(name, gpus, cores, memory)]
+        name = f"{cores()} cores, {memory:g} GiB" + (f", {gpus()} GPU" if gpus() else "")
+        return [ComputeSize(name, gpus(), cores(), memory)]
 
     def usage(self) -> Sequence[Usage]:
         """Return nothing: no quota holds here."""
@@ -90,9 +88,9 @@ class LocalBackend:
         """Return the run of that id."""
         return self._runs.find_run(run_id)
 
-    def events(self, run: Run, *, poll: float = 0.2) -> Iterator[RunEvent]:
+    def events(self, run: Run, *, poll: float = 0.2, timeout: float | None = None) -> Iterator[RunEvent]:
         """Yield the run's events; a run whose process was killed goes on from its last checkpoint."""
-        return self._runs.events(run, poll=poll)
+        return self._runs.events(run, poll=poll, timeout=timeout)
 
     def result(self, run: Run) -> RunResult:
         """Return where the run stands."""

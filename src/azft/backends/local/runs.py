@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from attrs import evolve
 from filelock import FileLock, Timeout
 
 from azft.backends.local.events import EventLog, EventReader, read_events, status_of
 from azft.backends.local.home import Home
 from azft.backends.local.launch import start_detached, wait_until
+from azft.domain.data import DataFile, PreparedData
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json, to_json
@@ -32,8 +37,10 @@ class LocalRuns:
     def submit(self, job: Job) -> Run:
         """Write the run folder and start its worker."""
         run_id = f"run-{uuid.uuid4().hex[:12]}"
-        run = Run(run_id, "local", job.display_name, job.experiment)
-        with whole_folder(self._home.run(run_id)) as folder:
+        run = Run(run_id, "local", job.display_name, job.experiment, job.model_name)
+        final = self._home.run(run_id)
+        with whole_folder(final) as folder:
+            job = evolve(job, data=_kept(job.data, folder / "data", final / "data"))
             (folder / "job.json").write_bytes(to_json(job))
             (folder / "parameters.json").write_bytes(to_json(job.parameters))
             (folder / "run.json").write_bytes(to_json(run))
@@ -58,11 +65,12 @@ class LocalRuns:
         """Return the run's folder."""
         return self._home.run(run.id)
 
-    def events(self, run: Run, *, poll: float = 0.2) -> Iterator[RunEvent]:
+    def events(self, run: Run, *, poll: float = 0.2, timeout: float | None = None) -> Iterator[RunEvent]:
         """Yield events until the run has ended; a worker that was killed is started again from its checkpoint."""
         self.find_run(run.id)
         reader = EventReader(self.folder(run) / "events.jsonl")
         restarts, furthest, reached = 0, 0, 0
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             alive = self.alive(run)
             for event in reader.new():
@@ -81,6 +89,8 @@ class LocalRuns:
                         hint=f"see {self.folder(run) / 'logs' / 'worker.log'}",
                     )
                 self._start(run)
+            if time.monotonic() >= deadline:
+                return
             time.sleep(poll)
 
     def result(self, run: Run) -> RunResult:
@@ -136,3 +146,17 @@ class LocalRuns:
         folder = self.folder(run)
         start_detached("azft.backends.local.engine.worker", [folder, self._home.root], folder / "logs" / "worker.log")
         wait_until(lambda: self.alive(run))
+
+
+def _kept(data: PreparedData, folder: Path, final: Path) -> PreparedData:
+    """Put the files into the run's own folder, linked where the disk can, so that the run needs nothing outside."""
+    folder.mkdir()
+
+    def keep(file: DataFile) -> DataFile:
+        try:
+            os.link(file.path, folder / file.path.name)
+        except OSError:
+            shutil.copyfile(file.path, folder / file.path.name)
+        return evolve(file, path=final / file.path.name)
+
+    return evolve(data, folder=final, train=keep(data.train), validation=keep(data.validation), test=keep(data.test))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from azft.backends.local.machine import cores
+
 
 def quiet() -> None:
     """Keep progress bars and advice of the libraries out of the worker's log."""
@@ -35,14 +37,12 @@ def load_model(folder: Path, *, trust_remote_code: bool = False) -> Any:
 
 def set_threads(wanted: int, record: Path) -> int:
     """Use that many CPU threads (0 for all cores); a resumed run uses what it began with, as bits depend on it."""
-    import os
-
     import torch
 
     if record.exists():
         threads = int(record.read_text(encoding="ascii"))
     else:
-        threads = wanted or len(os.sched_getaffinity(0))
+        threads = wanted or cores()
         record.write_text(str(threads), encoding="ascii")
     torch.set_num_threads(threads)
     return threads

@@ -1,0 +1,172 @@
+"""Fine-tune chat models on Azure Machine Learning, and on your own machine with the same program."""
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "azft.discovery": ("connect", "load_plugins"),
+    "azft.domain.component": ("Component", "ComponentInput"),
+    "azft.domain.compute": ("Compute", "ComputeSize", "Usage"),
+    "azft.domain.data": ("BadRow", "DataSettings", "PreparedData", "SourceRow"),
+    "azft.domain.evaluation": ("EvaluationReport",),
+    "azft.domain.job": ("Job",),
+    "azft.domain.model": ("Model",),
+    "azft.domain.parameters": ("Parameters", "Resolved"),
+    "azft.domain.plan": ("Finding", "Plan"),
+    "azft.domain.resource": ("CleanupReport", "Endpoint", "RegisteredModel", "Resource"),
+    "azft.domain.run": ("Run", "RunEvent", "RunResult", "RunStatus"),
+    "azft.domain.specs": ("BackendSpec", "DatasetSpec", "ModelSpec", "NamingContext", "NamingScheme", "Reader"),
+    "azft.errors": (
+        "AuthenticationError",
+        "AzftError",
+        "BackendError",
+        "ComputeError",
+        "ConfigurationError",
+        "DatasetError",
+        "DuplicateNameError",
+        "NotFoundError",
+        "PlanError",
+        "PluginError",
+        "RunCanceledError",
+        "RunError",
+        "RunFailedError",
+        "RunTimeoutError",
+        "UnknownNameError",
+        "UnsupportedError",
+    ),
+    "azft.flow.build": ("PipelineBuilder",),
+    "azft.flow.cleanup": ("ResourceCleaner",),
+    "azft.flow.compute": ("ComputeValidator",),
+    "azft.flow.deploy": ("ModelDeployer",),
+    "azft.flow.evaluate": ("RunEvaluator",),
+    "azft.flow.plan": ("Planner",),
+    "azft.flow.prepare": ("DatasetPreparer",),
+    "azft.flow.register": ("ModelRegistrar",),
+    "azft.flow.watch": ("RunWatcher",),
+    "azft.plugins.markers": ("hookimpl",),
+    "azft.session": ("FineTuned", "FineTuneSession"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+if TYPE_CHECKING:
+    from azft.discovery import connect, load_plugins
+    from azft.domain.component import Component, ComponentInput
+    from azft.domain.compute import Compute, ComputeSize, Usage
+    from azft.domain.data import BadRow, DataSettings, PreparedData, SourceRow
+    from azft.domain.evaluation import EvaluationReport
+    from azft.domain.job import Job
+    from azft.domain.model import Model
+    from azft.domain.parameters import Parameters, Resolved
+    from azft.domain.plan import Finding, Plan
+    from azft.domain.resource import CleanupReport, Endpoint, RegisteredModel, Resource
+    from azft.domain.run import Run, RunEvent, RunResult, RunStatus
+    from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingContext, NamingScheme, Reader
+    from azft.errors import (
+        AuthenticationError,
+        AzftError,
+        BackendError,
+        ComputeError,
+        ConfigurationError,
+        DatasetError,
+        DuplicateNameError,
+        NotFoundError,
+        PlanError,
+        PluginError,
+        RunCanceledError,
+        RunError,
+        RunFailedError,
+        RunTimeoutError,
+        UnknownNameError,
+        UnsupportedError,
+    )
+    from azft.flow.build import PipelineBuilder
+    from azft.flow.cleanup import ResourceCleaner
+    from azft.flow.compute import ComputeValidator
+    from azft.flow.deploy import ModelDeployer
+    from azft.flow.evaluate import RunEvaluator
+    from azft.flow.plan import Planner
+    from azft.flow.prepare import DatasetPreparer
+    from azft.flow.register import ModelRegistrar
+    from azft.flow.watch import RunWatcher
+    from azft.plugins.markers import hookimpl
+    from azft.session import FineTuned, FineTuneSession
+else:
+
+    def __getattr__(name):
+        """Import a public name where it lives, the first time it is asked for."""
+        if name not in _HOME_OF:
+            raise AttributeError(f"module 'azft' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+        return value
+
+    def __dir__():
+        """List the public names, imported or not."""
+        return sorted({*globals(), *__all__})
+
+
+__all__ = [
+    "AuthenticationError",
+    "AzftError",
+    "BackendError",
+    "BackendSpec",
+    "BadRow",
+    "CleanupReport",
+    "Component",
+    "ComponentInput",
+    "Compute",
+    "ComputeError",
+    "ComputeSize",
+    "ComputeValidator",
+    "ConfigurationError",
+    "DataSettings",
+    "DatasetError",
+    "DatasetPreparer",
+    "DatasetSpec",
+    "DuplicateNameError",
+    "Endpoint",
+    "EvaluationReport",
+    "FineTuneSession",
+    "FineTuned",
+    "Finding",
+    "Job",
+    "Model",
+    "ModelDeployer",
+    "ModelRegistrar",
+    "ModelSpec",
+    "NamingContext",
+    "NamingScheme",
+    "NotFoundError",
+    "Parameters",
+    "PipelineBuilder",
+    "Plan",
+    "PlanError",
+    "Planner",
+    "PluginError",
+    "PreparedData",
+    "Reader",
+    "RegisteredModel",
+    "Resolved",
+    "Resource",
+    "ResourceCleaner",
+    "Run",
+    "RunCanceledError",
+    "RunError",
+    "RunEvaluator",
+    "RunEvent",
+    "RunFailedError",
+    "RunResult",
+    "RunStatus",
+    "RunTimeoutError",
+    "RunWatcher",
+    "SourceRow",
+    "UnknownNameError",
+    "UnsupportedError",
+    "Usage",
+    "__version__",
+    "connect",
+    "hookimpl",
+    "load_plugins",
+]

@@ -1,0 +1,5 @@
+"""What azft itself offers, through the same hooks as everyone's plugins."""
+
+from azft.builtin import backends, checks, datasets, log, models, naming, readers
+
+PLUGINS = (models, datasets, readers, naming, backends, checks, log)

@@ -1,0 +1,19 @@
+"""The places to run that ship with azft; each is imported when it is chosen."""
+
+from pathlib import Path
+
+from azft.domain.specs import BackendSpec
+from azft.plugins import hookimpl
+from azft.ports import Backend
+
+
+def _local(folder: str | Path = ".azft") -> Backend:
+    from azft.backends.local.backend import LocalBackend
+
+    return LocalBackend(folder)
+
+
+@hookimpl
+def azft_backends() -> list[BackendSpec]:
+    """Offer this machine."""
+    return [BackendSpec("local", _local)]

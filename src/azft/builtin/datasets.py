@@ -1,0 +1,21 @@
+"""The tutorial's dataset, and the sample that ships with azft."""
+
+from azft.domain.specs import DatasetSpec
+from azft.plugins import hookimpl
+
+
+@hookimpl
+def azft_datasets() -> list[DatasetSpec]:
+    """Offer ultrachat_200k and the offline sample in its schema."""
+    sample = "sample://ultrachat"
+    return [
+        DatasetSpec(
+            "ultrachat_200k",
+            source="hf://HuggingFaceH4/ultrachat_200k",
+            train_split="train_sft",
+            test_split="test_sft",
+            label="ultrachat",
+            stand_in=sample,
+        ),
+        DatasetSpec("ultrachat_sample", sample, train_split="train_sft", test_split="test_sft", label="ultrachat"),
+    ]

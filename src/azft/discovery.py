@@ -1,0 +1,46 @@
+"""Find plugins: azft's own first, then those installed under the entry point group `azft`."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import entry_points
+from typing import Any
+
+from azft.builtin import PLUGINS
+from azft.errors import ConfigurationError, PluginError
+from azft.plugins.catalogue import Catalogue
+from azft.plugins.manager import Plugins
+from azft.ports import Backend
+
+GROUP = "azft"
+
+
+def load_plugins(*extra: object) -> Plugins:
+    """Return the built-in plugins, the installed ones, and `extra` modules or objects, every one of them checked."""
+    plugins = Plugins()
+    for module in PLUGINS:
+        plugins.add(module, module.__name__)
+    for entry in sorted(entry_points(group=GROUP), key=lambda found: found.name):
+        try:
+            plugin = entry.load()
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"plugin {entry.name!r} ({entry.value}) cannot be imported: {type(error).__name__}: {error}",
+                hint="repair it, or uninstall the package that brings it",
+            ) from error
+        plugins.add(plugin, entry.name)
+    for plugin in extra:
+        plugins.add(plugin, getattr(plugin, "__name__", type(plugin).__name__))
+    return plugins
+
+
+def connect(name: str, *, plugins: Plugins | None = None, **settings: Any) -> Backend:
+    """Return the backend of that name, connected with its own settings, such as `folder=` for "local"."""
+    spec = Catalogue(plugins or load_plugins()).backends.pick(name)
+    try:
+        inspect.signature(spec.connect).bind(**settings)
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(spec.connect).parameters) or "none"
+        raise ConfigurationError(f"backend {name!r}: {error}", hint=f"its settings: {takes}") from None
+    backend: Backend = spec.connect(**settings)
+    return backend

@@ -1,0 +1,1 @@
+"""The steps of the flow, one module each; none imports another."""

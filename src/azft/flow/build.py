@@ -1,0 +1,43 @@
+"""Step 4: a plan and its data become a job."""
+
+from __future__ import annotations
+
+from azft.domain.data import PreparedData
+from azft.domain.job import Job
+from azft.domain.plan import Plan
+from azft.errors import PlanError
+
+
+class PipelineBuilder:
+    """Builds jobs as plain values: print them, test them, submit them."""
+
+    def check(self, plan: Plan) -> None:
+        """Raise `PlanError` with all of them if the plan holds errors."""
+        if plan.errors:
+            raise PlanError(
+                "the plan holds errors, so nothing was submitted",
+                plan.errors,
+                hint="print(plan) shows everything; plan.explain(NAME) says where a value comes from",
+            )
+
+    def build(self, plan: Plan, data: PreparedData) -> Job:
+        """Return the job; `PlanError` if the plan holds errors."""
+        self.check(plan)
+        tags = {
+            "azft.base_model": plan.model.id or plan.model.name,
+            "azft.stand_in": str(plan.model.stand_in).lower(),
+            "azft.dataset": data.source,
+            "azft.dataset_sha256": data.sha256,
+        }
+        return Job(
+            display_name=plan.display_name,
+            model_name=plan.model_name,
+            experiment=plan.experiment,
+            model=plan.model,
+            data=data,
+            compute=plan.compute,
+            component=plan.component.name,
+            component_version=plan.component.version,
+            parameters=plan.parameters,
+            tags=tags,
+        )

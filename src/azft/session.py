@@ -1,0 +1,160 @@
+"""One object that walks the whole flow, one method per step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from azft.discovery import connect, load_plugins
+from azft.domain.data import DataSettings
+from azft.domain.evaluation import EvaluationReport
+from azft.domain.parameters import ParameterValue
+from azft.domain.plan import Plan
+from azft.domain.resource import CleanupReport, RegisteredModel, Resource
+from azft.domain.run import Run, RunResult
+from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme
+from azft.errors import ConfigurationError
+from azft.flow.build import PipelineBuilder
+from azft.flow.cleanup import ResourceCleaner
+from azft.flow.deploy import DeployedModel, ModelDeployer
+from azft.flow.evaluate import RunEvaluator
+from azft.flow.plan import Planner
+from azft.flow.prepare import DatasetPreparer
+from azft.flow.register import ModelRegistrar
+from azft.flow.watch import RunWatcher
+from azft.ledger import Ledger
+from azft.plugins.catalogue import Catalogue
+from azft.plugins.manager import Plugins
+from azft.ports import Backend
+
+
+@frozen
+class FineTuned:
+    """What `FineTuneSession.run` brings: the run, its result, the comparison, and the registered model."""
+
+    run: Run
+    result: RunResult
+    report: EvaluationReport
+    model: RegisteredModel
+
+
+class FineTuneSession:
+    """Fine-tunes a chat model: plan, submit, watch, evaluate, register, deploy, clean up.
+
+    `model`, `dataset` and `naming` are names that plugins offer, or values. `backend` is a name or a connected
+    backend. `parameters` are inputs of the fine-tuning component and win over everything else. `percent`, `sample`,
+    `validation`, `test` and `seed` choose rows as `DatasetPreparer` does. `folder` keeps the ledger, the prepared
+    data and the local backend's runs. `progress` false keeps standard output quiet; everything is in `logging` then.
+    """
+
+    def __init__(
+        self,
+        model: str | ModelSpec = "Phi-3-mini-4k-instruct",
+        dataset: str | DatasetSpec = "ultrachat_200k",
+        *,
+        naming: str | NamingScheme = "tutorial",
+        backend: str | Backend = "local",
+        compute: str = "",
+        parameters: Mapping[str, ParameterValue] | None = None,
+        percent: float = 100.0,
+        sample: str = "first",
+        validation: float = 0.1,
+        test: float = 0.1,
+        seed: int = 42,
+        folder: str | Path = ".azft",
+        plugins: Plugins | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.folder = Path(folder).absolute()
+        self._plugins = plugins or load_plugins()
+        catalogue = Catalogue(self._plugins)
+        self._model = catalogue.models.pick(model)
+        self._dataset = catalogue.datasets.pick(dataset)
+        self._naming = catalogue.naming_schemes.pick(naming)
+        self._data = DataSettings(percent, sample, validation, test, seed)
+        self._parameters = dict(parameters or {})
+        self._compute = compute
+        self._progress = progress
+        self.backend = self._connected(backend)
+        self._ledger = Ledger(self.folder)
+
+    def plan(self) -> Plan:
+        """Decide everything, change nothing, list every problem."""
+        return Planner(self.backend, self._plugins).plan(
+            self._model,
+            self._dataset,
+            naming=self._naming,
+            compute=self._compute,
+            data=self._data,
+            parameters=self._parameters,
+        )
+
+    def submit(self, plan: Plan | None = None) -> Run:
+        """Prepare the data, start the job, return at once; `PlanError` before anything happens if the plan has errors."""
+        plan = plan or self.plan()
+        PipelineBuilder().check(plan)
+        settings = plan.data
+        data = DatasetPreparer(
+            self.folder / "data",
+            percent=settings.percent,
+            sample=settings.sample,
+            validation=settings.validation,
+            test=settings.test,
+            seed=settings.seed,
+            plugins=self._plugins,
+        ).prepare(plan.dataset)
+        self._ledger.made(Resource("data", data.folder.name, self.backend.name))
+        run = self.backend.submit(PipelineBuilder().build(plan, data))
+        self._ledger.made(Resource("run", run.id, self.backend.name))
+        return run
+
+    def attach(self, run_id: str) -> Run:
+        """Return a run that any process started, by its id."""
+        return self.backend.find_run(run_id)
+
+    def watch(self, run: Run, *, timeout: float | None = None) -> RunResult:
+        """Follow the run to its end; raises on failure and on cancellation. Ctrl-C stops the watching, not the run."""
+        watcher = RunWatcher(self.backend, progress=self._progress, observe=self._plugins.observe)
+        return watcher.watch(run, timeout=timeout)
+
+    def cancel(self, run: Run) -> None:
+        """Stop the run."""
+        self.backend.cancel(run)
+
+    def evaluate(self, run: Run) -> EvaluationReport:
+        """Compare base and tuned model on the same held-out conversations."""
+        return RunEvaluator(self.backend).evaluate(run)
+
+    def register(self, run: Run, name: str = "") -> RegisteredModel:
+        """Register the run's model, once; the naming scheme names it unless `name` does."""
+        model = ModelRegistrar(self.backend).register(run, name or run.model_name)
+        self._ledger.made(Resource("model", f"{model.name}:{model.version}", self.backend.name))
+        return model
+
+    def deploy(self, model: RegisteredModel, name: str = "", *, port: int = 0) -> DeployedModel:
+        """Deploy the model; used with `with`, the endpoint is gone on any way out of the block."""
+        deployer = ModelDeployer(self.backend, when_made=self._ledger.made, when_gone=self._ledger.gone)
+        return deployer.deploy(model, name, port=port)
+
+    def run(self, plan: Plan | None = None) -> FineTuned:
+        """Prepare, submit, watch, evaluate, register."""
+        run = self.submit(plan)
+        result = self.watch(run)
+        return FineTuned(run, result, self.evaluate(run), self.register(run))
+
+    def cleanup(self, *, everything: bool = False) -> CleanupReport:
+        """Delete what this session made, newest first, and say so; registered models go only with `everything`."""
+        cleaner = ResourceCleaner(
+            self.backend, self._ledger, name=self.backend.name, data_folder=self.folder / "data"
+        )
+        return cleaner.clean(everything=everything)
+
+    def _connected(self, backend: str | Backend) -> Backend:
+        if not isinstance(backend, str):
+            if not hasattr(backend, "submit"):
+                raise ConfigurationError(f"backend is {backend!r}", hint="give a name, or what azft.connect() returned")
+            return backend
+        settings = {"folder": self.folder} if backend == "local" else {}
+        return connect(backend, plugins=self._plugins, **settings)
