@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 from cattrs.preconf.orjson import make_converter
 from cattrs.strategies import configure_union_passthrough
 
-from azft.domain.parameters import ParameterValue
+from azft.domain.parameters import Parameters, ParameterValue
 
 T = TypeVar("T")
 
@@ -16,6 +17,9 @@ _CONVERTER = make_converter()
 _CONVERTER.register_unstructure_hook(Path, str)
 _CONVERTER.register_structure_hook(Path, lambda value, _kind: Path(value))
 configure_union_passthrough(ParameterValue, _CONVERTER)
+# Parameters is a mapping as well as an attrs class, and cattrs would take it for the former.
+_CONVERTER.register_structure_hook(Parameters, make_dict_structure_fn(Parameters, _CONVERTER))
+_CONVERTER.register_unstructure_hook(Parameters, make_dict_unstructure_fn(Parameters, _CONVERTER))
 
 
 def to_json(value: object) -> bytes:

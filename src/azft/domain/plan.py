@@ -107,4 +107,5 @@ def _displaced(entry: Resolved) -> str:
 
 
 def _advice(finding: Finding) -> str:
-    return ". ".join(part for part in (finding.found, finding.expected and f"Expected {finding.expected}", finding.fix) if part)
+    parts = (finding.found, finding.expected and f"expected {finding.expected}", finding.fix)
+    return ". ".join(part[0].upper() + part[1:] for part in parts if part)

@@ -68,3 +68,8 @@ class RunResult:
     warnings: tuple[str, ...] = ()
     error: str = ""
     outputs: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.run.id} {self.status}; its files: {self.outputs}"]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join([*lines, f"error: {self.error}"] if self.error else lines)

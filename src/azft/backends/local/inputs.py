@@ -44,7 +44,7 @@ REFUSED = {
 LOCAL_ONLY = (
     ComponentInput("packing", "boolean", default=False),
     ComponentInput("threads", "integer", default=0, minimum=0),
-    ComponentInput("answers", "integer", default=8, minimum=0),
+    ComponentInput("answers", "integer", default=4, minimum=0),
 )
 """Inputs only this machine has: best-fit packing, CPU threads (0 for all cores), and questions asked side by side."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from filelock import FileLock, Timeout
 
@@ -41,18 +43,42 @@ def _work(folder: Path, home: Home) -> None:
     job = from_json(Job, (folder / "job.json").read_bytes())
     context = StageContext(folder, home, job, events)
     events.say("status", RunStatus.RUNNING)
-    try:
+    with _Ending(events, folder):
         for stage in STAGES:
             _do(stage, context)
-    except CanceledError:
-        _end(events, RunStatus.CANCELED)
-    except (AzftError, OSError, RuntimeError, ValueError, TypeError, ImportError, LookupError) as error:
-        traceback.print_exc()
-        reason = str(error) if isinstance(error, AzftError) else f"{type(error).__name__}: {error}"
-        write_whole(folder / "failure.txt", f"stage {events.stage}: {reason}".encode())
-        _end(events, RunStatus.FAILED)
-    else:
-        _end(events, RunStatus.COMPLETED)
+
+
+class _Ending:
+    """Says how the work in the block ended, whatever it raised; only a kill leaves a run open, to be resumed."""
+
+    def __init__(self, events: EventLog, folder: Path) -> None:
+        self._events = events
+        self._failure = folder / "failure.txt"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        status = RunStatus.COMPLETED
+        if isinstance(error, CanceledError):
+            status = RunStatus.CANCELED
+        elif error is not None:
+            traceback.print_exception(error)
+            write_whole(self._failure, f"stage {self._events.stage}: {_reason(error)}".encode())
+            status = RunStatus.FAILED
+        self._events.stage = ""
+        self._events.say("status", status)
+        return True
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, AzftError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return f"the disk is full ({error.strerror}); free some space and submit the plan again"
+    return f"{type(error).__name__}: {error}"
 
 
 def _do(stage: str, context: StageContext) -> None:
@@ -81,11 +107,6 @@ def _stage(name: str) -> Callable[[StageContext, Path], None]:
     else:
         from azft.backends.local.engine.export import export as stage
     return stage
-
-
-def _end(events: EventLog, status: RunStatus) -> None:
-    events.stage = ""
-    events.say("status", status)
 
 
 if __name__ == "__main__":

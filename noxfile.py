@@ -1,0 +1,34 @@
+"""The sessions of development: tests, lint, types, docs."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["lint", "types", "tests"]
+# The CPU build of torch is enough everywhere, and a hundredth of the download of the CUDA one.
+INSTALL = ("-c", "constraints.txt", "-e", ".[dev]")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, layers, and generated pages."""
+    session.install(*INSTALL)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Both type checkers."""
+    session.install(*INSTALL)
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The default suite; `nox -s tests -- -m slow` runs the slow one."""
+    session.install(*INSTALL)
+    session.run("pytest", *session.posargs)
