@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     from azft.session import FineTuned, FineTuneSession
 else:
 
-    def __getattr__(name):
+    def __getattr__(name: str) -> object:
         """Import a public name where it lives, the first time it is asked for."""
         if name not in _HOME_OF:
             raise AttributeError(f"module 'azft' has no attribute {name!r}")
@@ -102,7 +102,7 @@ else:
         value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
         return value
 
-    def __dir__():
+    def __dir__() -> list[str]:
         """List the public names, imported or not."""
         return sorted({*globals(), *__all__})
 
@@ -128,9 +128,9 @@ __all__ = [
     "DuplicateNameError",
     "Endpoint",
     "EvaluationReport",
+    "Finding",
     "FineTuneSession",
     "FineTuned",
-    "Finding",
     "Job",
     "Model",
     "ModelDeployer",

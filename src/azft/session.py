@@ -92,7 +92,7 @@ class FineTuneSession:
         )
 
     def submit(self, plan: Plan | None = None) -> Run:
-        """Prepare the data, start the job, return at once; `PlanError` before anything happens if the plan has errors."""
+        """Prepare the data, start the job, return at once; a plan with errors is a `PlanError` before that."""
         plan = plan or self.plan()
         PipelineBuilder().check(plan)
         settings = plan.data
@@ -146,9 +146,7 @@ class FineTuneSession:
 
     def cleanup(self, *, everything: bool = False) -> CleanupReport:
         """Delete what this session made, newest first, and say so; registered models go only with `everything`."""
-        cleaner = ResourceCleaner(
-            self.backend, self._ledger, name=self.backend.name, data_folder=self.folder / "data"
-        )
+        cleaner = ResourceCleaner(self.backend, self._ledger, name=self.backend.name, data_folder=self.folder / "data")
         return cleaner.clean(everything=everything)
 
     def _connected(self, backend: str | Backend) -> Backend:

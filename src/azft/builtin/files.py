@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-
 import orjson
 
 from azft.domain.data import BadRow, SourceRow

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def _within(name: str, low: float, high: float, *, low_open: bool = False) -> Callable[[Any, Attribute[Any], Any], None]:
+def _within(
+    name: str, low: float, high: float, *, low_open: bool = False
+) -> Callable[[Any, Attribute[Any], Any], None]:
     def check(_instance: object, _attribute: Attribute[Any], value: object) -> None:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
         if not fits or (low_open and value == low):

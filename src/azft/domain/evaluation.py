@@ -65,7 +65,9 @@ class EvaluationReport:
         ]
         for label, exact in (("held-out questions", self.held_out), ("trained questions", self.trained)):
             if exact.asked:
-                shares = (f"{count / exact.asked:.1%} ({count} of {exact.asked})" for count in (exact.base, exact.tuned))
+                shares = (
+                    f"{count / exact.asked:.1%} ({count} of {exact.asked})" for count in (exact.base, exact.tuned)
+                )
                 numbers.append((f"exact answers, {label}", *shares))
         parts = [
             tables.table(

@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from azft.domain.compute import Compute
 from azft.domain.data import PreparedData
+from azft.domain.mappings import copied
 from azft.domain.model import Model
 from azft.domain.parameters import Parameters
 
@@ -25,4 +26,4 @@ class Job:
     component: str
     component_version: str
     parameters: Parameters
-    tags: Mapping[str, str] = field(converter=dict, factory=dict)
+    tags: Mapping[str, str] = field(converter=copied, factory=dict)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from azft.domain.mappings import copied
 from azft.domain.parameters import ParameterValue
 
 
@@ -21,8 +22,8 @@ class Model:
     name: str
     version: str = ""
     id: str = ""
-    defaults: Mapping[str, ParameterValue] = field(converter=dict, factory=dict)
+    defaults: Mapping[str, ParameterValue] = field(converter=copied, factory=dict)
     weights: str = ""
     stand_in: bool = False
     trust_remote_code: bool = False
-    facts: Mapping[str, str] = field(converter=dict, factory=dict)
+    facts: Mapping[str, str] = field(converter=copied, factory=dict)

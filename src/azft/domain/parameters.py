@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from attrs import field, frozen
 
+from azft.domain.mappings import copied
+
 ParameterValue = bool | int | float | str | None
 """`None` means "leave it to the component": an optional input without a default."""
-
-
-def _frozen_copy(values: Mapping[str, ParameterValue]) -> Mapping[str, ParameterValue]:
-    return dict(values)
 
 
 @frozen
@@ -19,7 +17,7 @@ class Layer:
     """One source of parameter values, such as the user or the model's defaults."""
 
     source: str
-    values: Mapping[str, ParameterValue] = field(converter=_frozen_copy, factory=dict)
+    values: Mapping[str, ParameterValue] = field(converter=copied, factory=dict)
 
 
 @frozen

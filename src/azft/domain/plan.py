@@ -74,7 +74,10 @@ class Plan:
 
     def _parts(self) -> list[RenderableType]:
         decided = [
-            ("model", f"{self.model.name} {self.model.version}".strip() + (" (stand-in)" if self.model.stand_in else "")),
+            (
+                "model",
+                f"{self.model.name} {self.model.version}".strip() + (" (stand-in)" if self.model.stand_in else ""),
+            ),
             ("data", f"{self.dataset.name}, {self.data.percent:g} % of {self.dataset.source}"),
             ("backend", f"{self.backend}, compute {self.compute.name} ({self.compute.size})"),
             ("component", f"{self.component.name} {self.component.version}"),

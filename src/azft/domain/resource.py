@@ -7,6 +7,8 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from azft.domain.mappings import copied
+
 
 @frozen
 class RegisteredModel:
@@ -16,7 +18,7 @@ class RegisteredModel:
     version: str
     uri: str
     backend: str
-    tags: Mapping[str, str] = field(converter=dict, factory=dict)
+    tags: Mapping[str, str] = field(converter=copied, factory=dict)
 
     def __str__(self) -> str:
         return f"{self.name}:{self.version} ({self.uri})"

@@ -8,6 +8,8 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from azft.domain.mappings import copied
+
 
 class RunStatus(StrEnum):
     """Where a run stands."""
@@ -55,7 +57,7 @@ class RunEvent:
     message: str = ""
     step: int = 0
     total: int = 0
-    values: Mapping[str, float] = field(converter=dict, factory=dict)
+    values: Mapping[str, float] = field(converter=copied, factory=dict)
 
 
 @frozen
@@ -64,7 +66,7 @@ class RunResult:
 
     run: Run
     status: RunStatus
-    metrics: Mapping[str, float] = field(converter=dict, factory=dict)
+    metrics: Mapping[str, float] = field(converter=copied, factory=dict)
     warnings: tuple[str, ...] = ()
     error: str = ""
     outputs: str = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Attribute, field, frozen
 
+from azft.domain.mappings import copied
 from azft.domain.parameters import ParameterValue
 from azft.errors import ConfigurationError
 
@@ -46,7 +47,7 @@ class ModelSpec:
     registry: str = "azureml"
     version: str = ""
     weights: str = ""
-    defaults: Mapping[str, ParameterValue] = field(converter=dict, factory=dict)
+    defaults: Mapping[str, ParameterValue] = field(converter=copied, factory=dict)
     trust_remote_code: bool = False
 
 

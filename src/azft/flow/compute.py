@@ -1,4 +1,4 @@
-"""Step 2: can this compute tune this model?"""
+"""Step 2: whether a compute can tune a model."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from azft.plugins.manager import Plugins
 from azft.rules.chat import why_not_a_conversation
 from azft.rules.sampling import choose, portion
 
+WHOLE = 100.0
 SPLITS = ("train", "validation", "test")
 
 
@@ -65,7 +66,9 @@ class DatasetPreparer:
         """
         spec = self._catalogue.datasets.pick(dataset)
         if not spec.source:
-            raise ConfigurationError(f"dataset {spec.name!r} has no source", hint="DatasetSpec(NAME, source='file://...')")
+            raise ConfigurationError(
+                f"dataset {spec.name!r} has no source", hint="DatasetSpec(NAME, source='file://...')"
+            )
         scheme, _, rest = spec.source.partition("://")
         reader = self._catalogue.readers.pick(scheme)
         with _disk_explained(self._folder):
@@ -81,7 +84,9 @@ class DatasetPreparer:
         train = self._spool(reader, rest, spec.train_split, work / "train.spool", bad)
         tests = self._spool(reader, rest, spec.test_split, work / "test.spool", bad) if spec.test_split else None
         if bad:
-            raise DatasetError(f"{spec.source} has {len(bad):,} bad rows", bad, hint="repair or remove them; nothing was written")
+            raise DatasetError(
+                f"{spec.source} has {len(bad):,} bad rows", bad, hint="repair or remove them; nothing was written"
+            )
         if train.rows == 0:
             raise DatasetError(f"{spec.source} has no rows", hint="each row is an object with 'messages'")
         self._split(train, tests, files)
@@ -89,14 +94,16 @@ class DatasetPreparer:
 
     def _spool(self, reader: Reader, rest: str, split: str, path: Path, bad: list[BadRow]) -> _Spool:
         """Check the rows and put the good ones aside; where the first rows are wanted and counted, read no more."""
-        known = reader.count(rest, split) if reader.count and self._settings.percent < 100 else None
+        known = reader.count(rest, split) if reader.count and self._settings.percent < WHOLE else None
         rows: Iterable[Any] = reader.read(rest, split)
         if known is not None and self._settings.sample == "first":
             rows = islice(rows, portion(known, self._settings.percent))
         written = 0
         with path.open("wb") as spool:
             for number, row in enumerate(rows, start=1):
-                given = row if isinstance(row, SourceRow | BadRow) else SourceRow(row, f"{reader.scheme}://{rest}", number)
+                given = (
+                    row if isinstance(row, SourceRow | BadRow) else SourceRow(row, f"{reader.scheme}://{rest}", number)
+                )
                 checked = _checked(given)
                 if isinstance(checked, BadRow):
                     bad.append(checked)
@@ -136,7 +143,9 @@ class DatasetPreparer:
         made = {split: _described(files / f"{split}.jsonl") for split in SPLITS}
         for split in ("train", "test"):
             if made[split].rows == 0:
-                raise DatasetError(f"{spec.source} leaves no row to {split} with", hint="give more rows, or a larger share")
+                raise DatasetError(
+                    f"{spec.source} leaves no row to {split} with", hint="give more rows, or a larger share"
+                )
         digest = hashlib.sha256("\n".join(made[split].sha256 for split in SPLITS).encode()).hexdigest()
         final = self._folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', spec.name)}-{digest[:12]}"
         train, validation, test = (evolve(made[split], path=final / f"{split}.jsonl") for split in SPLITS)
@@ -159,7 +168,7 @@ def _checked(row: SourceRow | BadRow) -> bytes | BadRow:
 
 def _share(rows: int, fraction: float) -> int:
     """Return that fraction of the rows: at least one where there is any to spare, never all."""
-    return 0 if fraction == 0 or rows < 2 else max(1, min(rows - 1, round(rows * fraction)))
+    return 0 if fraction == 0 or rows <= 1 else max(1, min(rows - 1, round(rows * fraction)))
 
 
 def _described(path: Path) -> DataFile:

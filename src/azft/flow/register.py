@@ -31,6 +31,9 @@ class ModelRegistrar:
         status = self._backend.result(run).status
         if status is not RunStatus.COMPLETED:
             raise RunError(
-                f"{run.id} is {status}, so there is no model to register", run, status, hint="watch it until it completes"
+                f"{run.id} is {status}, so there is no model to register",
+                run,
+                status,
+                hint="watch it until it completes",
             )
         return self._backend.register(run, name, {"azft.run": run.id, "azft.display_name": run.display_name})

@@ -38,7 +38,9 @@ class RunWatcher:
                 raise
         result = self._backend.result(run)
         if result.status is RunStatus.FAILED:
-            raise RunFailedError(f"{run.id} failed: {result.error}", run, result.status, hint=f"its logs: {result.outputs}")
+            raise RunFailedError(
+                f"{run.id} failed: {result.error}", run, result.status, hint=f"its logs: {result.outputs}"
+            )
         if result.status is RunStatus.CANCELED:
             raise RunCanceledError(f"{run.id} was canceled", run, result.status, hint="submit the plan again")
         return result

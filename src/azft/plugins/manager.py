@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterable, Iterator
+from types import TracebackType
 from typing import Any
 
 import pluggy
@@ -69,10 +70,8 @@ class Plugins:
     def observe(self, event: RunEvent) -> None:
         """Tell every observer; one that fails is logged with its name and does not disturb the rest."""
         for implementation in self._manager.hook.azft_run_event.get_hookimpls():
-            try:
+            with _Guest(implementation.plugin_name):
                 implementation.function(*(event for _name in implementation.argnames))
-            except Exception:  # An observer is a guest: whatever it raises must not end a watch.
-                _log.exception("plugin %r failed in azft_run_event", implementation.plugin_name)
 
     def _refuse_wrappers(self, plugin: object, name: str) -> None:
         for attribute, value in inspect.getmembers(plugin, inspect.isroutine):
@@ -82,6 +81,24 @@ class Plugins:
                     f"plugin {name!r}: {attribute} is a hook wrapper, and a wrapper would change what others offer",
                     hint="use a plain @azft.hookimpl",
                 )
+
+
+class _Guest:
+    """Logs whatever an observer raises, with its name: a guest must not end a watch."""
+
+    def __init__(self, plugin: str) -> None:
+        self._plugin = plugin
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, Exception):
+            _log.error("plugin %r failed in azft_run_event", self._plugin, exc_info=error)
+            return True
+        return False
 
 
 def _listed(plugin: str, hook: str, values: object) -> Iterable[Any]:

@@ -17,31 +17,37 @@ from azft.plugins.markers import hookspec
 @hookspec
 def azft_models() -> Iterable[ModelSpec]:
     """Offer base models by name."""
+    return ()
 
 
 @hookspec
 def azft_datasets() -> Iterable[DatasetSpec]:
     """Offer chat datasets by name."""
+    return ()
 
 
 @hookspec
 def azft_readers() -> Iterable[Reader]:
     """Offer readers, each for the source scheme it names."""
+    return ()
 
 
 @hookspec
 def azft_naming_schemes() -> Iterable[NamingScheme]:
     """Offer naming schemes: how jobs are displayed and tuned models are registered."""
+    return ()
 
 
 @hookspec
 def azft_backends() -> Iterable[BackendSpec]:
     """Offer places to run."""
+    return ()
 
 
 @hookspec
 def azft_check(plan: Plan) -> Iterable[Finding]:
     """Add findings to a plan: errors stop a submit, warnings and notes are printed. The plan is read only."""
+    return ()
 
 
 @hookspec

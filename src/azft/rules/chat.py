@@ -37,7 +37,11 @@ def _why_not_a_message(message: Any) -> str:
         return f"is {_kind(message)}, expected an object with 'role' and 'content'"
     for key in ("role", "content"):
         if not isinstance(message.get(key), str):
-            return f"has no text {key!r}" if key not in message else f"has {key!r} of type {_kind(message[key])}, expected text"
+            return (
+                f"has no text {key!r}"
+                if key not in message
+                else f"has {key!r} of type {_kind(message[key])}, expected text"
+            )
     if message["role"] not in ROLES:
         return f"has the unknown role {message['role']!r}, expected one of {', '.join(ROLES)}"
     content = message["content"]

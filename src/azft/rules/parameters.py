@@ -85,7 +85,9 @@ def _resolve_one(known: ComponentInput, layers: Sequence[Layer], problems: list[
 
 
 def _outside_bounds(layers: Sequence[Layer], parameters: Parameters) -> Iterable[Problem]:
-    limits = {name: layer.values[name] for layer in layers if layer.source == MODEL for name in BOUNDS if name in layer.values}
+    limits = {
+        name: layer.values[name] for layer in layers if layer.source == MODEL for name in BOUNDS if name in layer.values
+    }
     for key, raw in limits.items():
         name, word = BOUNDS[key]
         limit = read_value(ComponentInput(key, "number"), raw)

@@ -31,7 +31,7 @@ GIB = 2**30
 
 
 class LocalBackend:
-    """This machine; everything it keeps is below `folder`."""
+    """Runs everything on this machine; what it keeps is below `folder`."""
 
     name = "local"
 

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ class LocalEndpoints:
             wait_until(lambda: ready.exists() or failure.exists() or not _alive(folder), READY_WITHIN)
             if not ready.exists():
                 reason = failure.read_text() if failure.exists() else log.read_text(errors="replace")[-500:]
-                raise BackendError(f"endpoint {name!r} did not start: {reason.strip()}", hint="port=0 picks a free port")
+                raise BackendError(
+                    f"endpoint {name!r} did not start: {reason.strip()}", hint="port=0 picks a free port"
+                )
         except BaseException:
             self.delete(name)
             raise
@@ -78,7 +81,7 @@ class LocalEndpoints:
         except urllib.error.HTTPError as error:
             with error:
                 reason = orjson.loads(error.read())["error"]["message"]
-            kind = AuthenticationError if error.code == 401 else BackendError
+            kind = AuthenticationError if error.code == HTTPStatus.UNAUTHORIZED else BackendError
             raise kind(f"endpoint {endpoint.name!r} answered {error.code}: {reason}") from None
         except urllib.error.URLError as error:
             raise BackendError(f"endpoint {endpoint.name!r} does not answer: {error.reason}") from error

@@ -8,15 +8,49 @@ from azft.domain.plan import Finding
 from azft.snapshot import chat_completion_pipeline
 
 HONOURED = frozenset(
-    """
-    trust_remote_code batch_size pad_to_max_length max_seq_length apply_lora merge_lora_weights lora_alpha lora_r
-    lora_dropout num_train_epochs max_steps per_device_train_batch_size per_device_eval_batch_size
-    auto_find_batch_size optim learning_rate warmup_steps weight_decay adam_beta1 adam_beta2 adam_epsilon
-    gradient_accumulation_steps eval_accumulation_steps lr_scheduler_type precision seed enable_full_determinism
-    dataloader_num_workers ignore_mismatched_sizes max_grad_norm evaluation_strategy evaluation_steps_interval
-    eval_steps logging_strategy logging_steps metric_for_best_model save_total_limit
-    apply_early_stopping early_stopping_patience early_stopping_threshold task_name
-    """.split()
+    [
+        "trust_remote_code",
+        "batch_size",
+        "pad_to_max_length",
+        "max_seq_length",
+        "apply_lora",
+        "merge_lora_weights",
+        "lora_alpha",
+        "lora_r",
+        "lora_dropout",
+        "num_train_epochs",
+        "max_steps",
+        "per_device_train_batch_size",
+        "per_device_eval_batch_size",
+        "auto_find_batch_size",
+        "optim",
+        "learning_rate",
+        "warmup_steps",
+        "weight_decay",
+        "adam_beta1",
+        "adam_beta2",
+        "adam_epsilon",
+        "gradient_accumulation_steps",
+        "eval_accumulation_steps",
+        "lr_scheduler_type",
+        "precision",
+        "seed",
+        "enable_full_determinism",
+        "dataloader_num_workers",
+        "ignore_mismatched_sizes",
+        "max_grad_norm",
+        "evaluation_strategy",
+        "evaluation_steps_interval",
+        "eval_steps",
+        "logging_strategy",
+        "logging_steps",
+        "metric_for_best_model",
+        "save_total_limit",
+        "apply_early_stopping",
+        "early_stopping_patience",
+        "early_stopping_threshold",
+        "task_name",
+    ]
 )
 _MACHINE = "there is one machine here, this one"
 _PREPARED = "the prepared files are passed by azft itself"

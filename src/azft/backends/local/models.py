@@ -80,5 +80,3 @@ def _has_template(folder: Path) -> bool:
 
 def _readable(defaults: Any) -> dict[str, ParameterValue]:
     return dict(defaults) if isinstance(defaults, dict) else {}
-
-

@@ -79,13 +79,19 @@ class Tracking:
                     raise
             identity = mlflow_run.info.run_id
             found = [version for version in self._versions(name) if version.run_id == identity]
-            version = found[0] if found else self._client.create_model_version(
-                name,
-                source=f"{mlflow_run.info.artifact_uri}/model",
-                run_id=identity,
-                tags=dict(tags),
+            version = (
+                found[0]
+                if found
+                else self._client.create_model_version(
+                    name,
+                    source=f"{mlflow_run.info.artifact_uri}/model",
+                    run_id=identity,
+                    tags=dict(tags),
+                )
             )
-            return RegisteredModel(name, str(version.version), f"models:/{name}/{version.version}", "local", version.tags)
+            return RegisteredModel(
+                name, str(version.version), f"models:/{name}/{version.version}", "local", version.tags
+            )
 
     def folder_of(self, model: RegisteredModel) -> Path:
         """Return the folder that holds the registered MLflow model."""
@@ -94,7 +100,9 @@ class Tracking:
         try:
             source = self._client.get_model_version(model.name, model.version).source
         except MlflowException as error:
-            raise NotFoundError(f"no registered model {model.name}:{model.version}", hint="register it first") from error
+            raise NotFoundError(
+                f"no registered model {model.name}:{model.version}", hint="register it first"
+            ) from error
         return Path(str(source).removeprefix("file://"))
 
     def delete_version(self, name: str, version: str) -> None:

@@ -22,6 +22,7 @@ class Padded:
     length: int = 0
 
     def __call__(self, batch: Sequence[Row]) -> dict[str, torch.Tensor]:
+        """Return ids, labels and, where anything is padded, the attention mask; each (rows, tokens)."""
         longest = max(self.length, *(len(row["input_ids"]) for row in batch), 0)
         if len(batch) == 1 and longest == len(batch[0]["input_ids"]):
             return {name: torch.tensor([batch[0][name]]) for name in ("input_ids", "labels")}

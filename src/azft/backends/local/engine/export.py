@@ -9,10 +9,10 @@ from azft.backends.local.engine.context import StageContext
 from azft.backends.local.engine.evaluate import tuned_model
 from azft.backends.local.engine.loading import load_tokenizer, quiet
 from azft.backends.local.engine.pictures import loss_curve
-from azft.backends.local.tracking import Tracking
-from azft.domain.jsonable import from_json
-from azft.domain.evaluation import EvaluationReport
 from azft.backends.local.events import read_events
+from azft.backends.local.tracking import Tracking
+from azft.domain.evaluation import EvaluationReport
+from azft.domain.jsonable import from_json
 
 
 def export(context: StageContext, target: Path) -> None:
@@ -20,8 +20,8 @@ def export(context: StageContext, target: Path) -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"  # MLflow would look for a model card of the local folder on the hub
     quiet()
     import mlflow.transformers
-    import transformers
     import torch
+    import transformers
 
     merged = context.folder / "finetune" / "model"
     if not merged.exists():

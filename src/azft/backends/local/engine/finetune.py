@@ -33,7 +33,9 @@ def finetune(context: StageContext, target: Path) -> None:
     base.config.use_cache = False
     model = with_adapter(base, parameters)
     working = context.folder / "checkpoints"
-    train, validation = (read_rows(context.folder / "preprocess" / f"{split}.safetensors") for split in ("train", "validation"))
+    train, validation = (
+        read_rows(context.folder / "preprocess" / f"{split}.safetensors") for split in ("train", "validation")
+    )
     evaluates = len(validation) > 0
     arguments = training_arguments(parameters, working, train, evaluates=evaluates)
     trainer = _trainer(context, model, tokenizer, arguments, train, validation if evaluates else None)
@@ -72,6 +74,7 @@ def _trainer(
     model: Any,
     tokenizer: Any,
     arguments: TrainingArguments,
+    *,
     train: Rows,
     validation: Rows | None,
 ) -> Trainer:
@@ -81,7 +84,10 @@ def _trainer(
     padded = Padded(tokenizer.pad_token_id, limit if parameters.flag("pad_to_max_length") else 0)
     callbacks: list[Any] = [RunReporter(context, mean_tokens=float(sum(train.lengths)) / max(len(train), 1))]
     if parameters.flag("apply_early_stopping") and validation is not None:
-        patience, threshold = parameters.integer("early_stopping_patience"), parameters.number("early_stopping_threshold")
+        patience, threshold = (
+            parameters.integer("early_stopping_patience"),
+            parameters.number("early_stopping_threshold"),
+        )
         callbacks.append(EarlyStoppingCallback(patience, threshold))
     rows: Any = PackedRows(train, limit) if packed else train
     held_out: Any = None if validation is None else (PackedRows(validation, limit) if packed else validation)

@@ -71,9 +71,13 @@ def _encode_split(tokenizer: object, path: Path, limit: int) -> tuple[Rows, Spli
 
 
 def _tell(context: StageContext, split: str, report: SplitReport) -> None:
-    said = f"{split}: {report.conversations:,} conversations, {report.tokens:,} tokens, {report.learned:,} of them learned"
+    said = (
+        f"{split}: {report.conversations:,} conversations, {report.tokens:,} tokens, {report.learned:,} of them learned"
+    )
     context.events.say("log", said)
     if report.truncated:
         context.events.say("warning", f"{split}: {report.truncated:,} conversations were cut at max_seq_length")
     if report.dropped:
-        context.events.say("warning", f"{split}: {report.dropped:,} conversations had nothing left to learn and were dropped")
+        context.events.say(
+            "warning", f"{split}: {report.dropped:,} conversations had nothing left to learn and were dropped"
+        )

@@ -21,9 +21,11 @@ class RunReporter(TrainerCallback):
         self._since = (0, 0.0)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Start the clock."""
         self._since = (state.global_step, time.monotonic())
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Stop where the user asked for it."""
         if (self._context.folder / "cancel").exists():
             control.should_training_stop = True
 
@@ -35,6 +37,7 @@ class RunReporter(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
+        """Append the numbers to the event log."""
         values = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
         begun, clock = self._since
         elapsed = time.monotonic() - clock
@@ -45,6 +48,7 @@ class RunReporter(TrainerCallback):
         self._context.events.say(kind, step=state.global_step, total=state.max_steps, values=values)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Seal the checkpoint, and drop older ones."""
         working = Path(args.output_dir)
         checkpoints.seal(working / f"checkpoint-{state.global_step}")
         limit = self._context.job.parameters.integer("save_total_limit")

@@ -35,9 +35,9 @@ def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="<|endoftext|>",
-        unk_token="<|endoftext|>",
-        eos_token="<|end|>",
+        pad_token=SPECIAL[0],
+        unk_token=SPECIAL[0],
+        eos_token=SPECIAL[-1],
         chat_template=CHAT_TEMPLATE,
         model_max_length=CONTEXT,
         clean_up_tokenization_spaces=False,

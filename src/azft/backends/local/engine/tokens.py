@@ -58,9 +58,7 @@ def _by_prefixes(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> tuple
             )
         spans.append((len(before), _common(text, after)))
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    mask = [
-        int(any(begin < stop and start < end for begin, end in spans)) for start, stop in encoded["offset_mapping"]
-    ]
+    mask = [int(any(begin < stop and start < end for begin, end in spans)) for start, stop in encoded["offset_mapping"]]
     return list(encoded["input_ids"]), mask
 
 
