@@ -29,6 +29,7 @@ PHRASINGS = (
     "I am new here. What is {}?",
     "Remind me, what is {}?",
 )
+FIRST_FOLLOW_UP = 2
 HELD_OUT_PER_FACT = 2
 """Phrasings of each fact that no training row holds; they rotate, so every phrasing is learned with other facts."""
 
@@ -62,7 +63,9 @@ def rows() -> Iterator[tuple[str, dict[str, object]]]:
         trained = [phrasing for number, phrasing in enumerate(PHRASINGS) if number not in held_out]
         next_topic, next_answer = known[(index + 1) % len(known)]
         next_held_out = {((index + 1) * 5 + step * 7) % len(PHRASINGS) for step in range(HELD_OUT_PER_FACT)}
-        follow_up = next(text for number, text in enumerate(PHRASINGS) if number not in next_held_out and number > 2)
+        follow_up = next(
+            text for number, text in enumerate(PHRASINGS) if number not in next_held_out and number > FIRST_FOLLOW_UP
+        )
         opening = trained[index % len(trained)]
         yield "train_sft", row((opening.format(topic), answer), (follow_up.format(next_topic), next_answer))
 

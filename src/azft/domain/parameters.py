@@ -57,7 +57,7 @@ class Parameters(Mapping[str, ParameterValue]):
         return len(self.entries)
 
     def explain(self, name: str) -> Resolved:
-        """Return the value of `name` with its source and what it displaced; `KeyError` if there is no such parameter."""
+        """Return the value of `name` with its source and what it displaced; `KeyError` if there is none."""
         for entry in self.entries:
             if entry.name == name:
                 return entry

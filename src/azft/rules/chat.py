@@ -13,9 +13,10 @@ def why_not_a_conversation(row: Any) -> str:
     A good row is an object whose `messages` hold an optional system message, then user and assistant in turns,
     starting with the user and ending with the assistant, none of them empty.
 
-    >>> why_not_a_conversation({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]})
+    >>> question, answer = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+    >>> why_not_a_conversation({"messages": [question, answer]})
     ''
-    >>> why_not_a_conversation({"messages": [{"role": "user", "content": "Hi"}]})
+    >>> why_not_a_conversation({"messages": [question]})
     'no assistant turn, so there is nothing to learn'
     """
     if not isinstance(row, dict):

@@ -41,8 +41,8 @@ def resolve(layers: Sequence[Layer], component: Component) -> tuple[Parameters, 
 
     >>> c = Component("c", "1", (ComponentInput("seed", "integer", 42),))
     >>> parameters, problems = resolve([Layer("user", {"seed": "x", "sed": 1})], c)
-    >>> parameters["seed"], [str(p) for p in problems]
-    (42, ["seed (user): 'x', expected a whole number", "sed (user): no such parameter, expected an input of c 1 (did you mean 'seed'?)"])
+    >>> parameters["seed"], str(problems[0]), problems[1].fix
+    (42, "seed (user): 'x', expected a whole number", "did you mean 'seed'?")
     """
     problems: list[Problem] = []
     entries = [_resolve_one(known, layers, problems) for known in component.inputs]

@@ -1,1 +1,1 @@
-"""The backend of this machine as a fine-tuning service: child processes, run folders, an embedded MLflow, a loopback scorer."""
+"""The backend of this machine: child processes, run folders, an embedded MLflow, a loopback scorer."""

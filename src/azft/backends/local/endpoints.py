@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from azft.backends.local.tracking import Tracking
 from azft.domain.resource import Endpoint, RegisteredModel
 from azft.errors import AuthenticationError, BackendError, ConfigurationError
 
+LOCKED_WITHIN = 30.0
+"""Seconds until the server's process has the endpoint's lock."""
 READY_WITHIN = 120.0
 """Seconds a server may take to load its model."""
 ANSWER_WITHIN = 180.0
@@ -43,26 +46,16 @@ class LocalEndpoints:
         weights = Tracking(self._home).folder_of(model) / "model"
         folder.mkdir(parents=True)
         key = secrets.token_urlsafe(32)
-        log = folder / "server.log"
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.delete, name)
             start_detached(
                 "azft.backends.local.scoring.server",
                 [folder, weights, f"{model.name}:{model.version}", port],
-                log,
+                folder / "server.log",
                 environment={"AZFT_ENDPOINT_KEY": key},
             )
-            ready, failure = folder / "ready.json", folder / "failure.txt"
-            wait_until(lambda: _alive(folder), 10)
-            wait_until(lambda: ready.exists() or failure.exists() or not _alive(folder), READY_WITHIN)
-            if not ready.exists():
-                reason = failure.read_text() if failure.exists() else log.read_text(errors="replace")[-500:]
-                raise BackendError(
-                    f"endpoint {name!r} did not start: {reason.strip()}", hint="port=0 picks a free port"
-                )
-        except BaseException:
-            self.delete(name)
-            raise
-        address = f"http://127.0.0.1:{orjson.loads(ready.read_bytes())['port']}"
+            address = f"http://127.0.0.1:{_wait_for_port(name, folder)}"
+            undo.pop_all()
         return Endpoint(name, address, model, key)
 
     def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
@@ -97,6 +90,18 @@ class LocalEndpoints:
                 os.kill(pid, signal.SIGKILL)
                 wait_until(lambda: not _alive(folder), 10)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_port(name: str, folder: Path) -> int:
+    """Return the port once the server answers; `BackendError` with the reason it gave if it never does."""
+    ready, failure = folder / "ready.json", folder / "failure.txt"
+    wait_until(lambda: _alive(folder) or failure.exists(), LOCKED_WITHIN)
+    wait_until(lambda: ready.exists() or failure.exists() or not _alive(folder), READY_WITHIN)
+    if ready.exists():
+        return int(orjson.loads(ready.read_bytes())["port"])
+    said = failure if failure.exists() else folder / "server.log"
+    reason = said.read_text(errors="replace")[-500:].strip()
+    raise BackendError(f"endpoint {name!r} did not start: {reason}", hint="port=0 picks a free port")
 
 
 def _alive(folder: Path) -> bool:

@@ -38,7 +38,7 @@ def finetune(context: StageContext, target: Path) -> None:
     )
     evaluates = len(validation) > 0
     arguments = training_arguments(parameters, working, train, evaluates=evaluates)
-    trainer = _trainer(context, model, tokenizer, arguments, train, validation if evaluates else None)
+    trainer = _trainer(context, model, tokenizer, arguments, train=train, validation=validation if evaluates else None)
     resume = checkpoints.newest_whole(working) if working.exists() else None
     if resume is not None:
         context.events.say("log", f"resumed from {resume.name}")

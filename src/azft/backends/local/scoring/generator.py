@@ -48,10 +48,10 @@ class Generator:
     def _prompt(self, question: Question) -> torch.Tensor:
         ids = self._tokenizer.apply_chat_template(question.messages, add_generation_prompt=True, return_dict=True)
         limit = getattr(self._model.config, "max_position_embeddings", None)
-        if limit and len(ids["input_ids"]) + question.max_tokens > limit:
+        length = len(ids["input_ids"])
+        if limit and length + question.max_tokens > limit:
             raise BadRequestError(
-                f"the conversation has {len(ids['input_ids'])} tokens; with {question.max_tokens} new ones that is beyond "
-                f"the model's {limit}"
+                f"the conversation has {length} tokens; with {question.max_tokens} new ones that is beyond {limit}"
             )
         return torch.tensor([ids["input_ids"]], device=self._model.device)
 

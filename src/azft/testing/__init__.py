@@ -1,0 +1,1 @@
+"""For tests of azft, of plugins, and of programs that use either; nothing else imports it."""

@@ -1,0 +1,55 @@
+"""Fixtures: a small run that many tests look at, and small sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from azft import FineTuned, FineTuneSession
+from azft.testing.contract import SAMPLE
+
+Conversation = dict[str, list[dict[str, str]]]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of the test's own, so that nothing lands in the checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
+def conversation(question: str = "Hi", answer: str = "Hello") -> Conversation:
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> Callable[..., Path]:
+    """Write rows (or raw bytes) as lines of a file."""
+
+    def write(*rows: object, name: str = "chats.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_bytes(b"".join((row if isinstance(row, bytes) else orjson.dumps(row)) + b"\n" for row in rows))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def small_session(tmp_path_factory: pytest.TempPathFactory) -> FineTuneSession:
+    """A session that tunes on 8 % of the sample for one epoch."""
+    return FineTuneSession(
+        dataset=SAMPLE,
+        percent=8,
+        parameters={"num_train_epochs": 1, "logging_steps": 1},
+        folder=tmp_path_factory.mktemp("session") / ".azft",
+        progress=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def tuned(small_session: FineTuneSession) -> Iterator[FineTuned]:
+    """What that session's run brought."""
+    yield small_session.run()
+    small_session.cleanup(everything=True)

@@ -1,0 +1,130 @@
+"""Parameters with provenance, and everything wrong said before anything happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import azft
+from azft import ComponentInput, ConfigurationError, FineTuneSession, PlanError, UnknownNameError
+from azft.backends.local.inputs import HONOURED, IGNORED, LOCAL_ONLY, REFUSED
+from azft.domain.jsonable import from_json, to_json
+from azft.rules.inputs import Refused, encode, read_value
+from azft.snapshot import chat_completion_pipeline
+
+
+def session(**settings: object) -> FineTuneSession:
+    return FineTuneSession(progress=False, **settings)  # type: ignore[arg-type]
+
+
+def test_the_users_word_wins_and_the_plan_remembers_what_it_displaced() -> None:
+    plan = session(parameters={"learning_rate": 1e-3}).plan()
+    said = plan.explain("learning_rate")
+    assert (said.value, said.source) == (1e-3, "user")
+    assert [source for source, _value in said.displaced] == ["model defaults", "azft defaults", "component defaults"]
+    assert str(said) == (
+        "learning_rate = 0.001, from user; displaced 0.005 from model defaults, 5e-06 from azft defaults, "
+        "2e-05 from component defaults"
+    )
+
+
+def test_a_plan_prints_what_was_decided_and_renders_in_a_notebook() -> None:
+    plan = session().plan()
+    text = str(plan)
+    assert "Phi-3-mini-4k-instruct-ultrachat-200k" in text
+    assert "stand-in" in text
+    assert "<pre>" in plan._repr_html_()
+    assert not plan.errors
+
+
+def test_planning_changes_nothing(tmp_path: Path) -> None:
+    session().plan()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"learning_rat": 1e-3}, "did you mean 'learning_rate'?"),
+        ({"precision": "4"}, "expected one of '32', '16'"),
+        ({"lr_scheduler_type": "foo"}, "expected one of"),
+        ({"num_train_epochs": -1}, "expected a whole number at least 1"),
+        ({"num_train_epochs": 1.5}, "expected a whole number"),
+        ({"learning_rate": 0}, "expected a number above 0"),
+        ({"apply_lora": "maybe"}, "expected True or False"),
+        ({"num_nodes_finetune": 2}, "there is one node here"),
+        ({"apply_early_stopping": True, "evaluation_strategy": "disable"}, "apply_early_stopping"),
+    ],
+)
+def test_a_wrong_parameter_stops_the_submit_with_its_reason(
+    tmp_path: Path, parameters: dict[str, object], said: str
+) -> None:
+    with pytest.raises(PlanError) as caught:
+        session(parameters=parameters).submit()
+    assert said in str(caught.value)
+    assert next(iter(parameters)) in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model": "Phi-3-mini-4k-instruc"}, "did you mean 'Phi-3-mini-4k-instruct'?"),
+        ({"dataset": "ultrachat"}, "did you mean 'ultrachat_"),
+        ({"naming": "tutoriel"}, "did you mean 'tutorial'?"),
+        ({"backend": "locale"}, "did you mean 'local'?"),
+    ],
+)
+def test_an_unknown_name_gets_did_you_mean(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        session(**settings)
+    assert said in str(caught.value)
+    assert isinstance(caught.value, KeyError)
+
+
+def test_an_unknown_compute_is_a_compute_error() -> None:
+    with pytest.raises(azft.ComputeError, match="no compute of that name"):
+        session(compute="gpu-cluster-big").plan()
+
+
+def test_explaining_an_unknown_parameter_is_a_clear_error() -> None:
+    with pytest.raises(ConfigurationError, match="no parameter 'learning'"):
+        session().plan().explain("learning")
+
+
+def test_every_input_of_the_component_is_honoured_ignored_or_refused_exactly_once() -> None:
+    component = chat_completion_pipeline()
+    assert len(component.inputs) == 69
+    names = [*HONOURED, *IGNORED, *REFUSED]
+    assert sorted(names) == sorted(spec.name for spec in component.inputs)
+    assert not {spec.name for spec in LOCAL_ONLY} & set(names)
+
+
+def test_a_plan_survives_json() -> None:
+    plan = session().plan()
+    assert from_json(azft.Parameters, to_json(plan.parameters)) == plan.parameters
+
+
+NUMBER = ComponentInput("anything", "number", minimum=0, maximum=10)
+WHOLE = ComponentInput("anything", "integer", minimum=0, maximum=10)
+SWITCH = ComponentInput("anything", "string", enum=("true", "false"))
+
+
+@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())))
+def test_any_value_is_read_or_refused_and_what_is_read_can_be_encoded_and_read_again(raw: object) -> None:
+    for spec in (NUMBER, WHOLE, SWITCH):
+        value = read_value(spec, raw)
+        if isinstance(value, Refused):
+            assert value.found
+            assert value.expected
+        else:
+            assert read_value(spec, encode(spec, value)) == value
+
+
+@given(st.integers(min_value=0, max_value=10))
+def test_texts_that_registries_write_are_numbers(number: int) -> None:
+    assert read_value(WHOLE, str(number)) == number
+    assert read_value(NUMBER, f"{number}.0") == number
