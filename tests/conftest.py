@@ -38,7 +38,7 @@ def jsonl(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def small_session(tmp_path_factory: pytest.TempPathFactory) -> FineTuneSession:
-    """A session that tunes on 8 % of the sample for one epoch."""
+    """Return a session that tunes on 8 % of the sample for one epoch."""
     return FineTuneSession(
         dataset=SAMPLE,
         percent=8,
@@ -50,6 +50,6 @@ def small_session(tmp_path_factory: pytest.TempPathFactory) -> FineTuneSession:
 
 @pytest.fixture(scope="session")
 def tuned(small_session: FineTuneSession) -> Iterator[FineTuned]:
-    """What that session's run brought."""
+    """Give what that session's run brought."""
     yield small_session.run()
     small_session.cleanup(everything=True)

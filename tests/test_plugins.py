@@ -6,7 +6,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -28,9 +28,21 @@ def plugin(**hooks: Any) -> ModuleType:
     return module
 
 
+def offering(**values: Any) -> ModuleType:
+    """Return a plugin whose hooks take nothing and return these values."""
+
+    def hook_for(value: Any) -> Any:
+        def hook() -> Any:
+            return value
+
+        return hook
+
+    return plugin(**{name: hook_for(value) for name, value in values.items()})
+
+
 def test_a_misspelt_hook_names_the_plugin_and_the_right_hook() -> None:
     with pytest.raises(PluginError, match="'acme'") as caught:
-        load_plugins(plugin(azft_model=list))
+        load_plugins(offering(azft_model=[]))
     assert "did you mean 'azft_models'?" in str(caught.value)
 
 
@@ -40,7 +52,7 @@ def test_a_wrong_argument_names_the_plugin() -> None:
 
 
 def test_two_offers_of_one_name_name_both_plugins() -> None:
-    twin = plugin(azft_models=lambda: [ModelSpec("Phi-4")])
+    twin = offering(azft_models=[ModelSpec("Phi-4")])
     with pytest.raises(DuplicateNameError, match="'acme'") as caught:
         Catalogue(load_plugins(twin))
     assert "azft.builtin.models" in str(caught.value)
@@ -59,13 +71,13 @@ def test_a_hook_wrapper_is_refused() -> None:
 
 def test_an_offer_of_the_wrong_kind_names_the_plugin_and_the_hook() -> None:
     with pytest.raises(PluginError, match="'acme': azft_models returned 'Phi-9'"):
-        Catalogue(load_plugins(plugin(azft_models=lambda: ["Phi-9"])))
+        Catalogue(load_plugins(offering(azft_models=["Phi-9"])))
     with pytest.raises(PluginError, match="'acme': azft_models returned 3, expected a list"):
-        Catalogue(load_plugins(plugin(azft_models=lambda: 3)))
+        Catalogue(load_plugins(offering(azft_models=3)))
 
 
 def test_a_plugin_registered_twice_is_refused() -> None:
-    twice = plugin(azft_models=list)
+    twice = offering(azft_models=[])
     with pytest.raises(PluginError, match="registered twice"):
         load_plugins(twice, twice)
 
@@ -96,8 +108,11 @@ def test_a_failing_observer_is_logged_and_the_next_one_still_told(caplog: pytest
     def fails(event: RunEvent) -> None:
         raise ValueError(event.message)
 
-    second = SimpleNamespace(__name__="second", azft_run_event=hookimpl(lambda event: told.append(event)))
-    second.azft_run_event.__name__ = "azft_run_event"
+    def tells(event: RunEvent) -> None:
+        told.append(event)
+
+    second = plugin(azft_run_event=tells)
+    second.__name__ = "second"
     plugins = load_plugins(plugin(azft_run_event=fails), second)
     with caplog.at_level(logging.ERROR):
         plugins.observe(RunEvent(0.0, "log", message="hello"))
@@ -122,7 +137,7 @@ def test_a_third_partys_package_is_installed_and_drops_in(tmp_path: Path) -> Non
         f"import sys; sys.path.insert(0, {str(place)!r}); import azft\n"
         "session = azft.FineTuneSession('Acme-Chat-7B', 'acme_support', naming='acme', progress=False)\n"
         "plan = session.plan(); print(plan.display_name, plan.model_name)\n"
-        "data = azft.DatasetPreparer('data').prepare('acme_support'); print(data.train.rows > 0, len(data.preview(2)))\n"
+        "data = azft.DatasetPreparer('data').prepare('acme_support'); print(data.train.rows, len(data.preview(2)))\n"
     )
     said = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=tmp_path).splitlines()
-    assert said == ["acme-Acme-Chat-7B-8ep", "acme-acme_support", "True 2"]
+    assert said == ["acme-Acme-Chat-7B-8ep acme-acme_support", "16 2"]

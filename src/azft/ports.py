@@ -64,7 +64,7 @@ class RunService(Protocol):
         ...
 
     def events(self, run: Run, *, poll: float = 0.2, timeout: float | None = None) -> Iterator[RunEvent]:
-        """Yield every event from the first on, and wait for more until the run has ended or `timeout` seconds are over."""
+        """Yield every event from the first on, until the run has ended or `timeout` seconds are over."""
         ...
 
     def result(self, run: Run) -> RunResult:

@@ -41,7 +41,7 @@ def read_file(path: Path) -> Rows:
 
 def _split_of_folder(folder: Path, split: str) -> list[Path]:
     known = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _READERS and path.is_file())
-    named = re.compile(rf"(.*[._-])?{re.escape(split)}([._-].*)?")
+    named = re.compile(rf"(.*[.-])?{re.escape(split)}([.-].*|_\d.*)?")
 
     def belongs(path: Path) -> bool:
         return any(named.fullmatch(part) for part in (*path.relative_to(folder).parts[:-1], path.stem))

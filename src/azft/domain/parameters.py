@@ -42,7 +42,7 @@ class Parameters(Mapping[str, ParameterValue]):
 
     >>> p = Parameters((Resolved("seed", 7, "user", (("component defaults", 42),)),))
     >>> p["seed"], str(p.explain("seed"))
-    (7, "seed = 7, from user; displaced 42 from component defaults")
+    (7, 'seed = 7, from user; displaced 42 from component defaults')
     """
 
     entries: tuple[Resolved, ...] = ()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from azft.domain.data import PreparedData
 from azft.domain.job import Job
+from azft.domain.jsonable import to_json
+from azft.domain.parameters import Parameters, ParameterValue
 from azft.domain.plan import Plan
 from azft.errors import PlanError
+from azft.rules.parameters import COMPONENT
 
 
 class PipelineBuilder:
@@ -28,6 +31,7 @@ class PipelineBuilder:
             "azft.stand_in": str(plan.model.stand_in).lower(),
             "azft.dataset": data.source,
             "azft.dataset_sha256": data.sha256,
+            "azft.parameters": to_json(_chosen(plan.parameters)).decode(),
         }
         return Job(
             display_name=plan.display_name,
@@ -41,3 +45,8 @@ class PipelineBuilder:
             parameters=plan.parameters,
             tags=tags,
         )
+
+
+def _chosen(parameters: Parameters) -> dict[str, ParameterValue]:
+    """Return what somebody chose; the component's own defaults come with its version."""
+    return {entry.name: entry.value for entry in parameters.entries if entry.source != COMPONENT}

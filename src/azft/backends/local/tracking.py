@@ -78,6 +78,7 @@ class Tracking:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
             identity = mlflow_run.info.run_id
+            lineage = {name: value for name, value in mlflow_run.data.tags.items() if name.startswith("azft.")}
             found = [version for version in self._versions(name) if version.run_id == identity]
             version = (
                 found[0]
@@ -86,7 +87,7 @@ class Tracking:
                     name,
                     source=f"{mlflow_run.info.artifact_uri}/model",
                     run_id=identity,
-                    tags=dict(tags),
+                    tags={**lineage, **tags},
                 )
             )
             return RegisteredModel(
