@@ -24,7 +24,8 @@ class TestLocalContract(BackendContract):
     """The suite every backend must pass."""
 
     @pytest.fixture(scope="class")
-    def backend(self, tmp_path_factory: pytest.TempPathFactory) -> Backend:
+    @classmethod
+    def backend(cls, tmp_path_factory: pytest.TempPathFactory) -> Backend:
         """Return the backend under test."""
         return azft.connect("local", folder=tmp_path_factory.mktemp("home"))
 
@@ -233,11 +234,11 @@ def test_a_failed_run_raises_with_its_reason_and_ctrl_c_says_how_to_return(
     source = tmp_path / "long.jsonl"
     row = {"messages": [{"role": "user", "content": "x" * 900}, {"role": "assistant", "content": "y"}]}
     source.write_bytes((orjson.dumps(row) + b"\n") * 20)
-    session = FineTuneSession(dataset=azft.DatasetSpec("long", f"file://{source}"), parameters={"max_seq_length": 8})
+    session = FineTuneSession(dataset=azft.DatasetSpec("long", f"file://{source}"), parameters={"max_seq_length": 2})
     run = session.submit()
-    with pytest.raises(azft.RunTimeoutError, match="session.attach"):
+    with pytest.raises(azft.RunTimeoutError, match=r"session\.attach"):
         session.watch(run, timeout=0)
-    with pytest.raises(azft.RunFailedError, match="no conversation left to learn from within 8 tokens") as caught:
+    with pytest.raises(azft.RunFailedError, match="no conversation left to learn from within 2 tokens") as caught:
         session.watch(run)
     assert caught.value.status is RunStatus.FAILED
     assert "2/5 preprocess" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
+from azft.processes import is_alive
 
 BLOCK = 1 << 20
 
@@ -60,11 +60,11 @@ def whole_folder(final: Path) -> Iterator[Path]:
         settle(aside, final)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left under temporary names; those of living processes stay."""
+def remove_leftovers(folder: Path, *, alone: bool = False) -> None:
+    """Remove what killed writers left under temporary names; living ones keep theirs, unless we are `alone` here."""
     for leftover in folder.glob(".*.tmp"):
         owner = leftover.name.rsplit(".", 2)[1].partition("-")[0]
-        if owner.isdecimal() and int(owner) != os.getpid() and psutil.pid_exists(int(owner)):
+        if not alone and owner.isdecimal() and is_alive(int(owner)):
             continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)

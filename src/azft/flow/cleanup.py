@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import psutil
-
 from azft.domain.resource import CleanupReport, Resource
 from azft.errors import AzftError, NotFoundError
 from azft.ledger import Entry, Ledger
 from azft.ports import Disposer
+from azft.processes import is_alive
 
 
 class ResourceCleaner:
@@ -51,7 +50,7 @@ class ResourceCleaner:
         ours = entry.session == self._ledger.session
         if entry.resource.kind == "model":
             return "it is the result; cleanup(everything=True) deletes it too"
-        if ours or (entry.resource.kind in {"endpoint", "compute"} and not psutil.pid_exists(entry.pid)):
+        if ours or (entry.resource.kind in {"endpoint", "compute"} and not is_alive(entry.pid)):
             return ""
         return "another session made it; cleanup(everything=True) deletes it too"
 

@@ -43,7 +43,8 @@ class BackendContract:
     """The suite; one completed run serves most of it."""
 
     @pytest.fixture(scope="class")
-    def completed(self, backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    @classmethod
+    def completed(cls, backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Run:
         """Return a run that has completed."""
         run = backend.submit(small_job(backend, tmp_path_factory.mktemp("data")))
         statuses = [event.message for event in backend.events(run) if event.kind == "status"]
@@ -51,7 +52,8 @@ class BackendContract:
         return run
 
     @pytest.fixture(scope="class")
-    def registered(self, backend: Backend, completed: Run) -> RegisteredModel:
+    @classmethod
+    def registered(cls, backend: Backend, completed: Run) -> RegisteredModel:
         """Return the registered model of that run."""
         return backend.register(completed, "contract-model", {"origin": "contract"})
 

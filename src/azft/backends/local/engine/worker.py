@@ -39,7 +39,7 @@ def _work(folder: Path, home: Home) -> None:
     events = EventLog(folder / "events.jsonl")
     if status_of(read_events(events.path)).ended:
         return
-    remove_leftovers(folder)
+    remove_leftovers(folder, alone=True)
     job = from_json(Job, (folder / "job.json").read_bytes())
     context = StageContext(folder, home, job, events)
     events.say("status", RunStatus.RUNNING)
