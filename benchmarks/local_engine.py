@@ -7,7 +7,9 @@ does not count, and the loss each engine reaches, as the Markdown table of bench
 from __future__ import annotations
 
 import argparse
+import math
 import platform
+import random
 import statistics
 import tempfile
 import time
@@ -15,9 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from transformers import Trainer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
@@ -30,21 +33,25 @@ from azft.backends.local.engine.standin import build_model, build_tokenizer
 from azft.backends.local.engine.tokens import encode
 
 BATCH = 16
-CAPACITY = 1024
+CAPACITY = 2048
+CHARACTERS_PER_TOKEN = 3
 SEED = 42
 
 
-def conversations(count: int, long_share: float) -> list[list[dict[str, str]]]:
-    """Return conversations of the shipped sample; a share of them joined into long ones, as real chats are uneven."""
-    import orjson
+def conversations(tokens: int, mean_turns: float) -> list[list[dict[str, str]]]:
+    """Return conversations of the shipped sample's turns, of about `tokens` tokens in all.
 
+    The number of joined rows is log-normal around `mean_turns` (sigma 0.6), as lengths of real chats are; 1 leaves
+    the rows as they are.
+    """
     data = DatasetPreparer(tempfile.mkdtemp()).prepare("ultrachat_sample")
     rows = [orjson.loads(line)["messages"] for line in data.train.path.read_bytes().splitlines()]
-    long_every = round(1 / long_share) if long_share else 0
-    made = []
-    while len(made) < count:
-        joined = 12 if long_every and len(made) % long_every == 0 else 1
+    source = random.Random(SEED)
+    made, characters = [], 0
+    while characters < tokens * CHARACTERS_PER_TOKEN:
+        joined = 1 if mean_turns == 1 else max(1, round(source.lognormvariate(math.log(mean_turns), 0.6)))
         made.append([turn for row in rows[:joined] for turn in row])
+        characters += sum(len(turn["content"]) for turn in made[-1])
         rows = rows[joined:] + rows[:joined]
     return made
 
@@ -56,8 +63,7 @@ def settings(folder: str, **more: Any) -> dict[str, Any]:
         "num_train_epochs": 1,
         "learning_rate": 5e-3,
         "lr_scheduler_type": "cosine",
-        "logging_strategy": "steps",
-        "logging_steps": 1,
+        "logging_strategy": "no",
         "save_strategy": "no",
         "report_to": [],
         "disable_tqdm": True,
@@ -86,17 +92,22 @@ class Bench:
         self.table = Dataset.from_dict({"input_ids": ids, "completion_mask": masks})
 
     def model(self) -> Any:
-        """Return the same fresh network every time."""
+        """Return the same fresh network with the same fresh adapters every time."""
         network = build_model(self.tokenizer, SEED)
         network.config.use_cache = False
-        return network
+        torch.manual_seed(SEED)
+        return get_peft_model(network, lora())
+
+    def spread(self) -> str:
+        """Return how uneven the conversations are, and how much of TRL's padded batches is padding."""
+        lengths = self.rows.lengths
+        batches = [lengths[begin : begin + BATCH] for begin in range(0, len(lengths), BATCH)]
+        padded = sum(max(batch) * len(batch) for batch in batches)
+        waste = 1 - self.tokens / padded
+        return f"median {statistics.median(lengths):,.0f} tokens, longest {max(lengths):,}, {waste:.0%} padding"
 
     def ours(self, folder: str, *, packed: bool) -> float:
         """Train with azft's collators and micro-batches; return the mean loss of the run."""
-        from peft import get_peft_model
-
-        model = self.model()
-        torch.manual_seed(SEED)
         micro = micro_batch(BATCH, self.tokens / len(self.rows))
         rows: Any = PackedRows(self.rows, CAPACITY) if packed else self.rows
         batch = (
@@ -108,7 +119,7 @@ class Bench:
             }
         )
         trainer = Trainer(
-            model=get_peft_model(model, lora()),
+            model=self.model(),
             args=TrainingArguments(**settings(folder, remove_unused_columns=False, **batch)),
             data_collator=collate_packed if packed else Padded(self.tokenizer.pad_token_id or 0),
             train_dataset=rows,
@@ -117,7 +128,6 @@ class Bench:
 
     def trl(self, folder: str, *, packed: bool) -> float:
         """Train with TRL: its default padded batches, or its packing."""
-        torch.manual_seed(SEED)
         more: dict[str, Any] = (
             {"packing": True, "per_device_train_batch_size": 1, "padding_free": True}
             if packed
@@ -126,11 +136,17 @@ class Bench:
         trainer = SFTTrainer(
             model=self.model(),
             args=SFTConfig(
-                **settings(folder, max_length=CAPACITY, gradient_checkpointing=False, bf16=False, **more),
+                **settings(
+                    folder,
+                    max_length=CAPACITY,
+                    gradient_checkpointing=False,
+                    completion_only_loss=True,
+                    bf16=False,
+                    **more,
+                ),
             ),
             train_dataset=self.table,
             processing_class=self.tokenizer,
-            peft_config=lora(),
         )
         return float(trainer.train().training_loss)
 
@@ -158,14 +174,16 @@ def main() -> None:
     """Measure even and uneven conversations, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--conversations", type=int, default=640)
+    parser.add_argument("--tokens", type=int, default=40_000)
     arguments = parser.parse_args()
     quiet()
     cpu = next((line.partition(":")[2].strip() for line in cpu_lines() if line.startswith("model name")), "unknown CPU")
     print(f"{cpu}, {torch.get_num_threads()} threads, {platform.system()}, torch {torch.__version__}\n")
-    for title, share in (("uneven lengths (every 16th conversation 12 times as long)", 1 / 16), ("even lengths", 0.0)):
-        bench = Bench(conversations(arguments.conversations, share))
-        print(f"{title}: {len(bench.rows)} conversations, {bench.tokens:,} tokens\n")
+    cases = (("long, uneven conversations", 18.0), ("short, even conversations", 1.0))
+    for title, mean_turns in cases:
+        bench = Bench(conversations(arguments.tokens, mean_turns))
+        print(f"{title}: {len(bench.rows)} conversations, {bench.tokens:,} tokens")
+        print(f"per conversation: {bench.spread()}\n")
         print("| engine | tokens per CPU second | mean loss |\n| --- | --- | --- |")
         found = measure(bench, arguments.rounds)
         for name, (speeds, losses) in found.items():
