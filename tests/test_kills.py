@@ -14,10 +14,16 @@ import psutil
 import pytest
 
 from azft import FineTuneSession, Run
+from azft.domain.parameters import ParameterValue
 from azft.files import sha256_of_folder
 from azft.testing.contract import SAMPLE
 
-SETTINGS = {"num_train_epochs": 4, "logging_steps": 1, "evaluation_strategy": "steps", "eval_steps": 2}
+SETTINGS: dict[str, ParameterValue] = {
+    "num_train_epochs": 4,
+    "logging_steps": 1,
+    "evaluation_strategy": "steps",
+    "eval_steps": 2,
+}
 PARENT = """
 import sys, azft
 from azft.testing.contract import SAMPLE

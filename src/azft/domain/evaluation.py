@@ -82,3 +82,7 @@ class EvaluationReport:
         if self.warnings:
             parts.append(tables.table("Warnings", ("",), [(warning,) for warning in self.warnings]))
         return tables.as_text(parts)
+
+
+def _share(count: int, exact: ExactAnswers) -> str:
+    return f"{count / exact.asked:.1%} ({count} of {exact.asked})"

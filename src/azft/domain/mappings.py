@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
-
-K = TypeVar("K")
-V = TypeVar("V")
+from typing import Any
 
 
-def copied(values: Mapping[K, V]) -> Mapping[K, V]:
+def copied(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a copy of the mapping."""
     return dict(values)

@@ -9,7 +9,7 @@ from attrs import evolve
 from azft.domain.data import DataSettings
 from azft.domain.model import Model
 from azft.domain.parameters import Layer, ParameterValue
-from azft.domain.plan import Finding, Plan
+from azft.domain.plan import Finding, Plan, Severity
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingContext, NamingScheme
 from azft.errors import ComputeError
 from azft.plugins.manager import Plugins
@@ -85,7 +85,7 @@ def _fitting(dataset: DatasetSpec, model: Model) -> tuple[DatasetSpec, tuple[Fin
 
 def _finding(problem: Problem) -> Finding:
     code = "AZFT-P001" if problem.found == "no such parameter" else "AZFT-P002"
-    severity = "error" if problem.source == USER else "warning"
+    severity: Severity = "error" if problem.source == USER else "warning"
     return Finding(code, severity, f"{problem.name} ({problem.source})", problem.found, problem.expected, problem.fix)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from azft.domain.specs import NamingContext
 
 _DEFAULTS = {
@@ -23,7 +25,10 @@ def tutorial_display_name(context: NamingContext) -> str:
 
     The notebook hard-codes "ultrachat"; here it is the dataset's label.
     """
-    value = {**_DEFAULTS, **{name: given for name, given in context.parameters.items() if given is not None}}
+    value: dict[str, Any] = {
+        **_DEFAULTS,
+        **{name: given for name, given in context.parameters.items() if given is not None},
+    }
     batch = (
         int(value["per_device_train_batch_size"])
         * int(value["gradient_accumulation_steps"])

@@ -12,11 +12,15 @@ from azft.errors import NotFoundError
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
+def _absolute(path: str | Path) -> Path:
+    return Path(path).absolute()
+
+
 @frozen
 class Home:
     """The folder (`.azft` by default) that holds runs, endpoints, and the MLflow store."""
 
-    root: Path = field(converter=lambda path: Path(path).absolute())
+    root: Path = field(converter=_absolute)
 
     def run(self, run_id: str) -> Path:
         """Return the folder of a run; an id that could be a path is refused."""

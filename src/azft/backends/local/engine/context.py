@@ -24,6 +24,11 @@ class StageContext:
     job: Job
     events: EventLog
 
+    @property
+    def trusted(self) -> bool:
+        """Whether the user lets the model's own code run."""
+        return self.job.model.trust_remote_code or self.job.parameters.flag("trust_remote_code")
+
     def stop_if_canceled(self) -> None:
         """Raise `CanceledError` if the user left a note."""
         if (self.folder / "cancel").exists():

@@ -33,7 +33,7 @@ def evaluate(context: StageContext, target: Path) -> None:
     tokenizer = load_tokenizer(context.folder / "import")
     rows = read_rows(context.folder / "preprocess" / "test.safetensors")
     shown = parameters.integer("answers")
-    base = load_model(context.folder / "import")
+    base = load_model(context.folder / "import", trust_remote_code=context.trusted)
     small = base.num_parameters() <= SMALL
     held_out = _questions(context.job.data.test.path, MOST_ASKED if small else shown)
     trained = _questions(context.job.data.train.path, MOST_ASKED if small else 0)
@@ -68,10 +68,12 @@ def tuned_model(context: StageContext) -> Any:
     """Return the tuned model: merged as it was saved, or the base with the adapter merged in memory."""
     folder = context.folder / "finetune"
     if (folder / "model").exists():
-        return load_model(folder / "model")
+        return load_model(folder / "model", trust_remote_code=context.trusted)
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(load_model(context.folder / "import"), folder / "adapter").merge_and_unload()
+    return PeftModel.from_pretrained(
+        load_model(context.folder / "import", trust_remote_code=context.trusted), folder / "adapter"
+    ).merge_and_unload()
 
 
 def _questions(path: Path, most: int) -> list[Question]:

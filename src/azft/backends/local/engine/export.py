@@ -19,9 +19,9 @@ def export(context: StageContext, target: Path) -> None:
     """Write `model` (MLflow, task llm/v1/chat, merged weights) and loss.png, and record all of it in MLflow."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # MLflow would look for a model card of the local folder on the hub
     quiet()
-    import mlflow.transformers
     import torch
     import transformers
+    from mlflow.transformers import save_model
 
     merged = context.folder / "finetune" / "model"
     if not merged.exists():
@@ -29,9 +29,7 @@ def export(context: StageContext, target: Path) -> None:
         tuned_model(context).save_pretrained(merged)
         load_tokenizer(context.folder / "import").save_pretrained(merged)
     requirements = [f"transformers=={transformers.__version__}", f"torch=={torch.__version__.split('+')[0]}"]
-    mlflow.transformers.save_model(
-        str(merged), str(target / "model"), task="llm/v1/chat", pip_requirements=requirements
-    )
+    save_model(str(merged), str(target / "model"), task="llm/v1/chat", pip_requirements=requirements)
     _name_the_model(target / "model", context.job.display_name)
     events = read_events(context.events.path)
     loss_curve(events, target / "loss.png")

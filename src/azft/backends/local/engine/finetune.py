@@ -29,7 +29,7 @@ def finetune(context: StageContext, target: Path) -> None:
     parameters = context.job.parameters
     set_threads(parameters.integer("threads"), context.folder / "threads.txt")
     tokenizer = load_tokenizer(context.folder / "import")
-    base = load_model(context.folder / "import", trust_remote_code=context.job.model.trust_remote_code)
+    base = load_model(context.folder / "import", trust_remote_code=context.trusted)
     base.config.use_cache = False
     model = with_adapter(base, parameters)
     working = context.folder / "checkpoints"

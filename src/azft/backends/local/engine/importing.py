@@ -29,12 +29,11 @@ def _import_weights(context: StageContext, target: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     model, parameters = context.job.model, context.job.parameters
-    trusted = model.trust_remote_code or parameters.flag("trust_remote_code")
     try:
-        tokenizer = load_tokenizer(model.weights, trust_remote_code=trusted)
+        tokenizer = load_tokenizer(model.weights, trust_remote_code=context.trusted)
         network = AutoModelForCausalLM.from_pretrained(
             model.weights,
-            trust_remote_code=trusted,
+            trust_remote_code=context.trusted,
             ignore_mismatched_sizes=parameters.flag("ignore_mismatched_sizes"),
             dtype="float32" if parameters.text("precision") == "32" else "auto",
         )

@@ -10,6 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from azft.backends.local.engine import checkpoints
 from azft.backends.local.engine.context import StageContext
+from azft.domain.run import EventKind
 
 
 class RunReporter(TrainerCallback):
@@ -44,12 +45,12 @@ class RunReporter(TrainerCallback):
         if "loss" in values and elapsed > 0:
             rows = (state.global_step - begun) * args.train_batch_size * args.gradient_accumulation_steps
             values["tokens_per_second"] = rows * self._mean_tokens / elapsed
-        kind = "progress" if "loss" in values else "metrics"
+        kind: EventKind = "progress" if "loss" in values else "metrics"
         self._context.events.say(kind, step=state.global_step, total=state.max_steps, values=values)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Seal the checkpoint, and drop older ones."""
-        working = Path(args.output_dir)
+        working = Path(str(args.output_dir))
         checkpoints.seal(working / f"checkpoint-{state.global_step}")
         limit = self._context.job.parameters.integer("save_total_limit")
         if limit > 0:
