@@ -65,10 +65,7 @@ class EvaluationReport:
         ]
         for label, exact in (("held-out questions", self.held_out), ("trained questions", self.trained)):
             if exact.asked:
-                shares = (
-                    f"{count / exact.asked:.1%} ({count} of {exact.asked})" for count in (exact.base, exact.tuned)
-                )
-                numbers.append((f"exact answers, {label}", *shares))
+                numbers.append((f"exact answers, {label}", _share(exact.base, exact), _share(exact.tuned, exact)))
         parts = [
             tables.table(
                 f"Evaluation on {self.conversations:,} held-out conversations, {self.tokens:,} tokens",
