@@ -22,7 +22,11 @@ def main() -> None:
 
     with session.deploy(model) as endpoint:
         print(f"deployed   {endpoint}")
-        for question in ("What is LoRA?", "Explain a learning rate.", "Why would I pack conversations?"):
+        for question in (
+            "What is LoRA?",
+            "Describe the learning rate to a newcomer.",
+            "Remind me, what is perplexity?",
+        ):
             print(f"  you:   {question}")
             print(f"  model: {endpoint.ask(question)}")
 
