@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
 import socket
 import subprocess
 import sys
@@ -228,7 +231,7 @@ def test_cleanup_collects_failures_and_goes_on(tmp_path: Path) -> None:
     assert [resource.name for resource, _reason in again.kept] == ["a-machine"]
 
 
-def test_a_failed_run_raises_with_its_reason_and_ctrl_c_says_how_to_return(
+def test_a_failed_run_raises_with_its_reason_and_a_timeout_says_how_to_return(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "long.jsonl"
@@ -244,3 +247,41 @@ def test_a_failed_run_raises_with_its_reason_and_ctrl_c_says_how_to_return(
     assert "2/5 preprocess" in capsys.readouterr().out
     with pytest.raises(azft.RunError, match="no model to register"):
         session.register(run)
+
+
+def test_ctrl_c_stops_the_watching_and_not_the_run(tmp_path: Path) -> None:
+    code = (
+        "import azft; from azft.testing.contract import SAMPLE;"
+        "session = azft.FineTuneSession(dataset=SAMPLE, percent=8, parameters={'num_train_epochs': 2});"
+        "session.watch(session.submit())"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        run_id = watching.stdout.readline().split()[0]
+        watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        said, error = watching.communicate(timeout=60)
+    assert "KeyboardInterrupt" in error
+    assert f"session.watch(session.attach('{run_id}'))" in said
+    session = FineTuneSession(dataset=SAMPLE, progress=False)
+    assert session.watch(session.attach(run_id)).status is RunStatus.COMPLETED
+
+
+def test_a_terminal_gets_a_live_display(tuned: FineTuned, small_session: FineTuneSession) -> None:
+    code = (
+        f"import azft; session = azft.FineTuneSession(folder={str(small_session.folder)!r});"
+        f"session.watch(session.attach({tuned.run.id!r}))"
+    )
+    screen, terminal = pty.openpty()
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stdout=terminal, stderr=terminal) as watching:
+        os.close(terminal)
+        shown = b""
+        while b"run completed" not in shown:
+            shown += os.read(screen, 4096)
+        os.close(screen)
+        watching.wait(timeout=60)
+    text = shown.decode(errors="replace")
+    assert "\x1b[" in text
+    assert "tokens/s" in text
+    assert "5/5 export" in text

@@ -65,7 +65,9 @@ class _Live:
         if event.kind == "stage" and event.message == "started":
             self._progress.reset(self._task, description=_stage(event.stage), total=None, numbers="")
         elif event.kind == "progress":
-            self._progress.update(self._task, completed=event.step, total=event.total, numbers=numbers(event))
+            self._progress.update(
+                self._task, completed=event.step, total=event.total, numbers=numbers(event), refresh=True
+            )
         elif (line := _line(event)) is not None:
             self._progress.console.print(line)
 
