@@ -33,7 +33,12 @@ class Home:
     @property
     def tracking_uri(self) -> str:
         """The address of the embedded MLflow store, for `mlflow ui --backend-store-uri`."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        return f"sqlite:///{self.database}"
+
+    @property
+    def database(self) -> Path:
+        """The file of that store."""
+        return self.root / "mlflow.db"
 
     @property
     def artifacts(self) -> Path:

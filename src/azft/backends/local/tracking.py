@@ -16,6 +16,7 @@ from azft.domain.job import Job
 from azft.domain.resource import RegisteredModel
 from azft.domain.run import Run, RunEvent, RunStatus
 from azft.errors import NotFoundError, RunError
+from azft.files import make_durable, remove_leftovers, scratch_folder, sync_folder
 
 RUN_TAG = "azft.run"
 _BATCH = 100
@@ -32,6 +33,7 @@ class Tracking:
         home.root.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(home.root / "mlflow.lock")
         with self._lock:
+            _create_store(home)
             self._client = MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
 
     def record(
@@ -136,3 +138,18 @@ class Tracking:
             else self._client.create_experiment(job.experiment, artifact_location=self._home.artifacts.as_uri())
         )
         return self._client.create_run(identity, run_name=job.display_name, tags={RUN_TAG: run_id, **job.tags})
+
+
+def _create_store(home: Home) -> None:
+    """Create the database aside and rename it: a kill amid MLflow's migrations leaves one that nobody can open."""
+    if home.database.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    remove_leftovers(home.root)
+    with scratch_folder(home.root, "mlflow") as aside:
+        store = SqlAlchemyStore(f"sqlite:///{aside / home.database.name}", home.artifacts.as_uri())
+        store.engine.dispose()
+        make_durable(aside)
+        (aside / home.database.name).rename(home.database)
+    sync_folder(home.root)
