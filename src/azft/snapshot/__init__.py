@@ -24,6 +24,35 @@ class RegistryEntry:
     system_metadata: dict[str, Any] = field(factory=dict)
 
 
+@frozen
+class RegistryVersion:
+    """One version of a registry model as it stood from a day on (`published`, ISO date); tags are text, as on the wire."""
+
+    name: str
+    version: str
+    published: str
+    archived: bool = False
+    tags: dict[str, str] = field(factory=dict)
+    properties: dict[str, str] = field(factory=dict)
+    system_metadata: dict[str, Any] = field(factory=dict)
+    weights: str = ""
+
+
+@frozen
+class VirtualMachine:
+    """A machine size: cores, GPUs, memory and local disk in GiB, GPU memory in GiB each; `retired` is a day or empty."""
+
+    name: str
+    cores: int
+    gpus: int
+    memory_gib: float
+    disk_gib: int
+    family: str
+    gpu: str = ""
+    gpu_memory_gib: float = 0.0
+    retired: str = ""
+
+
 def _load(name: str) -> Any:
     return json.loads((files(__name__) / name).read_text(encoding="utf-8"))
 
@@ -40,6 +69,18 @@ def chat_completion_pipeline() -> Component:
 def registry_models() -> tuple[RegistryEntry, ...]:
     """Return the chat models of the registry "azureml" that can be, or could once be, fine-tuned."""
     return tuple(RegistryEntry(**entry) for entry in _load("models.json")["models"])
+
+
+@cache
+def registry_versions() -> tuple[RegistryVersion, ...]:
+    """Return the versions of those models through the eras: allow-lists in tags, then in `system_metadata`."""
+    return tuple(RegistryVersion(**entry) for entry in _load("registry.json")["versions"])
+
+
+@cache
+def virtual_machines() -> tuple[VirtualMachine, ...]:
+    """Return the machine sizes that fine-tuning meets, retired ones marked."""
+    return tuple(VirtualMachine(**entry) for entry in _load("virtual_machines.json")["sizes"])
 
 
 def registry_model(name: str) -> RegistryEntry | None:

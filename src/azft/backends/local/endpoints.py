@@ -39,11 +39,14 @@ class LocalEndpoints:
 
     def deploy(self, model: RegisteredModel, name: str = "", *, port: int = 0) -> Endpoint:
         """Start a server for the model and return once it answers; `port` 0 picks a free one."""
+        return self.serve(Tracking(self._home).folder_of(model) / "model", model, name, port=port)
+
+    def serve(self, weights: Path, model: RegisteredModel, name: str = "", *, port: int = 0) -> Endpoint:
+        """Start a server for weights in a folder, whichever registry they are registered in."""
         name = name or f"endpoint-{uuid.uuid4().hex[:8]}"
         folder = self._home.endpoint(name)
         if folder.exists():
             raise ConfigurationError(f"there is an endpoint {name!r} already", hint="choose another name")
-        weights = Tracking(self._home).folder_of(model) / "model"
         folder.mkdir(parents=True)
         key = secrets.token_urlsafe(32)
         with ExitStack() as undo:

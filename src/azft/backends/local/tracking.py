@@ -43,8 +43,7 @@ class Tracking:
         from mlflow.entities import Metric, Param
 
         with self._lock:
-            mlflow_run = self._find(run_id) or self._create(run_id, job)
-            identity = mlflow_run.info.run_id
+            identity = self._opened(run_id, job.experiment, job.display_name, job.tags)
             parameters = [Param(entry.name, str(entry.value)) for entry in job.parameters.entries]
             metrics = [
                 Metric(name, value, int(event.time * 1000), event.step)
@@ -59,12 +58,35 @@ class Tracking:
                     Metric(f"{name}_perplexity", scores.perplexity, now, 0),
                     Metric(f"{name}_token_accuracy", scores.token_accuracy, now, 0),
                 ]
-            for begin in range(0, max(len(parameters), len(metrics)), _BATCH):
-                window = slice(begin, begin + _BATCH)
-                self._client.log_batch(identity, metrics=metrics[window], params=parameters[window])
+            self._log(identity, metrics, parameters)
             self._client.log_artifact(identity, str(outputs / "loss.png"))
             self._client.log_artifacts(identity, str(outputs / "model"), "model")
             self._client.set_terminated(identity, "FINISHED")
+
+    def mirror(
+        self,
+        run_id: str,
+        *,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        points: Sequence[tuple[str, float, float, int]],
+        ended: str,
+    ) -> str:
+        """Keep a run up to date while it lasts, and return its MLflow id.
+
+        `points` are (name, value, seconds since 1970, step), and may hold what was given before; `ended` is MLflow's
+        word for how it ended, or empty.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        with self._lock:
+            identity = self._opened(run_id, experiment, name, tags)
+            self._client.log_batch(identity, tags=[RunTag(key, value) for key, value in tags.items()])
+            self._log(identity, [Metric(key, value, int(at * 1000), step) for key, value, at, step in points], [])
+            if ended:
+                self._client.set_terminated(identity, ended)
+            return identity
 
     def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
         """Return the version of `name` made from the run, creating it if there is none."""
@@ -130,14 +152,23 @@ class Tracking:
         found = self._client.search_runs(experiments, f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)
         return found[0] if found else None
 
-    def _create(self, run_id: str, job: Job) -> Any:
-        experiment = self._client.get_experiment_by_name(job.experiment)
-        identity = (
-            experiment.experiment_id
-            if experiment
-            else self._client.create_experiment(job.experiment, artifact_location=self._home.artifacts.as_uri())
-        )
-        return self._client.create_run(identity, run_name=job.display_name, tags={RUN_TAG: run_id, **job.tags})
+    def _opened(self, run_id: str, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+        """Return the MLflow id of the run, created if there is none."""
+        found = self._find(run_id)
+        if found is None:
+            known = self._client.get_experiment_by_name(experiment)
+            place = (
+                known.experiment_id
+                if known
+                else self._client.create_experiment(experiment, artifact_location=self._home.artifacts.as_uri())
+            )
+            found = self._client.create_run(place, run_name=name, tags={RUN_TAG: run_id, **tags})
+        return str(found.info.run_id)
+
+    def _log(self, identity: str, metrics: Sequence[Any], parameters: Sequence[Any]) -> None:
+        for begin in range(0, max(len(parameters), len(metrics)), _BATCH):
+            window = slice(begin, begin + _BATCH)
+            self._client.log_batch(identity, metrics=metrics[window], params=parameters[window])
 
 
 def _create_store(home: Home) -> None:

@@ -1,0 +1,37 @@
+"""`python -m azft.testing.emulator [--folder FOLDER] [--as-of DATE] [-- COMMAND ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+
+from azft.testing.emulator.emulator import AzureMLEmulator
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command inside an emulator and return its exit status; without one, print what to export and wait."""
+    options, command = arguments, []
+    if "--" in arguments:
+        at = arguments.index("--")
+        options, command = arguments[:at], arguments[at + 1 :]
+    parser = argparse.ArgumentParser("python -m azft.testing.emulator", usage="%(prog)s [options] [-- COMMAND ...]")
+    parser.add_argument("--folder", help="keep everything here; a second emulator on it carries on")
+    parser.add_argument("--as-of", default="", help="the registry and machine sizes of that day, such as 2024-05-01")
+    chosen = parser.parse_args(options)
+    with AzureMLEmulator(chosen.folder, as_of=chosen.as_of) as emulator:
+        if command:
+            return subprocess.run(command, env=dict(os.environ), check=False).returncode
+        for name, value in emulator.environment().items():
+            sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+        sys.stdout.write("# Ctrl-C stops the emulator.\n")
+        sys.stdout.flush()
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

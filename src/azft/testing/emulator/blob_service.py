@@ -1,0 +1,208 @@
+"""The blob service's wire: the calls azure-storage-blob makes to upload, look, list, download and delete."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Iterator
+from email.utils import formatdate
+from pathlib import Path
+from xml.etree import ElementTree
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from azft.testing.emulator.blobs import Blob, Blobs
+
+VERSION = "2023-11-03"
+MOST_LISTED = 5000
+_CHUNK = 1 << 18
+
+
+class BlobService:
+    """Answers for one storage account."""
+
+    def __init__(self, blobs: Blobs, containers: frozenset[str]) -> None:
+        self._blobs = blobs
+        self._containers = containers
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request; bodies are streamed both ways."""
+        container, _, name = request.path_params["path"].partition("/")
+        query = dict(request.query_params)
+        if not self._blobs.allows(container, query):
+            return _refusal(403, "AuthenticationFailed", "the signature is missing, wrong or expired")
+        if container not in self._containers:
+            return _refusal(404, "ContainerNotFound", f"no container {container}")
+        component = query.get("comp", "")
+        if not name:
+            return await run_in_threadpool(self._container, request.method, container, query)
+        if request.method in {"GET", "HEAD"} and not component:
+            return await run_in_threadpool(self._read, request, container, name)
+        if request.method == "DELETE":
+            known = await run_in_threadpool(self._blobs.delete, container, name)
+            return _done(202) if known else _refusal(404, "BlobNotFound", f"no blob {name}")
+        if request.method == "PUT":
+            return await self._write(request, container, name, component)
+        return _refusal(501, "EmulatorUnhandled", f"not emulated: {request.method} of a blob with comp={component!r}")
+
+    async def _write(self, request: Request, container: str, name: str, component: str) -> Response:
+        metadata = _metadata(request)
+        kind = request.headers.get("x-ms-blob-content-type", "application/octet-stream")
+        if component == "metadata":
+            blob = await run_in_threadpool(self._blobs.set_metadata, container, name, metadata)
+            return _done(200, blob) if blob else _refusal(404, "BlobNotFound", f"no blob {name}")
+        if component == "blocklist":
+            blocks = _block_list(await request.body())
+            if blocks is None:
+                return _refusal(400, "InvalidXmlDocument", "the block list is not XML")
+            blob = await run_in_threadpool(self._blobs.commit, container, name, blocks, kind, metadata)
+            return _done(201, blob) if blob else _refusal(400, "InvalidBlockList", "a block was never staged")
+        if component not in {"", "block"}:
+            return _refusal(501, "EmulatorUnhandled", f"not emulated: PUT of a blob with comp={component!r}")
+        if not component and request.headers.get("x-ms-blob-type") != "BlockBlob":
+            return _refusal(501, "EmulatorUnhandled", "not emulated: blobs other than block blobs")
+        if not component and request.headers.get("if-none-match") == "*" and self._blobs.get(container, name):
+            return _refusal(409, "BlobAlreadyExists", f"blob {name} exists")
+        written = self._blobs.scratch(container)
+        await _receive(request.stream(), written)
+        if component == "block":
+            block = request.query_params.get("blockid", "")
+            await run_in_threadpool(self._blobs.stage, container, name, block, written)
+            return _done(201)
+        return _done(201, await run_in_threadpool(self._blobs.keep, container, name, written, kind, metadata))
+
+    def _read(self, request: Request, container: str, name: str) -> Response:
+        blob = self._blobs.get(container, name)
+        if blob is None:
+            return _refusal(404, "BlobNotFound", f"no blob {name}", head=request.method == "HEAD")
+        headers = _describing(blob)
+        asked = request.headers.get("x-ms-range") or request.headers.get("range", "")
+        first, last = _range(asked, blob.size)
+        if first >= blob.size and asked:
+            return _refusal(416, "InvalidRange", f"{asked} of {blob.size} bytes")
+        headers["Content-Length"] = str(last - first + 1)
+        if asked:
+            headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
+            headers["x-ms-blob-content-md5"] = headers.pop("Content-MD5")
+        status = 206 if asked else 200
+        if request.method == "HEAD":
+            return Response(status_code=status, headers=headers)
+        content = _bytes(self._blobs.path(container, name), first, last - first + 1)
+        return StreamingResponse(content, status, headers)
+
+    def _container(self, method: str, container: str, query: dict[str, str]) -> Response:
+        if query.get("restype") != "container":
+            return _refusal(501, "EmulatorUnhandled", "not emulated: this request of a container")
+        if query.get("comp") == "list" and method == "GET":
+            return self._list(container, query)
+        if method == "PUT" and not query.get("comp"):
+            return _refusal(409, "ContainerAlreadyExists", f"container {container} exists")
+        if method in {"GET", "HEAD"} and not query.get("comp"):
+            return _done(200)
+        return _refusal(501, "EmulatorUnhandled", f"not emulated: {method} of a container")
+
+    def _list(self, container: str, query: dict[str, str]) -> Response:
+        prefix, delimiter, marker = query.get("prefix", ""), query.get("delimiter", ""), query.get("marker", "")
+        most = min(int(query.get("maxresults") or MOST_LISTED), MOST_LISTED)
+        root = ElementTree.Element("EnumerationResults", ContainerName=container)
+        ElementTree.SubElement(root, "Prefix").text = prefix
+        listed = ElementTree.SubElement(root, "Blobs")
+        entries = _entries(self._blobs.names(container, prefix), prefix, delimiter)
+        rest = [entry for entry in entries if entry >= marker]
+        for entry in rest[:most]:
+            if delimiter and entry.endswith(delimiter):
+                ElementTree.SubElement(ElementTree.SubElement(listed, "BlobPrefix"), "Name").text = entry
+            elif (blob := self._blobs.get(container, entry)) is not None:
+                _append(listed, blob, metadata="metadata" in query.get("include", ""))
+        ElementTree.SubElement(root, "NextMarker").text = rest[most] if len(rest) > most else ""
+        body = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+        return Response(body, 200, {"x-ms-version": VERSION}, media_type="application/xml")
+
+
+async def _receive(stream: AsyncIterator[bytes], target: Path) -> None:
+    with target.open("wb") as file:
+        async for chunk in stream:
+            file.write(chunk)
+
+
+def _bytes(path: Path, first: int, count: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(first)
+        while count > 0 and (block := file.read(min(_CHUNK, count))):
+            count -= len(block)
+            yield block
+
+
+def _range(asked: str, size: int) -> tuple[int, int]:
+    begin, _, end = asked.removeprefix("bytes=").partition("-")
+    first = int(begin) if begin.isdecimal() else 0
+    last = min(int(end), size - 1) if end.isdecimal() else size - 1
+    return first, last
+
+
+def _metadata(request: Request) -> dict[str, str]:
+    start = "x-ms-meta-"
+    return {name.removeprefix(start): value for name, value in request.headers.items() if name.startswith(start)}
+
+
+def _block_list(body: bytes) -> list[str] | None:
+    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
+        return None
+    try:
+        root = ElementTree.fromstring(body)  # no entity can be declared in what is left
+    except ElementTree.ParseError:
+        return None
+    return [block.text or "" for block in root if block.tag in {"Latest", "Uncommitted", "Committed"}]
+
+
+def _entries(names: list[str], prefix: str, delimiter: str) -> list[str]:
+    if not delimiter:
+        return names
+    entries = dict.fromkeys(
+        prefix + head + (delimiter if found else "")
+        for name in names
+        for head, found, _rest in [name.removeprefix(prefix).partition(delimiter)]
+    )
+    return sorted(entries)
+
+
+def _append(listed: ElementTree.Element, blob: Blob, *, metadata: bool) -> None:
+    element = ElementTree.SubElement(listed, "Blob")
+    ElementTree.SubElement(element, "Name").text = blob.name
+    properties = ElementTree.SubElement(element, "Properties")
+    for name, value in {**_describing(blob), "Content-Length": str(blob.size), "BlobType": "BlockBlob"}.items():
+        if not name.startswith("x-ms"):
+            ElementTree.SubElement(properties, {"ETag": "Etag"}.get(name, name)).text = value.strip('"')
+    if metadata:
+        about = ElementTree.SubElement(element, "Metadata")
+        for name, value in blob.metadata.items():
+            ElementTree.SubElement(about, name).text = value
+
+
+def _describing(blob: Blob) -> dict[str, str]:
+    return {
+        "ETag": blob.etag,
+        "Last-Modified": formatdate(blob.modified, usegmt=True),
+        "Content-Type": blob.content_type,
+        "Content-MD5": blob.md5 or base64.b64encode(b"").decode(),
+        "x-ms-blob-type": "BlockBlob",
+        "x-ms-version": VERSION,
+        **{f"x-ms-meta-{name}": value for name, value in blob.metadata.items()},
+    }
+
+
+def _done(status: int, blob: Blob | None = None) -> Response:
+    known = {} if blob is None else {"ETag": blob.etag, "Last-Modified": formatdate(blob.modified, usegmt=True)}
+    return Response(
+        status_code=status, headers={"x-ms-version": VERSION, "x-ms-request-server-encrypted": "false", **known}
+    )
+
+
+def _refusal(status: int, code: str, message: str, *, head: bool = False) -> Response:
+    error = ElementTree.Element("Error")
+    ElementTree.SubElement(error, "Code").text = code
+    ElementTree.SubElement(error, "Message").text = message
+    body = b"" if head else ElementTree.tostring(error, encoding="utf-8", xml_declaration=True)
+    headers = {"x-ms-error-code": code, "x-ms-version": VERSION}
+    return Response(body, status, headers, media_type="application/xml")

@@ -1,0 +1,163 @@
+"""The jobs of the workspace: begun, followed, canceled, and their outputs published."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict
+
+from azft.domain.run import RunEvent, RunStatus
+from azft.errors import AzftError
+from azft.snapshot import RegistryVersion
+from azft.testing.emulator.scripts import Outcome, scripted_events
+from azft.testing.emulator.state import Document
+from azft.testing.emulator.story import Story, child_id, tell
+from azft.testing.emulator.training import JobRefusedError, local_job
+from azft.testing.emulator.wire import WireError, not_found
+from azft.testing.emulator.world import CONTAINER, World
+
+KIND = "jobs"
+CHILDREN = "children"
+IMPORTED = "chat_completion_model_import"
+
+
+class Jobs:
+    """Every job's document, and what it has said so far; scripts are used up one a job."""
+
+    def __init__(self, world: World, find_model: Callable[[str, str, str], RegistryVersion | None]) -> None:
+        self._world = world
+        self._find_model = find_model
+        self._scripts: deque[Outcome] = deque()
+        self.default: Outcome | None = None
+        self._publishing = threading.Lock()
+
+    def script(self, outcome: Outcome, *, always: bool = False) -> None:
+        """Give the next job (or every job that has no script of its own) this outcome instead of training."""
+        if always:
+            self.default = outcome
+        else:
+            self._scripts.append(outcome)
+
+    def create(self, name: str, properties: dict[str, Any]) -> Document:
+        """Keep the job and start it."""
+        now = self._world.clock.now()
+        outcome = self._scripts.popleft() if self._scripts else self.default
+        document: Document = {"name": name, "properties": properties, "submitted": now}
+        if outcome is not None:
+            document["outcome"] = asdict(outcome)
+        else:
+            document |= self._begun(name, properties)
+        for step in (
+            "ft_nlp_common_validation",
+            IMPORTED,
+            "chat_completion_datapreprocess",
+            "chat_completion_finetune",
+            "ft_nlp_model_converter",
+        ):
+            self._world.state.put(CHILDREN, child_id(name, step), {"job": name, "step": step})
+        return self._world.state.put(KIND, name, document)
+
+    def get(self, name: str) -> Document:
+        """Return the job; the service's 404 if there is none."""
+        found = self._world.state.get(KIND, name)
+        if found is None:
+            raise not_found("Job", name)
+        return found
+
+    def find_child(self, run_id: str) -> tuple[Document, str] | None:
+        """Return the job and the step that a child run's id means, or None."""
+        found = self._world.state.get(CHILDREN, run_id)
+        return None if found is None else (self.get(found["job"]), found["step"])
+
+    def all(self) -> list[Document]:
+        """Return all jobs, newest first."""
+        return sorted(self._world.state.all(KIND), key=lambda job: float(job["submitted"]), reverse=True)
+
+    def story(self, document: Document) -> Story:
+        """Return what the job has told so far; once it has completed, its outputs are there."""
+        story = tell(document["name"], self.events(document), canceling=document.get("canceled") is not None)
+        if story.status == "Completed" and not document.get("published"):
+            self._publish(document)
+        return story
+
+    def events(self, document: Document) -> list[RunEvent]:
+        """Return the events so far, from the script, from the run that trains, or from the refusal."""
+        begun = document["submitted"]
+        if "outcome" in document:
+            outcome = Outcome(**document["outcome"])
+            return scripted_events(outcome, begun, document.get("canceled"), self._world.clock.now())
+        if "refused" in document:
+            return [
+                RunEvent(begun, "status", "", RunStatus.RUNNING),
+                RunEvent(begun, "stage", "import", "started"),
+                RunEvent(begun, "status", "", RunStatus.FAILED),
+            ]
+        run = self._world.local.find_run(document["local_run"])
+        return list(self._world.local.events(run, timeout=0))
+
+    def error(self, document: Document) -> str:
+        """Return why a failed job failed."""
+        if "outcome" in document:
+            outcome = Outcome(**document["outcome"])
+            return f"{outcome.step}: {outcome.error}" if outcome.status == "failed" else ""
+        if "refused" in document:
+            return str(document["refused"])
+        return self._world.local.result(self._world.local.find_run(document["local_run"])).error
+
+    def cancel(self, name: str) -> None:
+        """Ask the job to stop; one that has ended stays as it is."""
+        document = self.get(name)
+        if self.story(document).ended is not None:
+            return
+        document["canceled"] = self._world.clock.now()
+        self._world.state.put(KIND, name, document)
+        if "local_run" in document:
+            self._world.local.cancel(self._world.local.find_run(document["local_run"]))
+
+    def delete(self, name: str) -> None:
+        """Forget a job that has ended."""
+        document = self.get(name)
+        if self.story(document).ended is None:
+            raise WireError(409, "Conflict", f"job {name} is still running; cancel it first")
+        self._world.state.delete(KIND, name)
+
+    def model_folder(self, document: Document) -> Path | None:
+        """Return the folder with the model that a completed job really made, or None for a scripted one."""
+        if "local_run" not in document:
+            return None
+        return self._world.local.home.run(document["local_run"]) / "export" / "model"
+
+    def _begun(self, name: str, properties: dict[str, Any]) -> Document:
+        try:
+            job = local_job(self._world, name, properties, self._find_model)
+        except JobRefusedError as error:
+            return {"refused": f"ft_nlp_common_validation: {error}"}
+        except AzftError as error:
+            return {"refused": f"chat_completion_datapreprocess: {error}"}
+        return {"local_run": self._world.local.submit(job).id}
+
+    def _publish(self, document: Document) -> None:
+        """Put the outputs where Azure has them: `azureml/JOB/OUTPUT/`, and each step's below its own run id."""
+        with self._publishing:
+            name, blobs = document["name"], self._world.blobs
+            if self.get(name).get("published"):
+                return
+            folder = self.model_folder(document)
+            for output in output_names(document["properties"]):
+                if folder is None:
+                    blobs.write(CONTAINER, f"azureml/{name}/{output}/MLmodel", b"flavors: {}\nscripted: true\n")
+                else:
+                    blobs.publish(CONTAINER, f"azureml/{name}/{output}", folder)
+            if folder is not None:
+                run = self._world.local.home.run(document["local_run"])
+                blobs.publish(CONTAINER, f"azureml/{child_id(name, IMPORTED)}/output_dir", run / "import")
+            self._world.state.put(KIND, name, {**document, "published": True})
+
+
+def output_names(properties: dict[str, Any]) -> list[str]:
+    """Return the names of a job's outputs, the service's own `default` apart."""
+    return [name for name in (properties.get("outputs") or {}) if name != "default"]

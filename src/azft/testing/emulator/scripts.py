@@ -1,0 +1,79 @@
+"""Outcomes without training: what a scripted job says by a given time is a pure function of its script."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import field, frozen
+
+from azft.domain.run import RunEvent, RunStatus
+from azft.errors import ConfigurationError
+from azft.testing.emulator.story import STAGES, STEPS, stages_of
+
+TRAINING_STEPS = 4
+DEFAULT_ERROR = "the script says so"
+
+
+def _known_step(_outcome: object, _attribute: object, value: str) -> None:
+    if value not in STEPS:
+        raise ConfigurationError(f"step {value!r} is none of the pipeline's", hint=f"its steps are {', '.join(STEPS)}")
+
+
+@frozen
+class Outcome:
+    """How a job is to end, without training: after `seconds` it has; "queued" never begins.
+
+    A "failed" job fails in `step` (a step of the pipeline) with `error`; a "canceled" one is stopped there by
+    somebody else.
+    """
+
+    status: Literal["completed", "failed", "canceled", "queued"] = "completed"
+    step: str = field(default="chat_completion_finetune", validator=_known_step)
+    error: str = DEFAULT_ERROR
+    seconds: float = 1.0
+
+
+def scripted_events(outcome: Outcome, begun: float, canceled: float | None, now: float) -> list[RunEvent]:
+    """Return what the job has said by `now`; `canceled` is when the user asked it to stop.
+
+    >>> [e.message for e in scripted_events(Outcome(seconds=1), 0, None, 2) if e.kind == "status"]
+    ['running', 'completed']
+    >>> [e.message for e in scripted_events(Outcome("queued"), 0, 5, 1e6) if e.kind == "status"]
+    ['canceled']
+    """
+    story = [] if outcome.status == "queued" else _whole_story(outcome, begun)
+    if canceled is not None and not (story and story[-1].time <= canceled):
+        story = [event for event in story if event.time <= canceled]
+        story.append(RunEvent(canceled, "status", "", RunStatus.CANCELED))
+    return [event for event in story if event.time <= now]
+
+
+def _whole_story(outcome: Outcome, begun: float) -> list[RunEvent]:
+    each = outcome.seconds / len(STAGES)
+    last = "" if outcome.status == "completed" else stages_of(outcome.step)[0]
+    events = [RunEvent(begun, "status", "", RunStatus.RUNNING)]
+    for number, stage in enumerate(STAGES):
+        at = begun + number * each
+        events.append(RunEvent(at, "stage", stage, "started"))
+        if stage == last:
+            events.append(RunEvent(at + each / 2, "status", "", RunStatus(outcome.status)))
+            return events
+        if stage == "finetune":
+            events.extend(_training(at, each))
+        events.append(RunEvent(at + each, "stage", stage, "done", values={"seconds": each}))
+    events.append(RunEvent(begun + outcome.seconds, "status", "", RunStatus.COMPLETED))
+    return events
+
+
+def _training(at: float, seconds: float) -> list[RunEvent]:
+    return [
+        RunEvent(
+            at + seconds * step / (TRAINING_STEPS + 1),
+            "progress",
+            "finetune",
+            step=step,
+            total=TRAINING_STEPS,
+            values={"loss": 2.0 / step, "learning_rate": 1e-5, "epoch": step / TRAINING_STEPS},
+        )
+        for step in range(1, TRAINING_STEPS + 1)
+    ]

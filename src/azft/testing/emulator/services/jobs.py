@@ -1,0 +1,123 @@
+"""Jobs on the wire: the resources below `jobs/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from azft.snapshot import chat_completion_pipeline
+from azft.testing.emulator.jobs import Jobs, output_names
+from azft.testing.emulator.router import merged
+from azft.testing.emulator.state import Document
+from azft.testing.emulator.training import node_of
+from azft.testing.emulator.wire import (
+    ARM,
+    ARM_VERSIONS,
+    WORKSPACE,
+    Call,
+    Operation,
+    Reply,
+    WireError,
+    bad_request,
+    page,
+)
+from azft.testing.emulator.world import World
+
+ILLEGAL = "'\\"
+SERVERLESS = "serverless"
+
+
+class JobService:
+    """The job resources of the workspace."""
+
+    def __init__(self, world: World, jobs: Jobs, has_compute: Callable[[str], bool]) -> None:
+        self._world = world
+        self._jobs = jobs
+        self._has_compute = has_compute
+
+    def operations(self) -> Sequence[Operation]:
+        """Return the operations."""
+        one = WORKSPACE + "/jobs/{name}"
+        return [
+            Operation("GET", ARM, WORKSPACE + "/jobs", self._list, "REST specification", versions=ARM_VERSIONS),
+            Operation("GET", ARM, one, self._get, "SDK source", versions=ARM_VERSIONS),
+            Operation(
+                "PUT",
+                ARM,
+                one,
+                self._put,
+                "SDK source",
+                versions=ARM_VERSIONS,
+                note="only pipelines with chat_completion_pipeline in them; an unknown input or compute is refused (inferred)",
+            ),
+            Operation("POST", ARM, one + "/cancel", self._cancel, "SDK source", versions=ARM_VERSIONS),
+            Operation("DELETE", ARM, one, self._delete, "REST specification", versions=ARM_VERSIONS),
+        ]
+
+    def _list(self, call: Call) -> Reply:
+        return page([self._described(document) for document in self._jobs.all()], call, most=50)
+
+    def _get(self, call: Call) -> Reply:
+        child = self._jobs.find_child(call["name"])
+        if child is not None:  # The SDK asks run history about a job without properties; that is how it meets steps.
+            return Reply({"id": f"{self._world.id}/jobs/{call['name']}", "name": call["name"], "properties": None})
+        return Reply(self._described(self._jobs.get(call["name"])))
+
+    def _put(self, call: Call) -> Reply:
+        properties = (call.body or {}).get("properties") or {}
+        known = next((job for job in self._jobs.all() if job["name"] == call["name"]), None)
+        if known is not None:
+            changed = {
+                key: properties[key]
+                for key in ("displayName", "tags", "description", "isArchived")
+                if key in properties
+            }
+            document = {**known, "properties": merged(known["properties"], changed)}
+            self._world.state.put("jobs", call["name"], document)
+            return Reply(self._described(document), 200)
+        self._check(properties)
+        return Reply(self._described(self._jobs.create(call["name"], properties)), 201)
+
+    def _check(self, properties: dict[str, Any]) -> None:
+        if properties.get("jobType") != "Pipeline":
+            raise WireError(501, "EmulatorUnhandled", f"not emulated: jobs of the type {properties.get('jobType')!r}")
+        node = node_of(properties)
+        if not node:
+            raise WireError(501, "EmulatorUnhandled", "not emulated: pipelines without chat_completion_pipeline")
+        component = chat_completion_pipeline()
+        if not str(node["componentId"]).endswith(f"/versions/{component.version}"):
+            raise bad_request(
+                f"component {node['componentId']} does not exist; the version here is {component.version}"
+            )
+        for name, entry in node["inputs"].items():
+            if component.input(name) is None:
+                raise bad_request(f"input {name!r} is not an input of {component.name} {component.version}")
+            value = str(entry.get("value", ""))
+            if set(value) & set(ILLEGAL):
+                raise bad_request(f"input {name!r}: the characters ' and \\ are not allowed")
+            if name.startswith("compute_") and value != SERVERLESS and not self._has_compute(value):
+                raise bad_request(f"input {name!r}: unknown compute target {value!r}")
+
+    def _cancel(self, call: Call) -> Reply:
+        self._jobs.cancel(call["name"])
+        return Reply(None, 202, self._world.operations.start(call, "mfe"))
+
+    def _delete(self, call: Call) -> Reply:
+        self._jobs.delete(call["name"])
+        return Reply(None, 202, self._world.operations.start(call, "mfe"))
+
+    def _described(self, document: Document) -> dict[str, Any]:
+        world, name, given = self._world, document["name"], document["properties"]
+        story = self._jobs.story(document)
+        outputs = dict(given.get("outputs") or {})
+        for output in output_names(given):
+            outputs[output] = {**outputs[output], "uri": world.store_uri(f"azureml/{name}/{output}/")}
+        studio = f"https://ml.azure.com/runs/{name}?wsid={world.id}"
+        services = {
+            "Tracking": {"jobServiceType": "Tracking", "endpoint": f"azureml://{world.host}/mlflow/v1.0{world.id}"},
+            "Studio": {"jobServiceType": "Studio", "endpoint": studio},
+        }
+        properties = {**given, "outputs": outputs, "status": story.status, "services": services}
+        properties.setdefault("experimentName", "Default")
+        properties.setdefault("properties", {})
+        return world.resource("jobs", name, properties, systemData=world.system_data(document["submitted"]))

@@ -1,0 +1,151 @@
+"""The workspace's models and data assets: versions that point into storage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from azft.testing.emulator.jobs import Jobs, output_names
+from azft.testing.emulator.router import merged
+from azft.testing.emulator.state import Document
+from azft.testing.emulator.wire import (
+    ARM,
+    ARM_VERSIONS,
+    WORKSPACE,
+    Call,
+    Operation,
+    Reply,
+    bad_request,
+    not_found,
+    page,
+)
+from azft.testing.emulator.world import CONTAINER, World, folder_for, path_of
+
+_OUTPUT = re.compile(r"azureml://jobs/([^/]+)/outputs/([^/]+)/?(?:paths/)?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_ASSET = re.compile(r".*/workspaces/[^/]+/models/([^/]+)/versions/([^/]+)|azureml:([^:]+):([^:]+)", re.IGNORECASE)
+
+
+class Assets:
+    """Versioned assets of one kind, "models" or "data"."""
+
+    def __init__(self, world: World, jobs: Jobs, kind: str) -> None:
+        self._world = world
+        self._jobs = jobs
+        self._kind = kind
+
+    def operations(self) -> Sequence[Operation]:
+        """Return the operations."""
+        base = f"{WORKSPACE}/{self._kind}"
+        version = base + "/{name}/versions/{version}"
+        said = "the container's latest version follows from its versions"
+        return [
+            Operation("GET", ARM, base, self._containers, "REST specification", versions=ARM_VERSIONS, note=said),
+            Operation("GET", ARM, base + "/{name}", self._container, "SDK source", versions=ARM_VERSIONS, note=said),
+            Operation("GET", ARM, base + "/{name}/versions", self._list, "SDK source", versions=ARM_VERSIONS),
+            Operation("GET", ARM, version, self._get, "SDK source", versions=ARM_VERSIONS),
+            Operation(
+                "PUT",
+                ARM,
+                version,
+                self._put,
+                "SDK source",
+                versions=ARM_VERSIONS,
+                note="an output of a job that has not completed is refused (inferred)",
+            ),
+            Operation("DELETE", ARM, version, self._delete, "REST specification", versions=ARM_VERSIONS),
+        ]
+
+    def folder_of(self, asset: str) -> Path | None:
+        """Return a folder with the files of the model an id means, or None for an unknown or scripted one."""
+        found = _ASSET.fullmatch(asset)
+        document = self._find(found[1] or found[3], found[2] or found[4]) if found else None
+        if document is None:
+            raise bad_request(f"model {asset} does not exist")
+        path = path_of(document["properties"].get("modelUri", ""))
+        target = folder_for(self._world.state.folder, f"served/{document['name']}-{document['key']}")
+        folder = self._world.blobs.link(CONTAINER, path, target)
+        return folder if (folder / "model" / "config.json").is_file() else None
+
+    def _find(self, name: str, version: str) -> Document | None:
+        return self._world.state.get(self._kind, f"{name}:{version}")
+
+    def _containers(self, call: Call) -> Reply:
+        names = dict.fromkeys(document["key"] for document in self._world.state.all(self._kind))
+        return page([self._described_container(name) for name in names], call)
+
+    def _container(self, call: Call) -> Reply:
+        if not self._versions(call["name"]):
+            raise not_found(self._kind, call["name"])
+        return Reply(self._described_container(call["name"]))
+
+    def _described_container(self, name: str) -> dict[str, Any]:
+        latest = self._versions(name)[0]["name"]
+        following = str(int(latest) + 1) if latest.isdecimal() else "1"
+        properties = {
+            "latestVersion": latest,
+            "nextVersion": following,
+            "isArchived": False,
+            "tags": {},
+            "properties": {},
+        }
+        return self._world.resource(self._kind, name, properties)
+
+    def _versions(self, name: str) -> list[Document]:
+        found = list(self._world.state.all(self._kind, f"{name}:"))
+        return sorted(found, key=lambda document: str(document["systemData"]["createdAt"]), reverse=True)
+
+    def _list(self, call: Call) -> Reply:
+        return page(self._versions(call["name"]), call)
+
+    def _get(self, call: Call) -> Reply:
+        found = self._find(call["name"], call["version"])
+        if found is None:
+            raise not_found(self._kind, f"{call['name']}:{call['version']}")
+        return Reply(found)
+
+    def _put(self, call: Call) -> Reply:
+        name, version = call["name"], call["version"]
+        properties = (call.body or {}).get("properties") or {}
+        if not (_NAME.fullmatch(name) and _NAME.fullmatch(version)):
+            raise bad_request(f"{self._kind} {name}:{version}: 1 to 255 letters, digits, '.', '_' and '-'")
+        known = self._find(name, version)
+        key = "modelUri" if self._kind == "models" else "dataUri"
+        uri = self._resolved(str(properties.get(key, "")))
+        if known is not None and uri != known["properties"][key]:
+            raise bad_request(
+                f"{name}:{version} exists and points elsewhere; its path cannot change", "ImmutableProperty"
+            )
+        added: dict[str, Any] = {key: uri, "provisioningState": "Succeeded"}
+        if self._kind == "models":
+            added["flavors"] = properties.get("flavors") or {
+                "python_function": {"data": {"loader_module": "mlflow.transformers"}}
+            }
+            source = _OUTPUT.match(str(properties.get(key, "")))
+            added["jobName"] = source[1] if source else properties.get("jobName")
+        created = self._world.clock.now()
+        document = self._world.resource(f"{self._kind}/{name}/versions", version, {**properties, **added})
+        document |= {"key": name, "systemData": known["systemData"] if known else self._world.system_data(created)}
+        self._world.state.put(self._kind, f"{name}:{version}", merged(known or {}, document))
+        return Reply(document, 200 if known else 201)
+
+    def _delete(self, call: Call) -> Reply:
+        if not self._world.state.delete(self._kind, f"{call['name']}:{call['version']}"):
+            return Reply(None, 204)
+        return Reply(None, 200)
+
+    def _resolved(self, uri: str) -> str:
+        found = _OUTPUT.match(uri)
+        if found:
+            job = self._jobs.get(found[1])
+            if found[2] not in output_names(job["properties"]):
+                raise bad_request(f"{uri}: job {found[1]} has no output {found[2]!r}")
+            if self._jobs.story(job).status != "Completed":
+                raise bad_request(f"{uri}: job {found[1]} has not completed, so the output does not exist")
+            return self._world.store_uri(f"azureml/{found[1]}/{found[2]}/")
+        path = path_of(uri)
+        if not path or not self._world.blobs.names(CONTAINER, path.rstrip("/")):
+            raise bad_request(f"nothing at {uri or 'no address'}")
+        return self._world.store_uri(path)

@@ -1,0 +1,166 @@
+"""MLflow on the wire: the real server, asked about runs by their Azure ids."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import orjson
+
+from azft.backends.local.launch import QUIET, wait_until
+from azft.errors import BackendError
+from azft.testing.emulator.jobs import Jobs
+from azft.testing.emulator.mlflow_server import MIRROR
+from azft.testing.emulator.state import Document
+from azft.testing.emulator.story import Step, Story
+from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply
+from azft.testing.emulator.world import World
+
+READY_WITHIN = 60.0
+IDS = "mlflow"
+_ID = re.compile(rb"[0-9a-f]{32}")
+_RUN_KEYS = ("run_id", "run_uuid")
+_ENDED = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
+
+
+class Mlflow:
+    """A child process with MLflow's own server, started at the first question."""
+
+    def __init__(self, world: World, jobs: Jobs, socket_file: Path) -> None:
+        self._world = world
+        self._jobs = jobs
+        self._socket_file = socket_file
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: httpx.Client | None = None
+        self._lock = threading.Lock()
+        self._told: dict[str, str] = {}
+
+    def operations(self) -> Sequence[Operation]:
+        """Return the operations."""
+        path = "/mlflow/v2.0" + WORKSPACE + "/{rest}"
+        note = "MLflow's own server; run ids are exchanged for Azure's on the way"
+        return [
+            Operation(method, DATA_PLANE, path, self._forward, "SDK source", note=note)
+            for method in ("GET", "POST", "PATCH", "DELETE")
+        ]
+
+    def close(self) -> None:
+        """End the process."""
+        if self._client is not None:
+            self._client.close()
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+    def _forward(self, call: Call) -> Reply:
+        with self._lock:
+            client = self._started()
+            self._mirror(client)
+            known = {document["azure"]: document["mlflow"] for document in self._world.state.all(IDS)}
+        query = urlencode(_exchanged(call.query, known))
+        body = None if call.body is None else orjson.dumps(_exchanged(call.body, known))
+        answer = client.request(
+            call.method,
+            f"http://localhost/{call['rest']}?{query}",
+            content=body,
+            headers={"Content-Type": "application/json"},
+        )
+        back = {mlflow.encode(): azure.encode() for azure, mlflow in known.items()}
+        content = _ID.sub(lambda found: back.get(found[0], found[0]), answer.content)
+        kind = answer.headers.get("content-type", "application/json")
+        return Reply(content, answer.status_code, {"Content-Type": kind})
+
+    def _started(self) -> httpx.Client:
+        if self._client is not None:
+            return self._client
+        log = self._world.state.folder / "mlflow.log"
+        with log.open("ab") as output:
+            self._process = process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "azft.testing.emulator.mlflow_server",
+                    str(self._world.local.home.root),
+                    str(self._socket_file),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=_without_proxy(),
+            )
+        client = httpx.Client(transport=httpx.HTTPTransport(uds=str(self._socket_file)), timeout=READY_WITHIN)
+
+        def answers() -> bool:
+            try:
+                return process.poll() is not None or client.get("http://localhost/health").is_success
+            except httpx.TransportError:
+                return False
+
+        if not wait_until(answers, READY_WITHIN) or process.poll() is not None:
+            raise BackendError("the MLflow server did not start", hint=f"see {log}")
+        self._client = client
+        return client
+
+    def _mirror(self, client: httpx.Client) -> None:
+        """Tell the server about the runs that have changed since it was told last."""
+        runs: list[dict[str, Any]] = []
+        for document in self._jobs.all():
+            if self._told.get(document["name"]) in _ENDED:
+                continue
+            story = self._jobs.story(document)
+            self._told[document["name"]] = story.status
+            runs.append(_root(document, story))
+            runs.extend(_child(document, step) for step in story.steps)
+        if not runs:
+            return
+        known = client.post(f"http://localhost{MIRROR}", json=runs).raise_for_status().json()
+        for azure, mlflow in known.items():
+            if self._world.state.get(IDS, azure) is None:
+                self._world.state.put(IDS, azure, {"azure": azure, "mlflow": mlflow})
+
+
+def _root(document: Document, story: Story) -> dict[str, Any]:
+    name = str(document["properties"].get("displayName") or document["name"])
+    run = _run(document, document["name"], document["name"], name, story.status)
+    return {**run, "points": []}
+
+
+def _child(document: Document, step: Step) -> dict[str, Any]:
+    trained = step.name == "chat_completion_finetune" and "local_run" in document
+    run = _run(document, step.id, document["local_run"] if trained else step.id, step.name, step.status)
+    run["tags"]["mlflow.parentRunId"] = document["name"]
+    return {**run, "points": [(point.name, point.value, point.time, point.step) for point in step.metrics]}
+
+
+def _run(document: Document, azure_id: str, run_id: str, name: str, status: str) -> dict[str, Any]:
+    tags = {"mlflow.rootRunId": document["name"], "mlflow.runName": name, "mlflow.user": "azft"}
+    experiment = str(document["properties"].get("experimentName") or "Default")
+    ended = _ENDED.get(status, "")
+    return {
+        "azure_id": azure_id,
+        "run_id": run_id,
+        "experiment": experiment,
+        "name": name,
+        "tags": tags,
+        "ended": ended,
+    }
+
+
+def _exchanged(values: Any, known: Mapping[str, str]) -> Any:
+    """Return a query or a body with Azure's run ids replaced, where they are ids and not text that is searched for."""
+    if not isinstance(values, Mapping):
+        return values
+    return {key: known.get(str(value), value) if key in _RUN_KEYS else value for key, value in values.items()}
+
+
+def _without_proxy() -> dict[str, str]:
+    redirecting = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"}
+    return {**{key: value for key, value in os.environ.items() if key.upper() not in redirecting}, **QUIET}

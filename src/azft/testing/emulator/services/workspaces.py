@@ -1,0 +1,117 @@
+"""The workspace itself: its description, where its services are, its datastores and their secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from azft.testing.emulator.wire import ARM, ARM_VERSIONS, DATA_PLANE, WORKSPACE, Call, Operation, Reply, not_found
+from azft.testing.emulator.world import ARTIFACTS, CONTAINER, STORE, World
+
+SERVICES = ("api", "experimentation", "history", "mlflow", "hyperdrive", "pipelines")
+
+
+class Workspaces:
+    """One workspace."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def operations(self) -> Sequence[Operation]:
+        """Return the operations."""
+        store = WORKSPACE + "/datastores/{name}"
+        return [
+            Operation("GET", ARM, WORKSPACE, self._get, "SDK source", versions=ARM_VERSIONS),
+            Operation(
+                "GET", ARM, WORKSPACE.rpartition("/")[0], self._list, "REST specification", versions=ARM_VERSIONS
+            ),
+            Operation(
+                "GET",
+                DATA_PLANE,
+                "/discovery/workspaces/{workspace}",
+                self._discover,
+                "SDK source",
+                note="the SDK asks without a token",
+                open=True,
+            ),
+            Operation("GET", ARM, WORKSPACE + "/datastores", self._stores, "SDK source", versions=ARM_VERSIONS),
+            Operation("GET", ARM, store, self._store, "SDK source", versions=ARM_VERSIONS),
+            Operation(
+                "POST",
+                ARM,
+                store + "/listSecrets",
+                self._secrets,
+                "SDK source",
+                versions=ARM_VERSIONS,
+                note="a shared access signature",
+            ),
+        ]
+
+    def _get(self, call: Call) -> Reply:
+        if (
+            call["workspace"].lower() != self._world.workspace.lower()
+            or call["group"].lower() != self._world.group.lower()
+        ):
+            raise not_found("Workspace", call["workspace"])
+        return Reply(self._described())
+
+    def _list(self, call: Call) -> Reply:
+        return Reply({"value": [self._described()]})
+
+    def _described(self) -> dict[str, Any]:
+        world = self._world
+        return {
+            "id": world.id,
+            "name": world.workspace,
+            "type": "Microsoft.MachineLearningServices/workspaces",
+            "location": world.region,
+            "kind": "Default",
+            "tags": {},
+            "identity": {"type": "SystemAssigned", "tenantId": world.tenant},
+            "properties": {
+                "friendlyName": world.workspace,
+                "description": "",
+                "workspaceId": world.tenant,
+                "storageAccount": f"/subscriptions/{world.subscription}/resourceGroups/{world.group}"
+                f"/providers/Microsoft.Storage/storageAccounts/{world.account}",
+                "discoveryUrl": f"https://{world.host}/discovery/workspaces/{world.workspace}",
+                "mlFlowTrackingUri": f"azureml://{world.host}/mlflow/v1.0{world.id}",
+                "hbiWorkspace": False,
+                "provisioningState": "Succeeded",
+                "publicNetworkAccess": "Enabled",
+                "tenantId": world.tenant,
+            },
+            "systemData": world.system_data(0),
+        }
+
+    def _discover(self, call: Call) -> Reply:
+        return Reply(dict.fromkeys(SERVICES, f"https://{self._world.host}"))
+
+    def _stores(self, call: Call) -> Reply:
+        names = [STORE] if call.query.get("isDefault", "").lower() == "true" else [ARTIFACTS, STORE]
+        return Reply({"value": [self._described_store(name) for name in names]})
+
+    def _store(self, call: Call) -> Reply:
+        if call["name"] not in {STORE, ARTIFACTS}:
+            raise not_found("Datastore", call["name"])
+        return Reply(self._described_store(call["name"]))
+
+    def _described_store(self, name: str) -> dict[str, Any]:
+        properties = {
+            "datastoreType": "AzureBlob",
+            "accountName": self._world.account,
+            "containerName": CONTAINER,
+            "endpoint": "core.windows.net",
+            "protocol": "https",
+            "isDefault": name == STORE,
+            "description": None,
+            "tags": {},
+            "properties": {},
+            "credentials": {"credentialsType": "AccountKey"},
+            "serviceDataAccessAuthIdentity": "None",
+        }
+        return self._world.resource("datastores", name, properties, systemData=self._world.system_data(0))
+
+    def _secrets(self, call: Call) -> Reply:
+        self._store(call)
+        return Reply({"secretsType": "Sas", "sasToken": self._world.blobs.sas(CONTAINER)})

@@ -1,0 +1,54 @@
+"""What the emulator remembers: one JSON document a thing, in folders by kind, so that another emulator carries on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import orjson
+
+from azft.files import write_whole
+
+Document = dict[str, Any]
+_SUFFIX = ".json"
+
+
+class State:
+    """Documents by kind and name; a name is quoted, so it can never be a path."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, kind: str, name: str) -> Document | None:
+        """Return the document, or None."""
+        path = self._path(kind, name)
+        if not path.is_file():
+            return None
+        found: Document = orjson.loads(path.read_bytes())
+        return found
+
+    def put(self, kind: str, name: str, document: Document) -> Document:
+        """Keep the document under that name and return it."""
+        path = self._path(kind, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, orjson.dumps(document))
+        return document
+
+    def delete(self, kind: str, name: str) -> bool:
+        """Forget the document and return whether there was one."""
+        path = self._path(kind, name)
+        known = path.is_file()
+        path.unlink(missing_ok=True)
+        return known
+
+    def all(self, kind: str, prefix: str = "") -> Iterator[Document]:
+        """Yield the documents of a kind whose name begins with `prefix`, by name."""
+        folder = self.folder / kind
+        for path in sorted(folder.glob(f"*{_SUFFIX}")):
+            if not path.name.startswith(".") and unquote(path.name.removesuffix(_SUFFIX)).startswith(prefix):
+                yield orjson.loads(path.read_bytes())
+
+    def _path(self, kind: str, name: str) -> Path:
+        return self.folder / kind / (quote(name, safe="").replace(".", "%2E") + _SUFFIX)

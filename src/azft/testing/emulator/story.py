@@ -1,0 +1,149 @@
+"""A job's events told as Azure tells them: a status, the pipeline's steps as child runs, logs and metrics."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+from azft.domain.run import RunEvent, RunStatus
+
+STAGES = ("import", "preprocess", "finetune", "evaluate", "export")
+STEPS = (
+    "ft_nlp_common_validation",
+    "chat_completion_model_import",
+    "chat_completion_datapreprocess",
+    "chat_completion_finetune",
+    "ft_nlp_model_converter",
+)
+"""The child jobs of `chat_completion_pipeline` 0.0.82 (azureml-assets), in order."""
+_STAGES_OF = {
+    "ft_nlp_common_validation": ("import",),
+    "chat_completion_model_import": ("import",),
+    "chat_completion_datapreprocess": ("preprocess",),
+    "chat_completion_finetune": ("finetune",),
+    "ft_nlp_model_converter": ("evaluate", "export"),
+}
+_AZURE = {
+    RunStatus.QUEUED: "NotStarted",
+    RunStatus.RUNNING: "Running",
+    RunStatus.COMPLETED: "Completed",
+    RunStatus.FAILED: "Failed",
+    RunStatus.CANCELED: "Canceled",
+}
+ENDED = frozenset({"Completed", "Failed", "Canceled"})
+
+
+@frozen
+class Point:
+    """One measured number."""
+
+    name: str
+    value: float
+    time: float
+    step: int
+
+
+@frozen
+class Step:
+    """One child run; times are seconds since 1970, `ended` None while it works."""
+
+    name: str
+    id: str
+    status: str
+    begun: float
+    ended: float | None
+    log: str
+    metrics: tuple[Point, ...] = ()
+
+
+@frozen
+class Story:
+    """A whole job as seen from outside."""
+
+    status: str
+    begun: float | None
+    ended: float | None
+    steps: tuple[Step, ...]
+    log: str
+
+
+def stages_of(step: str) -> tuple[str, ...]:
+    """Return the stages whose work a step of the pipeline does."""
+    return _STAGES_OF[step]
+
+
+def child_id(job: str, step: str) -> str:
+    """Return the id of a job's child run, the same every time."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{job}/{step}"))
+
+
+def tell(job: str, events: Sequence[RunEvent], *, canceling: bool = False) -> Story:
+    """Return the story so far.
+
+    >>> tell("a", []).status
+    'NotStarted'
+    >>> tell("a", [RunEvent(1, "status", "", "running"), RunEvent(2, "status", "", "canceled")]).status
+    'Canceled'
+    """
+    said = [event for event in events if event.kind == "status"]
+    status = _AZURE[RunStatus(said[-1].message)] if said else _AZURE[RunStatus.QUEUED]
+    ended = said[-1].time if status in ENDED else None
+    steps = tuple(step for name in STEPS if (step := _step(job, name, events, status, ended)) is not None)
+    shown = "CancelRequested" if canceling and status not in ENDED else status
+    begun = said[0].time if said else None
+    return Story(shown, begun, ended, steps, _execution_log(steps, shown, ended))
+
+
+def _step(job: str, name: str, events: Sequence[RunEvent], status: str, ended: float | None) -> Step | None:
+    stages = _STAGES_OF[name]
+    own = [event for event in events if event.stage in stages]
+    begun = next((event.time for event in own if event.kind == "stage"), None)
+    if begun is None:
+        return None
+    done = next((e.time for e in own if e.kind == "stage" and e.message == "done" and e.stage == stages[-1]), None)
+    if name == STEPS[0]:
+        done = begun
+        own = []
+    if done is not None:
+        state, closed = "Completed", done
+    elif ended is not None:
+        state, closed = status, ended
+    else:
+        state, closed = "Running", None
+    metrics = tuple(
+        Point(key, value, event.time, event.step)
+        for event in own
+        if event.kind in {"progress", "metrics"}
+        for key, value in event.values.items()
+    )
+    lines = [line for event in own if (line := _line(event))] if own else [f"[{_clock(begun)}] Validation Completed"]
+    return Step(name, child_id(job, name), state, begun, closed, "".join(f"{line}\n" for line in lines), metrics)
+
+
+def _line(event: RunEvent) -> str:
+    numbers = " ".join(f"{name}={value:.6g}" for name, value in event.values.items())
+    if event.kind == "progress":
+        text = f"step {event.step}/{event.total} {numbers}"
+    elif event.kind == "status":
+        text = ""
+    else:
+        text = f"{event.kind}: {event.message} {numbers}".rstrip()
+    return f"[{_clock(event.time)}] {text}" if text else ""
+
+
+def _execution_log(steps: Sequence[Step], status: str, ended: float | None) -> str:
+    lines: list[tuple[float, str]] = []
+    for step in steps:
+        lines.append((step.begun, f"Submitting {step.name}, child run {step.id}"))
+        if step.ended is not None:
+            lines.append((step.ended, f"Finishing {step.name}: {step.status}"))
+    if ended is not None:
+        lines.append((ended, f"The run is {status}"))
+    return "".join(f"[{_clock(time)}] {text}\n" for time, text in sorted(lines, key=lambda line: line[0]))
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

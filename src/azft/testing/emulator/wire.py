@@ -1,0 +1,136 @@
+"""A call on the wire, a reply to it, and the operations that the emulator knows: the fidelity ledger's entries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from attrs import field, frozen
+
+WORKSPACE = (
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices"
+    "/workspaces/{workspace}"
+)
+REGISTRY = (
+    "/mferp/managementfrontend/subscriptions/{subscription}/resourceGroups/{group}"
+    "/providers/Microsoft.MachineLearningServices/registries/{registry}"
+)
+LOCATION = "/subscriptions/{subscription}/providers/Microsoft.MachineLearningServices/locations/{location}"
+ARM = "management.azure.com"
+DATA_PLANE = "{region}.api.azureml.ms"
+ARM_VERSIONS = (
+    "2022-02-01-preview",
+    "2022-10-01",
+    "2023-02-01-preview",
+    "2023-04-01",
+    "2023-04-01-preview",
+    "2023-06-01-preview",
+    "2023-08-01-preview",
+    "2024-01-01-preview",
+    "2024-04-01-preview",
+    "2024-10-01-preview",
+    "2025-01-01-preview",
+)
+"""The api-versions azure-ai-ml 1.35 and azure-mgmt-machinelearningservices 2.0 send to Azure Resource Manager."""
+
+Source = Literal["SDK source", "REST specification", "documentation", "inferred"]
+
+
+@frozen
+class Call:
+    """One request: parameters come from its path."""
+
+    method: str
+    host: str
+    path: str
+    parameters: Mapping[str, str] = field(factory=dict)
+    query: Mapping[str, str] = field(factory=dict)
+    headers: Mapping[str, str] = field(factory=dict)
+    body: Any = None
+
+    def __getitem__(self, name: str) -> str:
+        return self.parameters[name]
+
+    def whole(self, key: str, default: int) -> int:
+        """Return a number of the query, or the default where it is absent or none."""
+        value = self.query.get(key, "")
+        return int(value) if value.isdecimal() else default
+
+
+@frozen
+class Reply:
+    """One answer; a body of None is empty, bytes go as they are."""
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+class WireError(Exception):
+    """An answer that says no, in the service's form."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.reply = Reply(
+            {"error": {"code": code, "message": message, "details": [], "additionalInfo": []}},
+            status,
+            {"x-ms-error-code": code},
+        )
+
+
+def not_found(noun: str, name: str) -> WireError:
+    """Return the answer for a thing that does not exist."""
+    return WireError(404, "ResourceNotFound", f"{noun} {name} not found")
+
+
+def bad_request(message: str, code: str = "UserError") -> WireError:
+    """Return the answer for a body the service refuses."""
+    return WireError(400, code, message)
+
+
+@frozen
+class Operation:
+    """One thing the service does and the emulator imitates, and where its behaviour comes from.
+
+    `host` and `path` hold `{names}`. Empty `versions` means that the service takes none. `open` needs no token.
+    """
+
+    method: str
+    host: str
+    path: str
+    handler: Callable[[Call], Reply]
+    source: Source
+    dated: str = "2026-11"
+    versions: Sequence[str] = ()
+    note: str = ""
+    open: bool = False
+    _pattern: re.Pattern[str] = field(init=False, repr=False)
+
+    @_pattern.default
+    def _compiled(self) -> re.Pattern[str]:
+        return re.compile(_template(self.host) + " " + _template(self.path), re.IGNORECASE)
+
+    def match(self, host: str, path: str) -> dict[str, str] | None:
+        """Return the values of the names if host and path are this operation's, whatever the method."""
+        found = self._pattern.fullmatch(f"{host} {path}")
+        return None if found is None else {name: unquote(value) for name, value in found.groupdict().items()}
+
+
+def _template(text: str) -> str:
+    pieces = re.split(r"\{(\w+)\}", text)
+    return "".join(
+        re.escape(piece) if even % 2 == 0 else f"(?P<{piece}>{'.*' if piece == 'rest' else '[^/ ]+'})"
+        for even, piece in enumerate(pieces)
+    )
+
+
+def page(items: Sequence[Any], call: Call, *, most: int = 1000) -> Reply:
+    """Return one page of a list; `nextLink` leads to the rest."""
+    begin, size = call.whole("$skip", 0), call.whole("$top", call.whole("count", most)) or most
+    body: dict[str, Any] = {"value": list(items[begin : begin + size])}
+    if "$top" not in call.query and begin + size < len(items):
+        query = {**call.query, "$skip": str(begin + size)}
+        body["nextLink"] = f"https://{call.host}{call.path}?" + "&".join(f"{k}={v}" for k, v in query.items())
+    return Reply(body)

@@ -1,0 +1,96 @@
+"""What all emulated services share: one workspace with its names, time, memory, storage and training machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from azft.backends.local.backend import LocalBackend
+from azft.testing.emulator.blobs import Blobs
+from azft.testing.emulator.clock import Clock, iso
+from azft.testing.emulator.operations import LongOperations
+from azft.testing.emulator.state import State
+
+CONTAINER = "azureml-blobstore-emulated"
+STORE = "workspaceblobstore"
+ARTIFACTS = "workspaceartifactstore"
+
+
+@frozen
+class World:
+    """The emulated workspace; `today` (ISO date) decides what is on offer."""
+
+    subscription: str
+    group: str
+    workspace: str
+    tenant: str
+    region: str
+    account: str
+    today: str
+    state: State
+    blobs: Blobs
+    local: LocalBackend
+    clock: Clock = field(factory=Clock)
+    operations: LongOperations = field(factory=LongOperations)
+
+    @property
+    def id(self) -> str:
+        """The workspace's resource id."""
+        return (
+            f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+            f"/providers/Microsoft.MachineLearningServices/workspaces/{self.workspace}"
+        )
+
+    @property
+    def host(self) -> str:
+        """The host of the region's data plane."""
+        return f"{self.region}.api.azureml.ms"
+
+    def store_uri(self, path: str) -> str:
+        """Return the long form of a path in the workspace's store."""
+        return (
+            f"azureml://subscriptions/{self.subscription}/resourcegroups/{self.group}/workspaces/{self.workspace}"
+            f"/datastores/{STORE}/paths/{path}"
+        )
+
+    def blob_url(self, path: str) -> str:
+        """Return an address that reads one blob."""
+        return f"https://{self.account}.blob.core.windows.net/{CONTAINER}/{path}?{self.blobs.sas(CONTAINER)}"
+
+    def resource(self, kind: str, name: str, properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """Return a resource below the workspace in the form Azure Resource Manager gives it; `kind` may be a path."""
+        plain = "/".join(kind.split("/")[::2])
+        return {
+            "id": f"{self.id}/{kind}/{name}",
+            "name": name,
+            "type": f"Microsoft.MachineLearningServices/workspaces/{plain}",
+            "properties": properties,
+            **more,
+        }
+
+    def system_data(self, created: float) -> dict[str, str]:
+        """Return who made something and when."""
+        at = iso(created)
+        who = {"createdBy": "azft", "createdByType": "Application", "createdAt": at}
+        return {**who, "lastModifiedBy": "azft", "lastModifiedByType": "Application", "lastModifiedAt": at}
+
+
+def path_of(uri: str) -> str:
+    """Return the path inside the workspace's store that an `azureml://` address means, or nothing.
+
+    >>> path_of("azureml://datastores/workspaceblobstore/paths/LocalUpload/a/train.jsonl")
+    'LocalUpload/a/train.jsonl'
+    """
+    head, found, path = uri.partition("/paths/")
+    inside = head.startswith("azureml://") and head.rpartition("/datastores/")[2] in {STORE, ARTIFACTS}
+    inside = inside or head in {f"azureml://datastores/{STORE}", f"azureml://datastores/{ARTIFACTS}"}
+    return path if found and inside else ""
+
+
+def folder_for(root: Path, name: str) -> Path:
+    """Return a folder of that name below `root`, made if it is missing."""
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
