@@ -25,12 +25,12 @@ from transformers import Trainer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
 from azft import DatasetPreparer
-from azft.backends.local.engine.collate import PackedRows, Padded, collate_packed, micro_batch
 from azft.backends.local.engine.finetune import PHI3_TARGETS
-from azft.backends.local.engine.loading import quiet
-from azft.backends.local.engine.rows import Rows
 from azft.backends.local.engine.standin import build_model, build_tokenizer
-from azft.backends.local.engine.tokens import encode
+from azft.engine.collate import PackedRows, Padded, collate_packed, micro_batch
+from azft.engine.loading import quiet
+from azft.engine.rows import Rows
+from azft.engine.tokens import encode
 
 BATCH = 16
 CAPACITY = 2048

@@ -6,12 +6,14 @@ minute of work each on two cores.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from azft.discovery import load_plugins
 from azft.domain.job import Job
+from azft.domain.parameters import ParameterValue
 from azft.domain.resource import RegisteredModel, Resource
 from azft.domain.run import Run, RunStatus
 from azft.domain.specs import DatasetSpec, ModelSpec
@@ -23,30 +25,43 @@ from azft.plugins.catalogue import Catalogue
 from azft.ports import Backend
 
 SAMPLE = DatasetSpec("contract", "sample://ultrachat", train_split="train_sft", test_split="test_sft")
-MODEL = ModelSpec("Phi-3-mini-4k-instruct")
+MODEL = ModelSpec("Phi-4")
 
 
-def small_job(backend: Backend, folder: Path, *, epochs: int = 1, percent: float = 8) -> Job:
+PARAMETERS: Mapping[str, ParameterValue] = {
+    "num_train_epochs": 1,
+    "logging_steps": 1,
+    "learning_rate": 5e-3,
+    "per_device_train_batch_size": 16,
+    "per_device_eval_batch_size": 32,
+    "precision": "32",
+}
+
+
+def small_job(backend: Backend, folder: Path, *, compute: str = "", epochs: int = 1, percent: float = 8) -> Job:
     """Return a job of a few dozen conversations, prepared below `folder`."""
     plugins = load_plugins()
     plan = Planner(backend, plugins).plan(
         MODEL,
         SAMPLE,
         naming=Catalogue(plugins).naming_schemes.pick("tutorial"),
-        parameters={"num_train_epochs": epochs, "logging_steps": 1},
+        compute=compute,
+        parameters={**PARAMETERS, "num_train_epochs": epochs},
     )
     data = DatasetPreparer(folder, percent=percent, plugins=plugins).prepare(SAMPLE)
     return PipelineBuilder().build(plan, data)
 
 
 class BackendContract:
-    """The suite; one completed run serves most of it."""
+    """The suite; one completed run serves most of it. `compute` names where jobs run, empty for the default."""
+
+    compute = ""
 
     @pytest.fixture(scope="class")
     @classmethod
     def completed(cls, backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Run:
         """Return a run that has completed."""
-        run = backend.submit(small_job(backend, tmp_path_factory.mktemp("data")))
+        run = backend.submit(small_job(backend, tmp_path_factory.mktemp("data"), compute=cls.compute))
         statuses = [event.message for event in backend.events(run) if event.kind == "status"]
         assert statuses[-1] == RunStatus.COMPLETED, backend.result(run)
         return run
@@ -115,7 +130,7 @@ class BackendContract:
 
     def test_a_canceled_run_ends_and_has_no_model(self, backend: Backend, tmp_path: Path) -> None:
         """Canceling twice is fine; nothing can be evaluated or deployed from it."""
-        run = backend.submit(small_job(backend, tmp_path, epochs=50))
+        run = backend.submit(small_job(backend, tmp_path, compute=self.compute, epochs=50))
         backend.cancel(run)
         backend.cancel(run)
         assert [event.message for event in backend.events(run) if event.kind == "status"][-1] == RunStatus.CANCELED

@@ -12,7 +12,6 @@ import psutil
 from azft.backends.local.endpoints import LocalEndpoints
 from azft.backends.local.home import Home
 from azft.backends.local.inputs import check_inputs, local_component
-from azft.backends.local.machine import cores, gpus
 from azft.backends.local.models import find_local_model
 from azft.backends.local.runs import LocalRuns
 from azft.backends.local.tracking import Tracking
@@ -25,6 +24,7 @@ from azft.domain.plan import Finding, Plan
 from azft.domain.resource import Endpoint, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult
 from azft.domain.specs import ModelSpec
+from azft.engine.machine import cores, gpus
 from azft.errors import UnsupportedError
 
 GIB = 2**30

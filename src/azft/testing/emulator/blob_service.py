@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import AsyncIterator, Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -17,6 +18,7 @@ from azft.testing.emulator.blobs import Blob, Blobs
 VERSION = "2023-11-03"
 MOST_LISTED = 5000
 _CHUNK = 1 << 18
+_BLOCK = re.compile(rb"<(?:Latest|Uncommitted|Committed)>([^<]*)</")
 
 
 class BlobService:
@@ -30,10 +32,9 @@ class BlobService:
         """Answer one request; bodies are streamed both ways."""
         container, _, name = request.path_params["path"].partition("/")
         query = dict(request.query_params)
-        if not self._blobs.allows(container, query):
-            return _refusal(403, "AuthenticationFailed", "the signature is missing, wrong or expired")
-        if container not in self._containers:
-            return _refusal(404, "ContainerNotFound", f"no container {container}")
+        refusal = self._refused(container, query)
+        if refusal is not None:
+            return refusal
         component = query.get("comp", "")
         if not name:
             return await run_in_threadpool(self._container, request.method, container, query)
@@ -41,25 +42,32 @@ class BlobService:
             return await run_in_threadpool(self._read, request, container, name)
         if request.method == "DELETE":
             known = await run_in_threadpool(self._blobs.delete, container, name)
-            return _done(202) if known else _refusal(404, "BlobNotFound", f"no blob {name}")
+            return _done(202) if known else _no_blob(name)
+        if request.method == "PUT" and component in {"", "block"}:
+            return await self._receive(request, container, name, component)
         if request.method == "PUT":
-            return await self._write(request, container, name, component)
+            return await self._change(request, container, name, component)
         return _refusal(501, "EmulatorUnhandled", f"not emulated: {request.method} of a blob with comp={component!r}")
 
-    async def _write(self, request: Request, container: str, name: str, component: str) -> Response:
+    def _refused(self, container: str, query: dict[str, str]) -> Response | None:
+        if not self._blobs.allows(container, query):
+            return _refusal(403, "AuthenticationFailed", "the signature is missing, wrong or expired")
+        if container not in self._containers:
+            return _refusal(404, "ContainerNotFound", f"no container {container}")
+        return None
+
+    async def _change(self, request: Request, container: str, name: str, component: str) -> Response:
         metadata = _metadata(request)
-        kind = request.headers.get("x-ms-blob-content-type", "application/octet-stream")
         if component == "metadata":
             blob = await run_in_threadpool(self._blobs.set_metadata, container, name, metadata)
-            return _done(200, blob) if blob else _refusal(404, "BlobNotFound", f"no blob {name}")
+            return _done(200, blob) if blob else _no_blob(name)
         if component == "blocklist":
             blocks = _block_list(await request.body())
-            if blocks is None:
-                return _refusal(400, "InvalidXmlDocument", "the block list is not XML")
-            blob = await run_in_threadpool(self._blobs.commit, container, name, blocks, kind, metadata)
+            blob = await run_in_threadpool(self._blobs.commit, container, name, blocks, _kind(request), metadata)
             return _done(201, blob) if blob else _refusal(400, "InvalidBlockList", "a block was never staged")
-        if component not in {"", "block"}:
-            return _refusal(501, "EmulatorUnhandled", f"not emulated: PUT of a blob with comp={component!r}")
+        return _refusal(501, "EmulatorUnhandled", f"not emulated: PUT of a blob with comp={component!r}")
+
+    async def _receive(self, request: Request, container: str, name: str, component: str) -> Response:
         if not component and request.headers.get("x-ms-blob-type") != "BlockBlob":
             return _refusal(501, "EmulatorUnhandled", "not emulated: blobs other than block blobs")
         if not component and request.headers.get("if-none-match") == "*" and self._blobs.get(container, name):
@@ -70,12 +78,13 @@ class BlobService:
             block = request.query_params.get("blockid", "")
             await run_in_threadpool(self._blobs.stage, container, name, block, written)
             return _done(201)
-        return _done(201, await run_in_threadpool(self._blobs.keep, container, name, written, kind, metadata))
+        kept = await run_in_threadpool(self._blobs.keep, container, name, written, _kind(request), _metadata(request))
+        return _done(201, kept)
 
     def _read(self, request: Request, container: str, name: str) -> Response:
         blob = self._blobs.get(container, name)
         if blob is None:
-            return _refusal(404, "BlobNotFound", f"no blob {name}", head=request.method == "HEAD")
+            return _no_blob(name, head=request.method == "HEAD")
         headers = _describing(blob)
         asked = request.headers.get("x-ms-range") or request.headers.get("range", "")
         first, last = _range(asked, blob.size)
@@ -146,14 +155,9 @@ def _metadata(request: Request) -> dict[str, str]:
     return {name.removeprefix(start): value for name, value in request.headers.items() if name.startswith(start)}
 
 
-def _block_list(body: bytes) -> list[str] | None:
-    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
-        return None
-    try:
-        root = ElementTree.fromstring(body)  # no entity can be declared in what is left
-    except ElementTree.ParseError:
-        return None
-    return [block.text or "" for block in root if block.tag in {"Latest", "Uncommitted", "Committed"}]
+def _block_list(body: bytes) -> list[str]:
+    """Return the ids in order; a list of base64 texts needs no XML parser, and so fears no hostile XML."""
+    return [found.decode("ascii", "replace") for found in _BLOCK.findall(body)]
 
 
 def _entries(names: list[str], prefix: str, delimiter: str) -> list[str]:
@@ -197,6 +201,14 @@ def _done(status: int, blob: Blob | None = None) -> Response:
     return Response(
         status_code=status, headers={"x-ms-version": VERSION, "x-ms-request-server-encrypted": "false", **known}
     )
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("x-ms-blob-content-type", "application/octet-stream")
+
+
+def _no_blob(name: str, *, head: bool = False) -> Response:
+    return _refusal(404, "BlobNotFound", f"no blob {name}", head=head)
 
 
 def _refusal(status: int, code: str, message: str, *, head: bool = False) -> Response:

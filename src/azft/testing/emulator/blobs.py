@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 import orjson
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from azft.files import write_whole
 from azft.testing.emulator.clock import iso
@@ -176,7 +176,7 @@ class Blobs:
     def _describe(self, container: str, blob: Blob) -> Blob:
         about = self._path(self._about, container, blob.name)
         about.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(about, orjson.dumps({name: getattr(blob, name) for name in Blob.__slots__ if name[0] != "_"}))
+        write_whole(about, orjson.dumps(asdict(blob)))
         return blob
 
     def _path(self, tree: Path, container: str, name: str) -> Path:

@@ -9,6 +9,8 @@ from attrs import evolve
 
 from azft.testing.emulator.wire import Call, Operation, Reply, WireError
 
+_NOT_SIGNED_IN = WireError(401, "AuthenticationFailed", "the bearer token is missing, expired, or of another issuer")
+
 
 class Router:
     """Answers calls with the first operation whose method, host, path and api-version fit."""
@@ -22,9 +24,7 @@ class Router:
         try:
             operation, parameters = self._find(call)
             if not operation.open and not self._allowed(call.headers):
-                raise WireError(
-                    401, "AuthenticationFailed", "the bearer token is missing, expired, or of another issuer"
-                )
+                return _NOT_SIGNED_IN.reply
             return operation.handler(evolve(call, parameters=parameters))
         except WireError as error:
             return error.reply

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from azft.backends.local.engine.collate import micro_batch
-from azft.backends.local.engine.rows import Rows
 from azft.domain.parameters import Parameters
+from azft.engine.collate import micro_batch
+from azft.engine.rows import Rows
 
 _SAME_NAME = (
     "max_steps",

@@ -10,13 +10,12 @@ from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 
 from azft.backends.local.engine import checkpoints
 from azft.backends.local.engine.arguments import training_arguments
-from azft.backends.local.engine.collate import PackedRows, Padded, collate_packed
 from azft.backends.local.engine.context import CanceledError, StageContext
-from azft.backends.local.engine.loading import load_model, load_tokenizer, quiet, set_threads
-from azft.backends.local.engine.preprocess import context_limit
 from azft.backends.local.engine.reporting import RunReporter
-from azft.backends.local.engine.rows import Rows, read_rows
 from azft.domain.parameters import Parameters
+from azft.engine.collate import PackedRows, Padded, collate_packed
+from azft.engine.loading import context_limit, load_model, load_tokenizer, quiet, set_threads
+from azft.engine.rows import Rows, read_rows
 from azft.files import make_durable
 
 PHI3_TARGETS = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")

@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 
 from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.loading import load_tokenizer, quiet
 from azft.backends.local.engine.standin import build_model, build_tokenizer
+from azft.engine.loading import load_tokenizer, quiet
 from azft.errors import ConfigurationError, NotFoundError
 
 

@@ -8,10 +8,10 @@ import orjson
 from attrs import frozen
 
 from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.loading import load_tokenizer, quiet
-from azft.backends.local.engine.rows import Rows, write_rows
-from azft.backends.local.engine.tokens import Encoded, encode
 from azft.domain.jsonable import to_json
+from azft.engine.loading import context_limit, load_tokenizer, quiet
+from azft.engine.rows import Rows, write_rows
+from azft.engine.tokens import Encoded, encode
 from azft.errors import DatasetError
 
 SPLITS = ("train", "validation", "test")
@@ -46,13 +46,6 @@ def preprocess(context: StageContext, target: Path) -> None:
         write_rows(target / f"{split}.safetensors", rows)
         _tell(context, split, reports[split])
     (target / "report.json").write_bytes(to_json(reports))
-
-
-def context_limit(model_folder: Path, wanted: int) -> int:
-    """Return how many tokens a row may have: what was asked for, or else what the model can read."""
-    config = orjson.loads((model_folder / "config.json").read_bytes())
-    limit = next((config[key] for key in ("max_position_embeddings", "n_positions") if config.get(key)), 2048)
-    return int(limit if wanted < 1 else min(wanted, limit))
 
 
 def _encode_split(tokenizer: object, path: Path, limit: int) -> tuple[Rows, SplitReport]:

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from transformers import TextIteratorStreamer
 
-from azft.backends.local.engine.answering import ends
-from azft.backends.local.engine.loading import load_model, load_tokenizer, quiet
 from azft.backends.local.scoring.requests import BadRequestError, Question
+from azft.engine.answering import ends
+from azft.engine.loading import load_model, load_tokenizer, quiet
 
 
 class Generator:

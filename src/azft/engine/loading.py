@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from azft.backends.local.machine import cores
+import orjson
+
+from azft.engine.machine import cores
 
 
 def quiet() -> None:
@@ -46,3 +48,10 @@ def set_threads(wanted: int, record: Path) -> int:
         record.write_text(str(threads), encoding="ascii")
     torch.set_num_threads(threads)
     return threads
+
+
+def context_limit(model_folder: Path, wanted: int) -> int:
+    """Return how many tokens a row may have: what was asked for, or else what the model can read."""
+    config = orjson.loads((model_folder / "config.json").read_bytes())
+    limit = next((config[key] for key in ("max_position_embeddings", "n_positions") if config.get(key)), 2048)
+    return int(limit if wanted < 1 else min(wanted, limit))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from attrs import frozen
 
-from azft.backends.local.engine.packing import pack
-from azft.backends.local.engine.rows import Rows
-from azft.backends.local.engine.tokens import IGNORE
+from azft.engine.packing import pack
+from azft.engine.rows import Rows
+from azft.engine.tokens import IGNORE
 
 Row = dict[str, list[int]]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from azft.backends.local.engine.collate import Padded
-from azft.backends.local.engine.rows import Rows
-from azft.backends.local.engine.tokens import IGNORE
 from azft.domain.evaluation import Scores
+from azft.engine.collate import Padded
+from azft.engine.rows import Rows
+from azft.engine.tokens import IGNORE
 
 
 def score(model: Any, tokenizer: Any, rows: Rows, batch: int) -> tuple[Scores, int]:

@@ -11,7 +11,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from azft.backends.local.engine.tokens import Encoded
+from azft.engine.tokens import Encoded
 
 
 @frozen(eq=False)

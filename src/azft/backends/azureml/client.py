@@ -1,0 +1,59 @@
+"""The SDK's clients: one for the workspace, one for each registry, each made when it is first needed."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from azft.backends.azureml.errors import translated
+from azft.backends.azureml.signin import WorkspaceName
+
+
+class Clients:
+    """Clients that share one credential and send no telemetry."""
+
+    def __init__(self, credential: Any, name: WorkspaceName) -> None:
+        self.credential = credential
+        self.name = name
+        self._registries: dict[str, Any] = {}
+        self._workspace: Any = None
+        self._described: Any = None
+        self._lock = threading.RLock()
+
+    @property
+    def workspace(self) -> Any:
+        """The `MLClient` of the workspace."""
+        from azure.ai.ml import MLClient
+
+        with self._lock:
+            if self._workspace is None:
+                name = self.name
+                self._workspace = MLClient(
+                    self.credential, name.subscription_id, name.resource_group, name.workspace, enable_telemetry=False
+                )
+            return self._workspace
+
+    def registry(self, name: str) -> Any:
+        """Return the `MLClient` of a registry; `NotFoundError` if there is none of that name."""
+        from azure.ai.ml import MLClient
+
+        with self._lock, translated(f"registry {name!r}", hint="the registry of most models is 'azureml'"):
+            if name not in self._registries:
+                self._registries[name] = MLClient(self.credential, registry_name=name, enable_telemetry=False)
+            return self._registries[name]
+
+    @property
+    def described(self) -> Any:
+        """What the service says about the workspace: its region, and where its MLflow is."""
+        with self._lock, translated(f"workspace {self.name}"):
+            if self._described is None:
+                self._described = self.workspace.workspaces.get(self.name.workspace)
+            return self._described
+
+    @property
+    def region(self) -> str:
+        """The workspace's region, such as "eastus"."""
+        return str(self.described.location)
+
+    def __repr__(self) -> str:
+        return f"Clients({self.name})"

@@ -1,0 +1,89 @@
+"""What tuning changed, measured on this machine: the pipeline of Azure ML has no evaluation of its own.
+
+The base model is what the job's import step left in storage, the tuned one is the job's output; both are downloaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from azft.backends.azureml.client import Clients
+from azft.backends.azureml.internals import child_runs
+from azft.backends.azureml.jobs import DATA, OUTPUT
+from azft.backends.azureml.storage import Storage
+from azft.domain.evaluation import EvaluationReport
+from azft.domain.run import Run
+from azft.errors import NotFoundError, UnsupportedError
+
+IMPORT = "chat_completion_model_import"
+IMPORTED = "output_dir"
+BATCH = 8
+SHOWN = 4
+_LOGGER = logging.getLogger("azft")
+
+
+def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> EvaluationReport:
+    """Return the report; `tags` are the job's and say where its data is."""
+    try:
+        from azft.engine.compare import compare
+        from azft.engine.loading import context_limit, load_model, load_tokenizer, quiet
+        from azft.engine.rows import Rows
+        from azft.engine.tokens import encode
+    except ImportError as error:
+        raise UnsupportedError(
+            f"comparing models needs {error.name} on this machine", hint="pip install 'azft[local]'"
+        ) from None
+    quiet()
+    storage = Storage(clients)
+    with tempfile.TemporaryDirectory(prefix="azft-") as scratch:
+        folder = Path(scratch)
+        files = {split: _file(storage, run, tags, split, folder / split) for split in ("train", "test")}
+        tuned = weights(storage.download(f"azureml/{run.id}/{OUTPUT}/", folder / "tuned"))
+        base = weights(storage.download(f"azureml/{_import_step(clients, run)}/{IMPORTED}/", folder / "base"))
+        tokenizer = load_tokenizer(tuned)
+        limit = context_limit(tuned, 0)
+        encoded = [encode(tokenizer, messages, limit) for messages in _conversations(files["test"])]
+        return compare(
+            lambda: load_model(base),
+            lambda: load_model(tuned),
+            tokenizer,
+            Rows.of([row for row in encoded if row.learned]),
+            test=files["test"],
+            train=files["train"],
+            batch=BATCH,
+            shown=SHOWN,
+            say=_LOGGER.info,
+        )
+
+
+def weights(folder: Path) -> Path:
+    """Return the folder with a model's configuration and weights, wherever below the given one it is."""
+    for config in sorted(folder.rglob("config.json"), key=lambda path: len(path.parts)):
+        if any(config.parent.glob("*.safetensors")) or any(config.parent.glob("*.bin")):
+            return config.parent
+    raise NotFoundError(f"no model below {folder.name}: neither config.json with *.safetensors nor with *.bin")
+
+
+def _import_step(clients: Clients, run: Run) -> str:
+    for child in child_runs(clients.workspace, run.id):
+        if child.display_name == IMPORT:
+            return str(child.run_id)
+    raise NotFoundError(f"{run.id} has no step {IMPORT}, so its base model is not known")
+
+
+def _file(storage: Storage, run: Run, tags: dict[str, str], split: str, folder: Path) -> Path:
+    address = tags.get(f"{DATA}{split}", "")
+    if not address:
+        raise NotFoundError(f"{run.id} has no tag {DATA}{split}: azft did not submit it, so its data is not known")
+    storage.download(address.partition("/paths/")[2], folder)
+    return next(path for path in folder.iterdir() if path.is_file())
+
+
+def _conversations(path: Path) -> list[Any]:
+    with path.open("rb") as lines:
+        return [orjson.loads(line)["messages"] for line in lines]

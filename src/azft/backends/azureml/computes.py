@@ -1,0 +1,102 @@
+"""Clusters, serverless machine types, sizes and quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from azft.backends.azureml.client import Clients
+from azft.backends.azureml.errors import translated
+from azft.domain.compute import Compute, ComputeSize, Usage
+from azft.errors import ConfigurationError
+
+SERVERLESS = "serverless"
+TIERS = {"dedicated": "Dedicated", "lowpriority": "LowPriority"}
+
+
+class AzureComputes:
+    """The machines of a workspace. A name such as "Standard_NC24ads_A100_v4" means serverless machines of that size."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._sizes: tuple[ComputeSize, ...] = ()
+
+    def find(self, name: str) -> Compute | None:
+        """Return the cluster, or serverless machines; None only when Azure says that there is none of that name."""
+        if not name:
+            return None
+        if name.lower().startswith("standard_"):
+            size = self.size(name)
+            return None if size is None else _of(SERVERLESS, size, "Succeeded", "Dedicated", 1)
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with translated(f"compute {name!r}"):
+            try:
+                found = self._clients.workspace.compute.get(name)
+            except ResourceNotFoundError:
+                return None
+        kind = str(getattr(found, "size", "") or "")
+        size = self.size(kind) or ComputeSize(kind, 0, 0, 0.0)
+        tier = str(getattr(found, "tier", "") or "dedicated").replace("_", "")
+        nodes = int(getattr(found, "max_instances", 1) or 1)
+        return _of(found.name, size, str(found.provisioning_state), TIERS.get(tier.lower(), tier), nodes)
+
+    def size(self, name: str) -> ComputeSize | None:
+        """Return the machine size of that name, whatever its case."""
+        return next((size for size in self.sizes() if size.name.lower() == name.lower()), None)
+
+    def sizes(self) -> Sequence[ComputeSize]:
+        """Return the sizes of the workspace's region; asked once."""
+        if not self._sizes:
+            with translated("machine sizes"):
+                found = self._clients.workspace.compute.list_sizes(location=self._clients.region)
+                self._sizes = tuple(_size(entry) for entry in found)
+        return self._sizes
+
+    def usage(self) -> Sequence[Usage]:
+        """Return the core quotas of the region, by family, with what is used of each."""
+        with translated("quotas"):
+            found = self._clients.workspace.compute.list_usage(location=self._clients.region)
+            return tuple(Usage(str(entry.name.value), int(entry.current_value), int(entry.limit)) for entry in found)
+
+    def create(self, name: str, size: str, *, max_nodes: int, tier: str) -> Compute:
+        """Create a cluster that scales down to nothing; LowPriority only if that is the word given."""
+        from azure.ai.ml.entities import AmlCompute
+
+        word = TIERS.get(tier.replace("_", "").lower())
+        if word is None:
+            raise ConfigurationError(f"tier {tier!r}, expected 'Dedicated' or 'LowPriority'")
+        known = self.size(size)
+        if known is None:
+            raise ConfigurationError(f"{size!r} is no machine size of {self._clients.region}", hint="see list_sizes()")
+        cluster = AmlCompute(
+            name=name,
+            size=known.name,
+            tier={"Dedicated": "dedicated", "LowPriority": "low_priority"}[word],
+            min_instances=0,
+            max_instances=max_nodes,
+            location=self._clients.region,
+        )
+        with translated(f"creating compute {name!r}"):
+            made = self._clients.workspace.compute.begin_create_or_update(cluster).result()
+        return _of(made.name, known, str(made.provisioning_state), word, max_nodes)
+
+    def delete(self, name: str) -> None:
+        """Delete a cluster; one that is gone is fine."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with translated(f"deleting compute {name!r}"):
+            try:
+                self._clients.workspace.compute.begin_delete(name).wait()
+            except ResourceNotFoundError:
+                return
+
+
+def _of(name: str, size: ComputeSize, state: str, tier: str, nodes: int) -> Compute:
+    return Compute(name, size.name, size.gpus, size.cores, size.memory_gib, nodes, state, tier)
+
+
+def _size(entry: Any) -> ComputeSize:
+    return ComputeSize(
+        entry.name, int(entry.gpus or 0), int(entry.v_cp_us or 0), float(entry.memory_gb or 0), entry.family or ""
+    )

@@ -1,0 +1,46 @@
+"""The one place that reaches into azure-ai-ml where its public face hides what is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def raw_model(client: Any, name: str, version: str) -> Mapping[str, Any]:
+    """Return a registry model as the wire has it, the latest one if no version is given.
+
+    The typed read of azure-ai-ml 1.35 drops `systemMetadata`; the mapping below it has everything.
+    """
+    models = client.models
+    if version:
+        found = models._get(name, version)
+    else:
+        from azure.ai.ml._restclient.arm_ml_service.models import ModelVersion
+        from azure.ai.ml._utils._asset_utils import _get_latest
+
+        found = _get_latest(
+            name,
+            models._model_versions_operation,
+            models._resource_group_name,
+            models._workspace_name,
+            models._registry_name,
+            registry_service_client=models._registry_service_client,
+            asset_plural="models",
+            arm_cls=ModelVersion,
+        )
+    whole: Mapping[str, Any] = found.as_dict()
+    return whole
+
+
+def child_runs(client: Any, run_id: str) -> list[Any]:
+    """Return a job's child runs as run history tells them, with their times and errors."""
+    runs = client.jobs._runs_operations
+    scope = runs._operation_scope
+    return list(
+        runs._operation.get_child(scope.subscription_id, scope.resource_group_name, runs._workspace_name, run_id)
+    )
+
+
+def run_details(client: Any, run_id: str) -> Any:
+    """Return a run's details: its status, error, and the addresses of its logs."""
+    return client.jobs._runs_operations.get_run_details(run_id)

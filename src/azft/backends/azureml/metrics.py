@@ -1,0 +1,64 @@
+"""The numbers of a run, from the workspace's MLflow; the steps' runs included."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from attrs import frozen
+
+from azft.backends.azureml.client import Clients
+from azft.domain.run import Run
+
+_MILLISECONDS = 1000
+
+
+@frozen
+class Measured:
+    """One number at one step, at `time` (seconds since 1970)."""
+
+    name: str
+    value: float
+    step: int
+    time: float
+
+
+class Metrics:
+    """Asks MLflow about one run; nothing is set globally."""
+
+    def __init__(self, clients: Clients) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        self._clients = clients
+        self._known: Any = None
+
+    def latest(self, run: Run) -> dict[str, float]:
+        """Return the last value of every metric of the run and its steps."""
+        values: dict[str, float] = {}
+        for found in self._runs(run):
+            values.update({name: float(value) for name, value in found.data.metrics.items()})
+        return values
+
+    def history(self, run: Run, names: tuple[str, ...]) -> list[Measured]:
+        """Return every value of those metrics, oldest first."""
+        points: list[Measured] = []
+        for found in self._runs(run):
+            for name in names:
+                if name in found.data.metrics:
+                    entries = self._client.get_metric_history(found.info.run_id, name)
+                    points += [Measured(name, e.value, e.step, e.timestamp / _MILLISECONDS) for e in entries]
+        return sorted(points, key=lambda point: (point.time, point.step, point.name))
+
+    def _runs(self, run: Run) -> list[Any]:
+        experiment = self._client.get_experiment_by_name(run.experiment)
+        if experiment is None:
+            return []
+        asked = f"tags.mlflow.rootRunId = '{run.id}'"
+        return list(self._client.search_runs([experiment.experiment_id], asked, order_by=["start_time"]))
+
+    @property
+    def _client(self) -> Any:
+        if self._known is None:
+            from mlflow import MlflowClient
+
+            self._known = MlflowClient(tracking_uri=self._clients.described.mlflow_tracking_uri)
+        return self._known

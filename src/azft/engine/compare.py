@@ -1,0 +1,81 @@
+"""The base model against the tuned one: loss, token accuracy, exact answers, and a few answers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from azft.domain.evaluation import Answer, EvaluationReport, ExactAnswers
+from azft.engine.answering import answer_all
+from azft.engine.rows import Rows
+from azft.engine.scoring import score
+from azft.rules.metrics import loss_warning
+
+SMALL = 20_000_000
+"""Up to this many parameters every question can be asked; a larger model is asked only the shown ones."""
+MOST_ASKED = 2000
+
+Question = list[dict[str, str]]
+
+
+def compare(
+    base: Callable[[], Any],
+    tuned: Callable[[], Any],
+    tokenizer: Any,
+    rows: Rows,
+    *,
+    test: Path,
+    train: Path,
+    batch: int,
+    shown: int,
+    say: Callable[[str], None],
+) -> EvaluationReport:
+    """Return the report; models are loaded one after the other, and `say` is told of each step.
+
+    `rows` are the tokens of the conversations in `test`; `train` is asked for what was learned by heart.
+    """
+    say("scoring and asking the base model")
+    model = base()
+    small = model.num_parameters() <= SMALL
+    held_out = _questions(test, MOST_ASKED if small else shown)
+    trained = _questions(train, MOST_ASKED if small else 0)
+
+    def measured(model: Any) -> Any:
+        return score(model, tokenizer, rows, batch), *(answer_all(model, tokenizer, q) for q in (held_out, trained))
+
+    (base_scores, tokens), base_held, base_trained = measured(model)
+    del model
+    say("scoring and asking the tuned model")
+    (scores, _), tuned_held, tuned_trained = measured(tuned())
+    warning = loss_warning(base_scores.loss, scores.loss)
+    return EvaluationReport(
+        base_scores,
+        scores,
+        conversations=len(rows),
+        tokens=tokens,
+        held_out=_exact(held_out, base_held, tuned_held),
+        trained=_exact(trained, base_trained, tuned_trained),
+        answers=tuple(
+            Answer(question[-2]["content"], question[-1]["content"], one, other)
+            for question, one, other in islice(zip(held_out, base_held, tuned_held, strict=True), shown)
+        ),
+        warnings=(warning,) if warning else (),
+    )
+
+
+def _questions(path: Path, most: int) -> list[Question]:
+    with path.open("rb") as lines:
+        return [orjson.loads(line)["messages"] for line in islice(lines, most)]
+
+
+def _exact(questions: Sequence[Question], base: Sequence[str], tuned: Sequence[str]) -> ExactAnswers:
+    expected = [question[-1]["content"].strip() for question in questions]
+    return ExactAnswers(
+        len(expected),
+        base=sum(one == other for one, other in zip(expected, base, strict=True)),
+        tuned=sum(one == other for one, other in zip(expected, tuned, strict=True)),
+    )
