@@ -17,7 +17,7 @@ from azft.backends.azureml.metrics import Metrics
 from azft.backends.azureml.models import INFERENCE, find_registry_model
 from azft.backends.azureml.registering import AzureModels
 from azft.backends.azureml.signin import find_workspace, sign_in
-from azft.backends.azureml.watching import POLL, STATUSES, Watcher
+from azft.backends.azureml.watching import POLL, Watcher, status_of
 from azft.domain.component import Component
 from azft.domain.compute import Compute, ComputeSize, Usage
 from azft.domain.evaluation import EvaluationReport
@@ -119,7 +119,7 @@ class AzureMLBackend:
         """Return where the run stands, with the last value of every metric."""
         with translated(f"run {run.id!r}"):
             details = run_details(self._clients.workspace, run.id)
-        status = STATUSES.get(str(details.status), RunStatus.QUEUED)
+        status = status_of(details.status)
         message = details.error.error.message if details.error and details.error.error else ""
         studio = f"https://ml.azure.com/runs/{run.id}"
         return RunResult(run, status, self._metrics.latest(run), (), message or "", studio)
@@ -138,7 +138,7 @@ class AzureMLBackend:
     def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
         """Register the job's output in the workspace, once."""
         job = self._jobs.get(run.id)
-        status = STATUSES.get(str(job.status), RunStatus.QUEUED)
+        status = status_of(job.status)
         if status is not RunStatus.COMPLETED:
             raise RunError(f"{run.id} has no model", run, status, hint="watch it until it has completed")
         return self._models.register(run, job, name, tags)
@@ -162,7 +162,7 @@ class AzureMLBackend:
         elif resource.kind == "model":
             self._models.archive(*resource.name.rpartition(":")[::2])
         elif resource.kind == "run":
-            if not STATUSES.get(str(self._jobs.get(resource.name).status), RunStatus.QUEUED).ended:
+            if not status_of(self._jobs.get(resource.name).status).ended:
                 self._jobs.cancel(resource.name)
             self._jobs.archive(resource.name)
         else:

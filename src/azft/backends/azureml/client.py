@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
 from azft.backends.azureml.errors import translated
 from azft.backends.azureml.signin import WorkspaceName
+
+_CHATTY = "azure.ai.ml._utils._experimental"
+"""It warns about classes of the SDK itself that nobody here chose."""
 
 
 class Clients:
@@ -25,6 +29,7 @@ class Clients:
         """The `MLClient` of the workspace."""
         from azure.ai.ml import MLClient
 
+        logging.getLogger(_CHATTY).setLevel(logging.ERROR)
         with self._lock:
             if self._workspace is None:
                 name = self.name
@@ -57,3 +62,8 @@ class Clients:
 
     def __repr__(self) -> str:
         return f"Clients({self.name})"
+
+
+def word(value: Any) -> str:
+    """Return the service's word, which the SDK gives as text or as an enum."""
+    return str(getattr(value, "value", value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from azft.backends.azureml.client import Clients
+from azft.backends.azureml.client import Clients, word
 from azft.backends.azureml.errors import translated
 from azft.domain.compute import Compute, ComputeSize, Usage
 from azft.errors import ConfigurationError
@@ -37,9 +37,9 @@ class AzureComputes:
                 return None
         kind = str(getattr(found, "size", "") or "")
         size = self.size(kind) or ComputeSize(kind, 0, 0, 0.0)
-        tier = str(getattr(found, "tier", "") or "dedicated").replace("_", "")
+        tier = word(getattr(found, "tier", "") or "dedicated").replace("_", "")
         nodes = int(getattr(found, "max_instances", 1) or 1)
-        return _of(found.name, size, str(found.provisioning_state), TIERS.get(tier.lower(), tier), nodes)
+        return _of(found.name, size, word(found.provisioning_state), TIERS.get(tier.lower(), tier), nodes)
 
     def size(self, name: str) -> ComputeSize | None:
         """Return the machine size of that name, whatever its case."""
@@ -63,8 +63,8 @@ class AzureComputes:
         """Create a cluster that scales down to nothing; LowPriority only if that is the word given."""
         from azure.ai.ml.entities import AmlCompute
 
-        word = TIERS.get(tier.replace("_", "").lower())
-        if word is None:
+        kind = TIERS.get(tier.replace("_", "").lower())
+        if kind is None:
             raise ConfigurationError(f"tier {tier!r}, expected 'Dedicated' or 'LowPriority'")
         known = self.size(size)
         if known is None:
@@ -72,14 +72,14 @@ class AzureComputes:
         cluster = AmlCompute(
             name=name,
             size=known.name,
-            tier={"Dedicated": "dedicated", "LowPriority": "low_priority"}[word],
+            tier={"Dedicated": "dedicated", "LowPriority": "low_priority"}[kind],
             min_instances=0,
             max_instances=max_nodes,
             location=self._clients.region,
         )
         with translated(f"creating compute {name!r}"):
             made = self._clients.workspace.compute.begin_create_or_update(cluster).result()
-        return _of(made.name, known, str(made.provisioning_state), word, max_nodes)
+        return _of(made.name, known, word(made.provisioning_state), kind, max_nodes)
 
     def delete(self, name: str) -> None:
         """Delete a cluster; one that is gone is fine."""

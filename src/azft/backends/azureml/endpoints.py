@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from azft.backends.azureml.client import Clients
+from azft.backends.azureml.client import Clients, word
 from azft.backends.azureml.errors import readable, translated
 from azft.domain.resource import Endpoint, RegisteredModel
 from azft.errors import AuthenticationError, BackendError, ConfigurationError
@@ -122,7 +122,8 @@ class AzureEndpoints:
         operations = self._clients.workspace.online_deployments
         try:
             made = operations.begin_create_or_update(deployment).result()
-            failed = "" if str(made.provisioning_state) == "Succeeded" else f"its state is {made.provisioning_state}"
+            state = word(made.provisioning_state)
+            failed = "" if state == "Succeeded" else f"its state is {state}"
         except (AzureError, MlException) as error:
             failed = readable(error)
         if failed:

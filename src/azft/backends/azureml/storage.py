@@ -31,7 +31,7 @@ class Storage:
                     continue  # A name is the service's word, and never leads out of the folder.
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as file:
-                    container.download_blob(blob).readinto(file)
+                    container.download_blob(blob.name).readinto(file)
         return folder
 
     def upload(self, *files: DataFile) -> list[str]:

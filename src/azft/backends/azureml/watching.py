@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from azft.backends.azureml.client import Clients
+from azft.backends.azureml.client import Clients, word
 from azft.backends.azureml.errors import is_passing, translated
 from azft.backends.azureml.internals import child_runs, run_details
 from azft.backends.azureml.metrics import Metrics
@@ -68,7 +68,7 @@ class Watcher:
 
     def _look(self) -> list[RunEvent]:
         details = run_details(self._clients.workspace, self._run.id)
-        status = STATUSES.get(str(details.status), RunStatus.QUEUED)
+        status = status_of(details.status)
         steps = child_runs(self._clients.workspace, self._run.id)
         events = [event for step in steps for event in (*self._steps(step), *self._log(step))]
         if steps:
@@ -138,6 +138,11 @@ class Watcher:
         new = (stage, kind, what) not in self._said
         self._said.add((stage, kind, what))
         return new
+
+
+def status_of(value: Any) -> RunStatus:
+    """Return where a job stands, from the service's word for it."""
+    return STATUSES.get(word(value), RunStatus.QUEUED)
 
 
 def _seconds(value: Any) -> float | None:

@@ -96,18 +96,12 @@ class Mlflow:
                 stderr=output,
                 env=_without_proxy(),
             )
-        client = httpx.Client(transport=httpx.HTTPTransport(uds=str(self._socket_file)), timeout=READY_WITHIN)
-
-        def answers() -> bool:
-            try:
-                return process.poll() is not None or client.get("http://localhost/health").is_success
-            except httpx.TransportError:
-                return False
-
-        if not wait_until(answers, READY_WITHIN) or process.poll() is not None:
+        # The file is there once the server listens.
+        wait_until(lambda: process.poll() is not None or self._socket_file.exists(), READY_WITHIN)
+        if process.poll() is not None or not self._socket_file.exists():
             raise BackendError("the MLflow server did not start", hint=f"see {log}")
-        self._client = client
-        return client
+        self._client = httpx.Client(transport=httpx.HTTPTransport(uds=str(self._socket_file)), timeout=READY_WITHIN)
+        return self._client
 
     def _mirror(self, client: httpx.Client) -> None:
         """Tell the server about the runs that have changed since it was told last."""
