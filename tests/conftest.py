@@ -11,6 +11,8 @@ import pytest
 from azft import FineTuned, FineTuneSession
 from azft.testing.contract import SAMPLE
 
+collect_ignore = ["notebook_flow.py"]
+"""A program of its own, run inside the emulator."""
 Conversation = dict[str, list[dict[str, str]]]
 
 

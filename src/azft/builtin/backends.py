@@ -14,10 +14,31 @@ def _local(folder: str | Path = ".azft") -> Backend:
     return LocalBackend(folder)
 
 
-def _azureml(**settings: Any) -> Backend:
+def _azureml(
+    *,
+    subscription_id: str = "",
+    resource_group: str = "",
+    workspace: str = "",
+    interactive: bool = False,
+    instance_type: str = "",
+    instances: int = 1,
+    request_timeout: float = 90.0,
+    poll: float = 5.0,
+    credential: Any = None,
+) -> Backend:
     from azft.backends.azureml.backend import AzureMLBackend
 
-    return AzureMLBackend(**settings)
+    return AzureMLBackend(
+        subscription_id=subscription_id,
+        resource_group=resource_group,
+        workspace=workspace,
+        interactive=interactive,
+        instance_type=instance_type,
+        instances=instances,
+        request_timeout=request_timeout,
+        poll=poll,
+        credential=credential,
+    )
 
 
 @hookimpl

@@ -57,7 +57,7 @@ class AzureComputes:
         """Return the core quotas of the region, by family, with what is used of each."""
         with translated("quotas"):
             found = self._clients.workspace.compute.list_usage(location=self._clients.region)
-            return tuple(Usage(str(entry.name.value), int(entry.current_value), int(entry.limit)) for entry in found)
+            return tuple(Usage(_name(entry.name), int(entry.current_value), int(entry.limit)) for entry in found)
 
     def create(self, name: str, size: str, *, max_nodes: int, tier: str) -> Compute:
         """Create a cluster that scales down to nothing; LowPriority only if that is the word given."""
@@ -90,6 +90,11 @@ class AzureComputes:
                 self._clients.workspace.compute.begin_delete(name).wait()
             except ResourceNotFoundError:
                 return
+
+
+def _name(value: Any) -> str:
+    """Return the name of a quota, which the SDK gives as an object or as a mapping."""
+    return str(value["value"] if isinstance(value, dict) else value.value)
 
 
 def _of(name: str, size: ComputeSize, state: str, tier: str, nodes: int) -> Compute:

@@ -99,9 +99,9 @@ class AzureMLEmulator:
         self._mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
         self._computes = Computes(self.world, dict(quotas or {}))
         self._region = region
-        router = Router(self.ledger(), self._identity.allowed)
+        self._router = Router(self.ledger(), self._identity.allowed)
         blobs = BlobService(self.world.blobs, frozenset({CONTAINER}))
-        self._application = Application(router, blobs, account=self.world.account, latency=latency)
+        self._application = Application(self._router, blobs, account=self.world.account, latency=latency)
         self._key = secrets.token_urlsafe(16)
         self._undo = ExitStack()
         self._server: Server | None = None

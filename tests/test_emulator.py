@@ -1,0 +1,435 @@
+"""The emulator, asked by clients that are not azft's: the unmodified SDKs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import requests
+from azure.ai.ml import Input, MLClient
+from azure.ai.ml.dsl import pipeline
+from azure.ai.ml.entities import AmlCompute, Data, Model
+from azure.ai.ml.exceptions import JobException, MlException
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.identity import DefaultAzureCredential
+
+from azft.snapshot import RegistryVersion, sample_folder
+from azft.testing.emulator import AzureMLEmulator, Outcome
+from tests.watched import run_watched
+
+ROOT = Path(__file__).parents[1]
+SIZE = "Standard_NC24ads_A100_v4"
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[AzureMLEmulator]:
+    with AzureMLEmulator(tmp_path / "azure") as started:
+        started.script(Outcome(seconds=0), always=True)
+        yield started
+
+
+def connected(emulator: AzureMLEmulator, **settings: Any) -> MLClient:
+    world = emulator.world
+    credential = DefaultAzureCredential()
+    if "registry_name" in settings:
+        return MLClient(credential, enable_telemetry=False, **settings)
+    return MLClient(credential, world.subscription, world.group, world.workspace, enable_telemetry=False)
+
+
+@pytest.fixture
+def client(emulator: AzureMLEmulator) -> MLClient:
+    return connected(emulator)
+
+
+def make_job(emulator: AzureMLEmulator, **inputs: Any) -> Any:
+    component = connected(emulator, registry_name="azureml").components.get("chat_completion_pipeline", label="latest")
+    file = sample_folder() / "test_sft.jsonl"
+    given = {
+        "mlflow_model_path": "azureml://registries/azureml/models/Phi-4/versions/8",
+        "train_file_path": Input(type="uri_file", path=str(file)),
+        **inputs,
+    }
+    if isinstance(given["mlflow_model_path"], str):
+        given["mlflow_model_path"] = Input(type="mlflow_model", path=given["mlflow_model_path"])
+
+    def fine_tune() -> dict[str, Any]:
+        return {"trained_model": component(**given).outputs.mlflow_model_folder}
+
+    built: Any = pipeline(fine_tune, name="a fine-tuning")()
+    return built
+
+
+def submitted(emulator: AzureMLEmulator, client: MLClient, **inputs: Any) -> Any:
+    return client.jobs.create_or_update(make_job(emulator, **inputs), experiment_name="tests")
+
+
+def test_the_notebook_runs_unchanged_from_sign_in_to_deletion(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name, rows in (("train_sft.jsonl", 60), ("test_sft.jsonl", 12)):
+        lines = (sample_folder() / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (data / name).write_text("".join(lines[:rows]), encoding="utf-8")
+    workspace = {
+        "subscription_id": "00000000-0000-0000-0000-0000000000aa",
+        "resource_group": "rg-emulated",
+        "workspace_name": "ws-emulated",
+    }
+    (tmp_path / "config.json").write_text(json.dumps(workspace), encoding="utf-8")
+    script = str(ROOT / "tests" / "notebook_flow.py")
+    said, contacted = run_watched(tmp_path, script, str(data), as_of="2024-05-10")
+    found = json.loads(said[said.rindex('{"job"') :])
+    assert contacted == set()
+    assert found["gpus"] == 8
+    assert len(found["losses"]) > 1
+    assert 5 < found["losses"][-1] < 10  # one epoch at a rate for a pre-trained model hardly moves a stand-in
+    assert json.loads(json.loads(found["answer"]))[0]["output"]
+    downloaded = tmp_path / "downloaded" / "Phi-3-mini-4k-instruct-ultrachat-200k" / "trained_model"
+    loaded = mlflow.transformers.load_model(str(downloaded), return_type="components")
+    assert loaded["model"].num_parameters() > 100_000
+
+
+def test_azfts_example_runs_and_contacts_nobody(tmp_path: Path) -> None:
+    script = str(ROOT / "examples" / "phi3_on_azure.py")
+    said, contacted = run_watched(tmp_path, script, "--sample", "--percent", "8")
+    assert contacted == set()
+    for line in (
+        "created    Compute",
+        "completed",
+        "registered Phi-4",
+        "deployed   phi-4",
+        "deleted run azft-",
+        "deleted    compute",
+    ):
+        assert line in said
+    losses = re.search(r"^ loss +([\d.]+) +([\d.]+)", said, re.MULTILINE)
+    assert losses is not None
+
+
+def test_what_is_not_emulated_is_refused_and_recorded(emulator: AzureMLEmulator) -> None:
+    with pytest.raises(requests.exceptions.ProxyError):
+        requests.get("https://pypi.org/simple", timeout=5)
+    assert requests.get("http://example.com", timeout=5).status_code == 403
+    assert emulator.refused[0] == "pypi.org"
+    assert "example.com" in emulator.refused[1]
+
+
+def test_without_the_key_the_proxy_leads_nowhere(emulator: AzureMLEmulator) -> None:
+    proxy = re.sub(r"azft:[^@]+@", "azft:guess@", emulator.environment()["HTTPS_PROXY"])
+    with pytest.raises(requests.exceptions.ProxyError):
+        requests.get("https://management.azure.com/", proxies={"https": proxy}, timeout=5)
+
+
+def test_a_token_is_needed(emulator: AzureMLEmulator) -> None:
+    answer = requests.get(f"https://management.azure.com{emulator.world.id}?api-version=2023-04-01", timeout=5)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "AuthenticationFailed")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "named"),
+    [
+        ("/computes", "api-version=1999-01-01", "api-version '1999-01-01', known are"),
+        ("/schedules", "api-version=2023-04-01", "path"),
+    ],
+)
+def test_the_unknown_is_refused_by_name(emulator: AzureMLEmulator, path: str, query: str, named: str) -> None:
+    token = DefaultAzureCredential().get_token("https://management.azure.com/.default").token
+    url = f"https://management.azure.com{emulator.world.id}{path}?{query}"
+    answer = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=5)
+    assert answer.status_code == 501
+    assert answer.json()["error"]["code"] == "EmulatorUnhandled"
+    assert named in answer.json()["error"]["message"]
+
+
+def test_absent_things_are_not_found(emulator: AzureMLEmulator, client: MLClient) -> None:
+    with pytest.raises(ResourceNotFoundError):
+        client.compute.get("nowhere")
+    with pytest.raises(ResourceNotFoundError):
+        client.models.get("nothing", "1")
+    with pytest.raises(ResourceNotFoundError):
+        client.jobs.get("never")
+    registry = connected(emulator, registry_name="azureml")
+    with pytest.raises(MlException):
+        registry.models.get("no-such-model", label="latest")
+    with pytest.raises(HttpResponseError):
+        connected(emulator, registry_name="no-such-registry")
+
+
+def test_a_size_nobody_offers_is_refused(client: MLClient) -> None:
+    with pytest.raises(HttpResponseError, match="Standard_NC6"):
+        client.compute.begin_create_or_update(AmlCompute(name="old-cluster", size="Standard_NC6")).result()
+
+
+def test_sizes_have_their_real_gpu_counts(client: MLClient) -> None:
+    sizes = {size.name: size.gpus for size in client.compute.list_sizes()}
+    assert (sizes["Standard_ND96asr_v4"], sizes[SIZE], sizes["Standard_NC96ads_A100_v4"]) == (8, 1, 4)
+    assert "Standard_NC24rs_v3" not in sizes
+
+
+def test_quotas_are_given(tmp_path: Path) -> None:
+    with AzureMLEmulator(tmp_path, quotas={"standardNCADSA100v4Family": 24}) as emulator:
+        usage = {entry.name["value"]: entry.limit for entry in connected(emulator).compute.list_usage()}
+    assert usage["standardNCADSA100v4Family"] == 24
+    assert usage["standardNCASv3_T4Family"] == 200
+
+
+def test_the_registry_has_its_eras() -> None:
+    tags = {}
+    for day in ("2024-05-10", "2026-06-10", "2026-11-01"):
+        with AzureMLEmulator(as_of=day) as emulator:
+            found = connected(emulator, registry_name="azureml").models.get("Phi-3-mini-4k-instruct", label="latest")
+            tags[day] = (found.version, found.tags)
+    assert "Standard_ND40rs_v2" in tags["2024-05-10"][1]["finetune_compute_allow_list"]
+    assert "learning_rate_min" in tags["2026-06-10"][1]["model_specific_defaults"]
+    assert "Standard_ND40rs_v2" not in tags["2026-06-10"][1]["finetune_compute_allow_list"]
+    assert "finetune_compute_allow_list" not in tags["2026-11-01"][1]
+    assert [tags[day][0] for day in tags] == ["5", "15", "15"]
+
+
+def test_users_add_their_own_models_and_registries(tmp_path: Path) -> None:
+    mine = RegistryVersion("mine", "3", "2026-01-01", tags={"task": "chat-completion"})
+    with AzureMLEmulator(tmp_path, models=[mine], registries={"acme": [mine]}) as emulator:
+        for registry in ("azureml", "acme"):
+            found = connected(emulator, registry_name=registry).models.get("mine", label="latest")
+            assert (found.version, found.tags["task"]) == ("3", "chat-completion")
+
+
+def test_a_failed_job_says_where_and_why(emulator: AzureMLEmulator, client: MLClient) -> None:
+    emulator.script(Outcome("failed", "chat_completion_finetune", "CUDA out of memory", seconds=0))
+    job = submitted(emulator, client)
+    with pytest.raises(JobException, match="CUDA out of memory"):
+        client.jobs.stream(job.name)
+    children = {child.display_name: child.status for child in client.jobs.list(parent_job_name=job.name)}
+    assert children["chat_completion_finetune"] == "Failed"
+    assert children["chat_completion_datapreprocess"] == "Completed"
+    assert "ft_nlp_model_converter" not in children
+
+
+def test_a_queued_job_waits_until_it_is_canceled_and_stream_returns_as_if_all_were_well(
+    emulator: AzureMLEmulator, client: MLClient
+) -> None:
+    emulator.script(Outcome("queued"))
+    job = submitted(emulator, client)
+    emulator.clock.advance(7 * 24 * 3600)
+    assert client.jobs.get(job.name).status == "NotStarted"
+    client.jobs.begin_cancel(job.name).wait()
+    client.jobs.stream(job.name)  # no exception: the trap that azft's own watch does not fall into
+    assert client.jobs.get(job.name).status == "Canceled"
+
+
+def test_the_clock_decides_how_far_a_job_is(emulator: AzureMLEmulator, client: MLClient) -> None:
+    emulator.script(Outcome(seconds=3600))
+    job = submitted(emulator, client)
+    assert client.jobs.get(job.name).status == "Running"
+    emulator.clock.advance(1800)
+    assert [child.display_name for child in client.jobs.list(parent_job_name=job.name)][
+        -1
+    ] == "chat_completion_finetune"
+    client.jobs.begin_cancel(job.name).wait()
+    assert client.jobs.get(job.name).status == "Canceled"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [
+        ({"compute_finetune": "nowhere"}, "unknown compute target 'nowhere'"),
+        ({"shm_size_finetune": "5'g"}, "characters"),
+    ],
+)
+def test_a_job_that_cannot_run_is_refused(
+    emulator: AzureMLEmulator, client: MLClient, inputs: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(HttpResponseError, match=reason):
+        submitted(emulator, client, **inputs)
+
+
+def test_a_folder_goes_up_whole_and_is_no_training_file(
+    emulator: AzureMLEmulator, client: MLClient, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    shutil.copy(sample_folder() / "test_sft.jsonl", folder / "below" / "a.jsonl")
+    (folder / "b.txt").write_text("b", encoding="utf-8")
+    asset = client.data.create_or_update(Data(name="folder", version="1", path=str(folder), type="uri_folder"))
+    names = emulator.world.blobs.names("azureml-blobstore-emulated", "LocalUpload/")
+    assert {name.split("/", 3)[-1] for name in names} == {"below/a.jsonl", "b.txt"}
+    assert client.data.get("folder", "1").path == asset.path
+    emulator.jobs.default = None
+    job = submitted(emulator, client, train_file_path=Input(type="uri_folder", path=str(folder)))
+    with pytest.raises(JobException, match="is a folder, expected a file"):
+        client.jobs.stream(job.name)
+
+
+def test_a_bad_row_fails_the_job_that_really_runs(emulator: AzureMLEmulator, client: MLClient, tmp_path: Path) -> None:
+    emulator.jobs.default = None
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"messages": [{"role": "user", "content": "Hi"}]}\n', encoding="utf-8")
+    job = submitted(emulator, client, train_file_path=Input(type="uri_file", path=str(bad)))
+    with pytest.raises(JobException, match=r"bad.jsonl, line 1: no assistant turn"):
+        client.jobs.stream(job.name)
+
+
+def test_a_large_file_goes_up_in_blocks(emulator: AzureMLEmulator, client: MLClient, tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    block = bytes(range(256)) * 4096
+    with large.open("wb") as file:
+        for _ in range(300):
+            file.write(block)
+    client.data.create_or_update(Data(name="large", version="1", path=str(large), type="uri_file"))
+    (name,) = emulator.world.blobs.names("azureml-blobstore-emulated", "LocalUpload/")
+    kept = emulator.world.blobs.path("azureml-blobstore-emulated", name)
+    assert kept.stat().st_size == 300 * len(block)
+    with kept.open("rb") as file:
+        assert all(file.read(len(block)) == block for _ in range(300))
+    assert sum(request.method == "PUT" and request.path.endswith("large.bin") for request in emulator.requests) > 10
+
+
+def test_a_registered_output_is_downloaded_as_it_is(
+    emulator: AzureMLEmulator, client: MLClient, tmp_path: Path
+) -> None:
+    job = submitted(emulator, client)
+    client.jobs.stream(job.name)
+    model = client.models.create_or_update(
+        Model(name="tuned", version="1", path=f"azureml://jobs/{job.name}/outputs/trained_model", type="mlflow_model")
+    )
+    client.models.download(model.name, model.version, download_path=str(tmp_path / "down"))
+    assert (tmp_path / "down" / "tuned" / "trained_model" / "MLmodel").is_file()
+    client.jobs.download(job.name, output_name="trained_model", download_path=str(tmp_path / "job"))
+    assert list((tmp_path / "job").rglob("MLmodel"))
+    with pytest.raises(HttpResponseError, match="has no output 'other'"):
+        client.models.create_or_update(
+            Model(name="o", version="1", path=f"azureml://jobs/{job.name}/outputs/other", type="mlflow_model")
+        )
+
+
+def test_the_output_of_an_unfinished_job_cannot_be_registered(emulator: AzureMLEmulator, client: MLClient) -> None:
+    emulator.script(Outcome("queued"))
+    job = submitted(emulator, client)
+    with pytest.raises(HttpResponseError, match="has not completed"):
+        client.models.create_or_update(
+            Model(
+                name="early", version="1", path=f"azureml://jobs/{job.name}/outputs/trained_model", type="mlflow_model"
+            )
+        )
+
+
+def test_metrics_are_asked_by_the_jobs_own_id(emulator: AzureMLEmulator, client: MLClient) -> None:
+    job = submitted(emulator, client)
+    tracking = mlflow.MlflowClient(client.workspaces.get(emulator.world.workspace).mlflow_tracking_uri)
+    experiment = tracking.get_experiment_by_name("tests")
+    assert experiment is not None
+    runs = tracking.search_runs([experiment.experiment_id], f"tags.mlflow.rootRunId = '{job.name}'")
+    assert tracking.get_run(job.name).info.status == "FINISHED"
+    (trained,) = [run for run in runs if "loss" in run.data.metrics]
+    assert trained.data.tags["mlflow.parentRunId"] == job.name
+    history = tracking.get_metric_history(trained.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0), (3, 2 / 3), (4, 0.5)]
+
+
+def test_a_second_emulator_carries_on(tmp_path: Path) -> None:
+    with AzureMLEmulator(tmp_path / "kept") as first:
+        first.script(Outcome(seconds=0), always=True)
+        client = connected(first)
+        client.compute.begin_create_or_update(AmlCompute(name="cluster", size=SIZE)).wait()
+        job = submitted(first, client)
+        model = client.models.create_or_update(
+            Model(name="m", version="1", path=f"azureml://jobs/{job.name}/outputs/trained_model", type="mlflow_model")
+        )
+    with AzureMLEmulator(tmp_path / "kept") as second:
+        client = connected(second)
+        assert client.compute.get("cluster").size == SIZE
+        assert client.jobs.get(job.name).status == "Completed"
+        assert client.models.get("m", label="latest").path == model.path
+        assert [found.name for found in client.jobs.list()] == [job.name]
+
+
+def test_eight_clients_at_once(emulator: AzureMLEmulator, tmp_path: Path) -> None:
+    ready = threading.Barrier(8)
+    jobs = []  # built one after the other: the SDK's pipelines know only one builder at a time
+    for number in range(8):
+        file = tmp_path / f"{number}.jsonl"
+        file.write_bytes((sample_folder() / "test_sft.jsonl").read_bytes() + b"\n" * number)
+        jobs.append(make_job(emulator, train_file_path=Input(type="uri_file", path=str(file))))
+
+    def one(number: int) -> bool:
+        client = connected(emulator)
+        ready.wait()
+        client.compute.begin_create_or_update(AmlCompute(name=f"cluster-{number}", size=SIZE)).wait()
+        made = client.jobs.create_or_update(jobs[number], experiment_name="tests")
+        client.models.create_or_update(
+            Model(
+                name=f"model-{number}",
+                version="1",
+                path=f"azureml://jobs/{made.name}/outputs/trained_model",
+                type="mlflow_model",
+            )
+        )
+        client.compute.begin_delete(f"cluster-{number}").wait()
+        return client.jobs.get(made.name).status == "Completed"
+
+    connected(emulator).jobs.list()  # the SDK's own lazy imports, once
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(one, range(8)))
+    client = connected(emulator)
+    assert len(list(client.jobs.list())) == 8
+    assert len(list(client.models.list())) == 8
+    assert list(client.compute.list()) == []
+
+
+def test_the_fixture_and_the_command_line(azureml_emulator: AzureMLEmulator, capfd: pytest.CaptureFixture[str]) -> None:
+    assert connected(azureml_emulator).workspaces.get(azureml_emulator.world.workspace).location == "eastus"
+    assert azureml_emulator.environment()["AZURE_CLIENT_SECRET"] not in repr(azureml_emulator)
+
+
+def test_an_independent_client_works(emulator: AzureMLEmulator) -> None:
+    from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient
+
+    world = emulator.world
+    client: Any = MachineLearningServicesMgmtClient(DefaultAzureCredential(), world.subscription)
+    place = (world.group, world.workspace)
+    cluster = {
+        "location": world.region,
+        "properties": {"computeType": "AmlCompute", "properties": {"vmSize": SIZE, "vmPriority": "Dedicated"}},
+    }
+    client.compute.begin_create_or_update(*place, "cluster", cluster).result()
+    assert [found.name for found in client.compute.list(*place)] == ["cluster"]
+    assert client.compute.get(*place, "cluster").properties.properties.vm_size == SIZE
+    job = submitted(emulator, connected(emulator))
+    assert [found.name for found in client.jobs.list(*place)] == [job.name]
+    assert client.jobs.get(*place, job.name).properties.status == "Completed"
+    version = {
+        "properties": {"modelUri": f"azureml://jobs/{job.name}/outputs/trained_model", "modelType": "mlflow_model"}
+    }
+    made = client.model_versions.create_or_update(*place, "model", "1", version)
+    assert [found.name for found in client.model_versions.list(*place, "model")] == ["1"]
+    endpoint = {"location": world.region, "properties": {"authMode": "Key"}}
+    client.online_endpoints.begin_create_or_update(*place, "endpoint-1", endpoint).result()
+    deployment = {
+        "location": world.region,
+        "sku": {"name": "Default", "capacity": 1},
+        "properties": {"endpointComputeType": "Managed", "model": made.id, "instanceType": SIZE},
+    }
+    client.online_deployments.begin_create_or_update(*place, "endpoint-1", "blue", deployment).result()
+    assert [found.name for found in client.online_deployments.list(*place, "endpoint-1")] == ["blue"]
+    assert client.online_endpoints.get(*place, "endpoint-1").properties.scoring_uri.endswith("/score")
+    assert client.online_endpoints.list_keys(*place, "endpoint-1").primary_key
+    client.online_endpoints.begin_delete(*place, "endpoint-1").result()
+    client.model_versions.delete(*place, "model", "1")
+    client.jobs.begin_delete(*place, job.name).result()
+    client.compute.begin_delete(*place, "cluster", "Delete").result()
+    gone: list[Callable[[], Any]] = [
+        lambda: client.online_endpoints.get(*place, "endpoint-1"),
+        lambda: client.model_versions.get(*place, "model", "1"),
+        lambda: client.jobs.get(*place, job.name),
+        lambda: client.compute.get(*place, "cluster"),
+    ]
+    for ask in gone:
+        with pytest.raises(ResourceNotFoundError):
+            ask()
