@@ -57,7 +57,7 @@ class AzureComputes:
         """Return the core quotas of the region, by family, with what is used of each."""
         with translated("quotas"):
             found = self._clients.workspace.compute.list_usage(location=self._clients.region)
-            return tuple(Usage(_name(entry.name), int(entry.current_value), int(entry.limit)) for entry in found)
+            return tuple(_usage(entry) for entry in found)
 
     def create(self, name: str, size: str, *, max_nodes: int, tier: str) -> Compute:
         """Create a cluster that scales down to nothing; LowPriority only if that is the word given."""
@@ -92,9 +92,11 @@ class AzureComputes:
                 return
 
 
-def _name(value: Any) -> str:
-    """Return the name of a quota, which the SDK gives as an object or as a mapping."""
-    return str(value["value"] if isinstance(value, dict) else value.value)
+def _usage(entry: Any) -> Usage:
+    """Return one quota; azure-ai-ml 1.35 leaves the service's own spelling beside an empty `current_value`."""
+    name = entry.name["value"] if isinstance(entry.name, dict) else entry.name.value
+    used = getattr(entry, "currentValue", None) if entry.current_value is None else entry.current_value
+    return Usage(str(name), int(used or 0), int(entry.limit))
 
 
 def _of(name: str, size: ComputeSize, state: str, tier: str, nodes: int) -> Compute:

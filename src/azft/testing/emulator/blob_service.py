@@ -116,6 +116,9 @@ class BlobService:
         most = min(int(query.get("maxresults") or MOST_LISTED), MOST_LISTED)
         root = ElementTree.Element("EnumerationResults", ContainerName=container)
         ElementTree.SubElement(root, "Prefix").text = prefix
+        ElementTree.SubElement(root, "Marker").text = marker
+        if "maxresults" in query:
+            ElementTree.SubElement(root, "MaxResults").text = str(most)
         listed = ElementTree.SubElement(root, "Blobs")
         entries = _entries(self._blobs.names(container, prefix), prefix, delimiter)
         rest = [entry for entry in entries if entry >= marker]

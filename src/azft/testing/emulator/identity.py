@@ -15,22 +15,23 @@ from azft.testing.emulator.wire import Call, Operation, Reply
 
 LOGIN = "login.microsoftonline.com"
 LIFETIME = 3600
+_KEY = secrets.token_bytes(32)
+"""One for the process: clients such as azureml-mlflow keep a token from one emulator to the next."""
 
 
 class Identity:
-    """One tenant with one service principal; its secret and the signing key are new every time."""
+    """One tenant with one service principal; its secret is new every time."""
 
     def __init__(self, tenant: str, client: str) -> None:
         self.tenant = tenant
         self.client = client
         self.secret = secrets.token_urlsafe(24)
-        self._key = secrets.token_bytes(32)
 
     def allowed(self, headers: Mapping[str, str]) -> bool:
         """Whether the request bears a token of this tenant that has not expired."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         try:
-            jwt.decode(token, self._key, algorithms=["HS256"], options={"verify_aud": False})
+            jwt.decode(token, _KEY, algorithms=["HS256"], options={"verify_aud": False})
         except jwt.InvalidTokenError:
             return False
         return scheme.lower() == "bearer"
@@ -114,7 +115,7 @@ class Identity:
             "oid": str(uuid.uuid5(uuid.NAMESPACE_URL, self.client)),
             "tid": self.tenant,
         }
-        return jwt.encode(claims, self._key, algorithm="HS256")
+        return jwt.encode(claims, _KEY, algorithm="HS256")
 
 
 def _refused(error: str, description: str) -> Reply:
