@@ -1,7 +1,8 @@
 """Fine-tune a Phi on ultrachat, on Azure ML: the program of `phi3_ultrachat.py` with another backend.
 
-Phi-3-mini can no longer be fine-tuned on Azure (retired on 2025-08-30), so Phi-4 takes its place. The workspace comes from
-`config.json` or the environment. Offline: `python -m azft.testing.emulator -- python examples/phi3_on_azure.py --sample`.
+Phi-3-mini can no longer be fine-tuned on Azure (retired on 2025-08-30), so Phi-4 takes its place. The workspace comes
+from `config.json` or the environment. Offline, without an account:
+`python -m azft.testing.emulator -- python examples/phi3_on_azure.py --sample --percent 8`.
 """
 
 import argparse

@@ -65,7 +65,7 @@ def emulator(tmp_path: Path) -> Iterator[AzureMLEmulator]:
 def backend(emulator: AzureMLEmulator) -> AzureMLBackend:
     connected = AzureMLBackend(instance_type=SIZE, poll=0.05)
     connected.create_compute(CLUSTER, SIZE)
-    emulator._application.requests.clear()  # noqa: SLF001
+    emulator._application.requests.clear()
     return connected
 
 
@@ -141,7 +141,7 @@ class TestModels:
         "spec", [ModelSpec("no-such"), ModelSpec("Phi-4", version="999"), ModelSpec("Phi-4", registry="no-such")]
     )
     def test_an_unknown_one_is_not_found(self, backend: AzureMLBackend, spec: ModelSpec) -> None:
-        with pytest.raises(NotFoundError, match="no-such|999"):
+        with pytest.raises(NotFoundError, match=r"no-such|999"):
             backend.find_model(spec)
 
     def test_weights_are_for_this_machine(self, backend: AzureMLBackend) -> None:
@@ -172,7 +172,7 @@ class TestComputes:
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
         monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
         with pytest.raises(BackendError, match="cannot be reached"):
-            AzureMLBackend(credential=backend._clients.credential).find_compute("absent")  # noqa: SLF001
+            AzureMLBackend(credential=backend._clients.credential).find_compute("absent")
 
     @pytest.mark.parametrize(("size", "tier"), [("Standard_Nothing", "Dedicated"), (SIZE, "Cheap")])
     def test_what_azure_does_not_have_is_refused_before(
@@ -270,13 +270,13 @@ class TestJobs:
         self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run = submitted(backend, tmp_path)
-        answer, failures = emulator._router.answer, iter(range(6))  # noqa: SLF001
+        answer, failures = emulator._router.answer, iter(range(6))
 
         def sometimes(call: Call) -> Reply:
             busy = call.path.endswith("/details") and next(failures, None) is not None
             return Reply({"error": {"code": "Busy", "message": "busy"}}, 503) if busy else answer(call)
 
-        monkeypatch.setattr(emulator._router, "answer", sometimes)  # noqa: SLF001
+        monkeypatch.setattr(emulator._router, "answer", sometimes)
         assert RunWatcher(backend, progress=False).watch(run).status is RunStatus.COMPLETED
         assert next(failures, None) is None
 
@@ -313,7 +313,7 @@ class TestEndpoints:
     ) -> None:
         endpoint = backend.deploy(model)
         assert 3 <= len(endpoint.name) <= 32
-        emulator._application.requests.clear()  # noqa: SLF001
+        emulator._application.requests.clear()
         assert (
             backend.ask(endpoint, [{"role": "user", "content": "Hi"}], max_tokens=5, temperature=0.5) == SCRIPTED_ANSWER
         )
@@ -329,7 +329,7 @@ class TestEndpoints:
         endpoint = backend.deploy(model)
         body = tmp_path / "body.json"
         body.write_text('{"input_data": {"input_string": [{"role": "user", "content": "Hi"}]}}', encoding="utf-8")
-        online = backend._clients.workspace.online_endpoints  # noqa: SLF001
+        online = backend._clients.workspace.online_endpoints
         online.invoke(endpoint.name, deployment_name=DEPLOYMENT, request_file=str(body))
         assert DEPLOYMENT in EndpointInvokeFields.DEFAULT_HEADER.values()  # the trap: one dictionary for every call
         backend.delete(Resource("endpoint", endpoint.name, "azureml"))

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
@@ -17,17 +18,27 @@ from azft.testing.emulator.world import CONTAINER
 
 AZURITE = Path(__file__).parents[1] / ".ci" / "node" / "node_modules" / ".bin" / "azurite-blob"
 DEVELOPMENT = (
-    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6I"
-    "FsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1"
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
+    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+    "BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1"
 )
 """The account that every Azurite has; its key is published by Microsoft."""
-SMALL = {"max_single_put_size": 1024, "max_block_size": 1024, "max_single_get_size": 2048, "max_chunk_get_size": 1024}
+SMALL: dict[str, Any] = {
+    "max_single_put_size": 1024,
+    "max_block_size": 1024,
+    "max_single_get_size": 2048,
+    "max_chunk_get_size": 1024,
+}
+
+
+def _code(error: HttpResponseError) -> Any:
+    return vars(error)["error_code"]
 
 
 class BlobContract:
     """What the SDK does with blobs."""
 
-    def test_bytes_come_back_with_their_properties(self, container: ContainerClient) -> None:
+    def test_bytes_come_back_with_their_properties(self, container: Any) -> None:
         blob = container.get_blob_client("a/b.txt")
         blob.upload_blob(b"hello", content_settings=ContentSettings(content_type="text/plain"), metadata={"one": "1"})
         found = blob.get_blob_properties()
@@ -36,32 +47,32 @@ class BlobContract:
         assert found.last_modified is not None
         assert blob.download_blob().readall() == b"hello"
 
-    def test_an_empty_blob_is_one(self, container: ContainerClient) -> None:
+    def test_an_empty_blob_is_one(self, container: Any) -> None:
         container.upload_blob("empty", b"")
         assert container.download_blob("empty").readall() == b""
         assert container.get_blob_client("empty").get_blob_properties().size == 0
 
-    def test_what_is_there_is_not_overwritten_unasked(self, container: ContainerClient) -> None:
+    def test_what_is_there_is_not_overwritten_unasked(self, container: Any) -> None:
         container.upload_blob("x", b"1")
         with pytest.raises(ResourceExistsError) as raised:
             container.upload_blob("x", b"2", overwrite=False)
-        assert raised.value.error_code == "BlobAlreadyExists"
+        assert _code(raised.value) == "BlobAlreadyExists"
         container.upload_blob("x", b"3", overwrite=True)
         assert container.download_blob("x").readall() == b"3"
 
-    def test_what_is_absent_is_not_found(self, container: ContainerClient) -> None:
+    def test_what_is_absent_is_not_found(self, container: Any) -> None:
         blob = container.get_blob_client("absent")
         assert not blob.exists()
         for ask in (blob.get_blob_properties, blob.download_blob, blob.delete_blob, lambda: blob.set_blob_metadata({})):
             with pytest.raises(ResourceNotFoundError):
                 ask()
 
-    def test_a_deleted_blob_is_gone(self, container: ContainerClient) -> None:
+    def test_a_deleted_blob_is_gone(self, container: Any) -> None:
         container.upload_blob("x", b"1")
         container.delete_blob("x")
         assert list(container.list_blob_names()) == []
 
-    def test_metadata_is_replaced(self, container: ContainerClient) -> None:
+    def test_metadata_is_replaced(self, container: Any) -> None:
         blob = container.upload_blob("x", b"1", metadata={"a": "1"})
         before = blob.get_blob_properties().etag
         blob.set_blob_metadata({"b": "2"})
@@ -69,24 +80,24 @@ class BlobContract:
         assert blob.get_blob_properties().etag != before
 
     @pytest.mark.parametrize(("offset", "length"), [(0, 3), (4, 2), (7, 100), (9, None)])
-    def test_a_part_can_be_read(self, container: ContainerClient, offset: int, length: int | None) -> None:
+    def test_a_part_can_be_read(self, container: Any, offset: int, length: int | None) -> None:
         container.upload_blob("x", b"0123456789")
         end = None if length is None else offset + length
         assert container.download_blob("x", offset=offset, length=length).readall() == b"0123456789"[offset:end]
 
-    def test_a_part_beyond_the_end_is_refused(self, container: ContainerClient) -> None:
+    def test_a_part_beyond_the_end_is_refused(self, container: Any) -> None:
         container.upload_blob("x", b"0123456789")
         with pytest.raises(HttpResponseError) as raised:
             container.download_blob("x", offset=20, length=5)
         assert raised.value.status_code == 416
 
-    def test_large_content_goes_and_comes_in_pieces(self, container: ContainerClient) -> None:
+    def test_large_content_goes_and_comes_in_pieces(self, container: Any) -> None:
         content = bytes(range(256)) * 100
         container.upload_blob("large", content, length=len(content), metadata={"k": "v"})
         assert container.download_blob("large").readall() == content
         assert container.get_blob_client("large").get_blob_properties().metadata == {"k": "v"}
 
-    def test_staged_blocks_are_no_blob_until_they_are_committed_in_order(self, container: ContainerClient) -> None:
+    def test_staged_blocks_are_no_blob_until_they_are_committed_in_order(self, container: Any) -> None:
         blob = container.get_blob_client("x")
         for name, content in (("bbbb", b"second"), ("aaaa", b"first ")):
             blob.stage_block(name, content)
@@ -94,29 +105,29 @@ class BlobContract:
         blob.commit_block_list([BlobBlock("aaaa"), BlobBlock("bbbb")])
         assert blob.download_blob().readall() == b"first second"
 
-    def test_a_block_that_was_never_staged_cannot_be_committed(self, container: ContainerClient) -> None:
+    def test_a_block_that_was_never_staged_cannot_be_committed(self, container: Any) -> None:
         blob = container.get_blob_client("x")
         blob.stage_block("aaaa", b"1")
         with pytest.raises(HttpResponseError) as raised:
             blob.commit_block_list([BlobBlock("aaaa"), BlobBlock("zzzz")])
-        assert raised.value.error_code == "InvalidBlockList"
+        assert _code(raised.value) == "InvalidBlockList"
         assert not blob.exists()
 
-    def test_a_folder_and_a_blob_may_share_a_name(self, container: ContainerClient) -> None:
+    def test_a_folder_and_a_blob_may_share_a_name(self, container: Any) -> None:
         container.upload_blob("a", b"1")
         container.upload_blob("a/b", b"2")
         assert list(container.list_blob_names()) == ["a", "a/b"]
         assert [container.download_blob(name).readall() for name in ("a", "a/b")] == [b"1", b"2"]
 
     @pytest.mark.parametrize("name", ["with space.txt", "ünï/cödé.txt", "100%.txt", "a#b?c&d.txt", "x@y/z", "a.b/c.d"])
-    def test_any_name_is_legal(self, container: ContainerClient, name: str) -> None:
+    def test_any_name_is_legal(self, container: Any, name: str) -> None:
         container.upload_blob(name, b"1", metadata={"k": "v"})
         assert [(blob.name, blob.metadata) for blob in container.list_blobs(include=["metadata"])] == [
             (name, {"k": "v"})
         ]
         assert container.download_blob(name).readall() == b"1"
 
-    def test_names_are_listed_by_prefix_in_order_and_by_pages(self, container: ContainerClient) -> None:
+    def test_names_are_listed_by_prefix_in_order_and_by_pages(self, container: Any) -> None:
         for name in ("b/2", "b/1", "a", "b/sub/3", "c"):
             container.upload_blob(name, b"x")
         assert list(container.list_blob_names(name_starts_with="b/")) == ["b/1", "b/2", "b/sub/3"]
@@ -129,7 +140,7 @@ class TestEmulatedBlobs(BlobContract):
     """The emulator's own storage."""
 
     @pytest.fixture
-    def container(self, tmp_path: Path) -> Iterator[ContainerClient]:
+    def container(self, tmp_path: Path) -> Iterator[Any]:
         """Give an empty container, under a signature as the service hands out."""
         with AzureMLEmulator(tmp_path / "azure") as emulator:
             world = emulator.world
@@ -186,7 +197,7 @@ class TestAzurite(BlobContract):
             process.wait()
 
     @pytest.fixture
-    def container(self, address: str, request: pytest.FixtureRequest) -> Iterator[ContainerClient]:
+    def container(self, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
         """Give an empty container."""
         name = f"c{abs(hash(request.node.name))}"
         with ContainerClient.from_connection_string(address, name, **SMALL) as client:

@@ -26,7 +26,7 @@ class RegistryEntry:
 
 @frozen
 class RegistryVersion:
-    """One version of a registry model as it stood from a day on (`published`, ISO date); tags are text, as on the wire."""
+    """One version of a registry model as it stood from the day `published` (ISO date) on; tags are text."""
 
     name: str
     version: str
@@ -40,7 +40,7 @@ class RegistryVersion:
 
 @frozen
 class VirtualMachine:
-    """A machine size: cores, GPUs, memory and local disk in GiB, GPU memory in GiB each; `retired` is a day or empty."""
+    """A machine size: cores, GPUs, memory and local disk in GiB, GPU memory each; `retired` is a day or empty."""
 
     name: str
     cores: int

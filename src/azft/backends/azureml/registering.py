@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import count
 from typing import Any
 
 from azft.backends.azureml.client import Clients
@@ -28,12 +27,11 @@ class AzureModels:
 
         first = int(job.creation_context.created_at.timestamp())
         lineage = {key: str(value) for key, value in (job.tags or {}).items() if key.startswith("azft.")}
-        for version in map(str, count(first)):
-            known = self._find(name, version)
-            if known is not None and (known.tags or {}).get(RUN) == run.id:
+        version = str(first)
+        while (known := self._find(name, version)) is not None:
+            if (known.tags or {}).get(RUN) == run.id:
                 return _registered(known)
-            if known is None:
-                break
+            version = str(int(version) + 1)
         wanted = Model(
             path=f"azureml://jobs/{run.id}/outputs/{OUTPUT}",
             type=AssetTypes.MLFLOW_MODEL,

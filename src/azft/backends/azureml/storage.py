@@ -45,10 +45,10 @@ class Storage:
         from azure.core.exceptions import ResourceExistsError
 
         path = PurePosixPath(FOLDER, file.sha256, file.path.name)
-        with translated(f"uploading {file.path.name}", hint=_HINT), file.path.open("rb") as content:
-            # The address is the content's hash, and a blob appears only once it is whole.
-            with suppress(ResourceExistsError):
-                container.upload_blob(str(path), content, length=file.path.stat().st_size, overwrite=False)
+        # The address is the content's hash, and a blob appears only once it is whole: one that is there is ours.
+        there = suppress(ResourceExistsError)
+        with translated(f"uploading {file.path.name}", hint=_HINT), there, file.path.open("rb") as content:
+            container.upload_blob(str(path), content, length=file.path.stat().st_size, overwrite=False)
         return f"azureml://datastores/{store}/paths/{path}"
 
 

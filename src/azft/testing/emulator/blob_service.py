@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import AsyncIterator, Iterator
 from email.utils import formatdate
@@ -13,10 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from azft.testing.emulator.blob_listing import VERSION, describing, listing
 from azft.testing.emulator.blobs import Blob, Blobs
 
-VERSION = "2023-11-03"
-MOST_LISTED = 5000
 _CHUNK = 1 << 18
 _BLOCK = re.compile(rb"<(?:Latest|Uncommitted|Committed)>([^<]*)</")
 
@@ -43,10 +41,9 @@ class BlobService:
         if request.method == "DELETE":
             known = await run_in_threadpool(self._blobs.delete, container, name)
             return _done(202) if known else _no_blob(name)
-        if request.method == "PUT" and component in {"", "block"}:
-            return await self._receive(request, container, name, component)
         if request.method == "PUT":
-            return await self._change(request, container, name, component)
+            put = self._receive if component in {"", "block"} else self._change
+            return await put(request, container, name, component)
         return _refusal(501, "EmulatorUnhandled", f"not emulated: {request.method} of a blob with comp={component!r}")
 
     def _refused(self, container: str, query: dict[str, str]) -> Response | None:
@@ -85,7 +82,7 @@ class BlobService:
         blob = self._blobs.get(container, name)
         if blob is None:
             return _no_blob(name, head=request.method == "HEAD")
-        headers = _describing(blob)
+        headers = describing(blob)
         asked = request.headers.get("x-ms-range") or request.headers.get("range", "")
         first, last = _range(asked, blob.size)
         if first >= blob.size and asked:
@@ -112,23 +109,7 @@ class BlobService:
         return _refusal(501, "EmulatorUnhandled", f"not emulated: {method} of a container")
 
     def _list(self, container: str, query: dict[str, str]) -> Response:
-        prefix, delimiter, marker = query.get("prefix", ""), query.get("delimiter", ""), query.get("marker", "")
-        most = min(int(query.get("maxresults") or MOST_LISTED), MOST_LISTED)
-        root = ElementTree.Element("EnumerationResults", ContainerName=container)
-        ElementTree.SubElement(root, "Prefix").text = prefix
-        ElementTree.SubElement(root, "Marker").text = marker
-        if "maxresults" in query:
-            ElementTree.SubElement(root, "MaxResults").text = str(most)
-        listed = ElementTree.SubElement(root, "Blobs")
-        entries = _entries(self._blobs.names(container, prefix), prefix, delimiter)
-        rest = [entry for entry in entries if entry >= marker]
-        for entry in rest[:most]:
-            if delimiter and entry.endswith(delimiter):
-                ElementTree.SubElement(ElementTree.SubElement(listed, "BlobPrefix"), "Name").text = entry
-            elif (blob := self._blobs.get(container, entry)) is not None:
-                _append(listed, blob, metadata="metadata" in query.get("include", ""))
-        ElementTree.SubElement(root, "NextMarker").text = rest[most] if len(rest) > most else ""
-        body = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+        body = listing(self._blobs, container, query)
         return Response(body, 200, {"x-ms-version": VERSION}, media_type="application/xml")
 
 
@@ -161,42 +142,6 @@ def _metadata(request: Request) -> dict[str, str]:
 def _block_list(body: bytes) -> list[str]:
     """Return the ids in order; a list of base64 texts needs no XML parser, and so fears no hostile XML."""
     return [found.decode("ascii", "replace") for found in _BLOCK.findall(body)]
-
-
-def _entries(names: list[str], prefix: str, delimiter: str) -> list[str]:
-    if not delimiter:
-        return names
-    entries = dict.fromkeys(
-        prefix + head + (delimiter if found else "")
-        for name in names
-        for head, found, _rest in [name.removeprefix(prefix).partition(delimiter)]
-    )
-    return sorted(entries)
-
-
-def _append(listed: ElementTree.Element, blob: Blob, *, metadata: bool) -> None:
-    element = ElementTree.SubElement(listed, "Blob")
-    ElementTree.SubElement(element, "Name").text = blob.name
-    properties = ElementTree.SubElement(element, "Properties")
-    for name, value in {**_describing(blob), "Content-Length": str(blob.size), "BlobType": "BlockBlob"}.items():
-        if not name.startswith("x-ms"):
-            ElementTree.SubElement(properties, {"ETag": "Etag"}.get(name, name)).text = value.strip('"')
-    if metadata:
-        about = ElementTree.SubElement(element, "Metadata")
-        for name, value in blob.metadata.items():
-            ElementTree.SubElement(about, name).text = value
-
-
-def _describing(blob: Blob) -> dict[str, str]:
-    return {
-        "ETag": blob.etag,
-        "Last-Modified": formatdate(blob.modified, usegmt=True),
-        "Content-Type": blob.content_type,
-        "Content-MD5": blob.md5 or base64.b64encode(b"").decode(),
-        "x-ms-blob-type": "BlockBlob",
-        "x-ms-version": VERSION,
-        **{f"x-ms-meta-{name}": value for name, value in blob.metadata.items()},
-    }
 
 
 def _done(status: int, blob: Blob | None = None) -> Response:

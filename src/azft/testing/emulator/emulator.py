@@ -26,6 +26,7 @@ from azft.testing.emulator.router import Router
 from azft.testing.emulator.scripts import Outcome
 from azft.testing.emulator.server import Server
 from azft.testing.emulator.services.computes import Computes
+from azft.testing.emulator.services.deployments import Deployments
 from azft.testing.emulator.services.endpoints import OnlineEndpoints
 from azft.testing.emulator.services.history import RunHistory
 from azft.testing.emulator.services.jobs import JobService
@@ -121,6 +122,7 @@ class AzureMLEmulator:
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
         models = Assets(self.world, self.jobs, "models")
+        deployments = Deployments(self.world, self.servers, models.folder_of)
         services = (
             self._identity,
             self._registries,
@@ -130,7 +132,8 @@ class AzureMLEmulator:
             models,
             JobService(self.world, self.jobs, self._computes.exists),
             RunHistory(self.world, self.jobs),
-            OnlineEndpoints(self.world, self.servers, models.folder_of),
+            deployments,
+            OnlineEndpoints(self.world, deployments),
             self._mlflow,
             self.world.operations,
         )

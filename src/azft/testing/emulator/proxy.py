@@ -66,24 +66,21 @@ class Proxy:
             else target.decode("ascii", "replace")
         )
         if not hmac.compare_digest(headers.get(b"proxy-authorization", b""), self._wanted):
-            writer.write(
-                b'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="azft"\r\nContent-Length: 0\r\n\r\n'
-            )
-            await writer.drain()
+            await _refuse(writer, b"407 Proxy Authentication Required", b'Proxy-Authenticate: Basic realm="azft"')
             return
         if method != b"CONNECT" or not self._allowed(host):
             self._refused(host)
-            said = f"the emulator refuses {host}: it is not emulated\n".encode()
-            writer.write(
-                b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s"
-                % (len(said), said)
-            )
-            await writer.drain()
+            await _refuse(writer, b"403 Forbidden", b"X-Reason: this host is not emulated")
             return
         inner_reader, inner_writer = await asyncio.open_unix_connection(str(self._target))
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await writer.drain()
         await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+
+
+async def _refuse(writer: asyncio.StreamWriter, status: bytes, header: bytes) -> None:
+    writer.write(b"HTTP/1.1 %s\r\n%s\r\nContent-Length: 0\r\n\r\n" % (status, header))
+    await writer.drain()
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 WORKSPACE = (
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices"
@@ -106,16 +106,18 @@ class Operation:
     versions: Sequence[str] = ()
     note: str = ""
     open: bool = False
-    _pattern: re.Pattern[str] = field(init=False, repr=False)
-
-    @_pattern.default
-    def _compiled(self) -> re.Pattern[str]:
-        return re.compile(_template(self.host) + " " + _template(self.path), re.IGNORECASE)
+    _pattern: re.Pattern[str] = field(
+        init=False, repr=False, default=Factory(lambda self: _compiled(self.host, self.path), takes_self=True)
+    )
 
     def match(self, host: str, path: str) -> dict[str, str] | None:
         """Return the values of the names if host and path are this operation's, whatever the method."""
         found = self._pattern.fullmatch(f"{host} {path}")
         return None if found is None else {name: unquote(value) for name, value in found.groupdict().items()}
+
+
+def _compiled(host: str, path: str) -> re.Pattern[str]:
+    return re.compile(_template(host) + " " + _template(path), re.IGNORECASE)
 
 
 def _template(text: str) -> str:

@@ -48,7 +48,7 @@ class JobService:
                 self._put,
                 "SDK source",
                 versions=ARM_VERSIONS,
-                note="only pipelines with chat_completion_pipeline in them; an unknown input or compute is refused (inferred)",
+                note="only chat_completion_pipeline; an unknown input or compute is refused (inferred)",
             ),
             Operation("POST", ARM, one + "/cancel", self._cancel, "SDK source", versions=ARM_VERSIONS),
             Operation("DELETE", ARM, one, self._delete, "REST specification", versions=ARM_VERSIONS),

@@ -1,0 +1,188 @@
+"""Deployments of online endpoints: a model behind an address, its logs, and the scoring address itself."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from azft.snapshot import virtual_machines
+from azft.testing.emulator.router import merged
+from azft.testing.emulator.serving import Servers
+from azft.testing.emulator.state import Document
+from azft.testing.emulator.wire import (
+    ARM,
+    ARM_VERSIONS,
+    WORKSPACE,
+    Call,
+    Operation,
+    Reply,
+    bad_request,
+    not_found,
+    page,
+)
+from azft.testing.emulator.world import World
+
+ENDPOINTS = "onlineEndpoints"
+DEPLOYMENTS = "deployments"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
+"""Of an endpoint and of a deployment alike."""
+_SECONDS = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
+LONGEST_REQUEST = 180.0
+
+
+class Deployments:
+    """Each deployment is a server process of this machine, started when it is first needed."""
+
+    def __init__(self, world: World, servers: Servers, folder_of: Callable[[str], Path | None]) -> None:
+        self._world = world
+        self._servers = servers
+        self._folder_of = folder_of
+
+    def operations(self) -> Sequence[Operation]:
+        """Return the operations."""
+        one = WORKSPACE + "/onlineEndpoints/{name}"
+        part = one + "/deployments/{deployment}"
+        scoring = f"{{name}}.{self._world.region}.inference.ml.azure.com"
+        return [
+            Operation("GET", ARM, one + "/deployments", self._deployments, "SDK source", versions=ARM_VERSIONS),
+            Operation("GET", ARM, part, self._deployment, "SDK source", versions=ARM_VERSIONS),
+            Operation(
+                "PUT",
+                ARM,
+                part,
+                self._deploy,
+                "SDK source",
+                versions=ARM_VERSIONS,
+                note="really serves the model; request timeouts up to 180 s",
+            ),
+            Operation(
+                "DELETE",
+                ARM,
+                part,
+                self._undeploy,
+                "SDK source",
+                versions=ARM_VERSIONS,
+                note="refused while it has traffic (documentation)",
+            ),
+            Operation("POST", ARM, part + "/getLogs", self._logs, "SDK source", versions=ARM_VERSIONS),
+            Operation(
+                "POST",
+                scoring,
+                "/{rest}",
+                self._score,
+                "documentation",
+                note="/score and /v1/chat/completions, by traffic or the header azureml-model-deployment",
+                open=True,
+            ),
+        ]
+
+    def remove_all(self, endpoint: str) -> None:
+        """End every deployment of an endpoint."""
+        for part in self._parts(endpoint):
+            self._remove(endpoint, part["name"])
+
+    def _endpoint(self, name: str) -> Document:
+        found = self._world.state.get(ENDPOINTS, name.lower())
+        if found is None:
+            raise not_found("Online endpoint", name)
+        return found
+
+    def _parts(self, name: str) -> list[Document]:
+        return list(self._world.state.all(DEPLOYMENTS, f"{name.lower()}/"))
+
+    def _deployments(self, call: Call) -> Reply:
+        self._endpoint(call["name"])
+        return page(self._parts(call["name"]), call)
+
+    def _part(self, call: Call) -> Document:
+        self._endpoint(call["name"])
+        found = self._world.state.get(DEPLOYMENTS, f"{call['name']}/{call['deployment']}".lower())
+        if found is None:
+            raise not_found("Online deployment", call["deployment"])
+        return found
+
+    def _deployment(self, call: Call) -> Reply:
+        return Reply(self._part(call))
+
+    def _deploy(self, call: Call) -> Reply:
+        name, part, body = self._endpoint(call["name"])["name"], call["deployment"], call.body or {}
+        given = body.get("properties") or {}
+        if not NAME.fullmatch(part):
+            raise bad_request(f"deployment name {part!r}: 3 to 32 letters, digits and '-', beginning with a letter")
+        size = str(given.get("instanceType", ""))
+        if size.lower() not in {machine.name.lower() for machine in virtual_machines()}:
+            raise bad_request(f"instance type {size!r} is not available in {self._world.region}")
+        if _seconds((given.get("requestSettings") or {}).get("requestTimeout", "PT5S")) > LONGEST_REQUEST:
+            raise bad_request(f"requestTimeout is above {LONGEST_REQUEST:g} seconds")
+        folder = self._folder_of(str(given.get("model", "")))
+        key = f"{name}/{part}".lower()
+        added = {
+            "scaleSettings": given.get("scaleSettings") or {"scaleType": "Default"},
+            "provisioningState": "Creating",
+        }
+        resource = self._world.resource(
+            f"{ENDPOINTS}/{name}/deployments", part, {**given, **added}, location=body.get("location")
+        )
+        sku = body.get("sku") or {"name": "Default", "capacity": 1}
+        document = self._world.state.put(DEPLOYMENTS, key, {**resource, "tags": body.get("tags") or {}, "sku": sku})
+
+        def work() -> None:
+            try:
+                self._servers.start(key, folder)
+            except BaseException:
+                self._world.state.put(
+                    DEPLOYMENTS, key, merged(document, {"properties": {"provisioningState": "Failed"}})
+                )
+                raise
+            self._world.state.put(
+                DEPLOYMENTS, key, merged(document, {"properties": {"provisioningState": "Succeeded"}})
+            )
+
+        return Reply(document, 201, self._world.operations.start(call, "mfe", work))
+
+    def _undeploy(self, call: Call) -> Reply:
+        part = self._part(call)["name"]
+        endpoint = self._endpoint(call["name"])
+        if (endpoint["properties"].get("traffic") or {}).get(part, 0) > 0:
+            raise bad_request(f"deployment {part} still has traffic; set it to 0 first")
+        headers = self._world.operations.start(call, "mfe", lambda: self._remove(call["name"], part))
+        return Reply(None, 202, headers)
+
+    def _remove(self, name: str, part: str) -> None:
+        self._servers.stop(f"{name}/{part}".lower())
+        self._world.state.delete(DEPLOYMENTS, f"{name}/{part}".lower())
+
+    def _logs(self, call: Call) -> Reply:
+        self._part(call)
+        text = self._servers.log(f"{call['name']}/{call['deployment']}".lower())
+        most = int((call.body or {}).get("tail") or 5000)
+        return Reply({"content": "".join(text.splitlines(keepends=True)[-most:])})
+
+    def _score(self, call: Call) -> Reply:
+        endpoint = self._endpoint(call["name"])
+        scheme, _, key = call.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not any(hmac.compare_digest(key, known) for known in endpoint["keys"]):
+            return Reply({"error": {"code": "Unauthorized", "message": "the key is missing or wrong"}}, 401)
+        traffic = endpoint["properties"].get("traffic") or {}
+        part = call.headers.get("azureml-model-deployment") or next(
+            (name for name, share in traffic.items() if share), ""
+        )
+        found = self._world.state.get(DEPLOYMENTS, f"{call['name']}/{part}".lower()) if part else None
+        if found is None:
+            return Reply({"error": {"code": "NotFound", "message": f"no deployment {part!r} with traffic"}}, 404)
+        if found["properties"]["provisioningState"] != "Succeeded":
+            return Reply({"error": {"code": "DeploymentNotReady", "message": f"deployment {part} is not ready"}}, 424)
+        folder = self._folder_of(str(found["properties"].get("model", "")))
+        reply = self._servers.ask(f"{call['name']}/{part}".lower(), folder, call.path, call.body)
+        return Reply(reply.body, reply.status, {**reply.headers, "azureml-model-deployment": part})
+
+
+def _seconds(duration: Any) -> float:
+    found = _SECONDS.fullmatch(str(duration))
+    if found is None:
+        raise bad_request(f"{duration!r} is not a duration such as PT1M30S")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
