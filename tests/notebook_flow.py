@@ -105,7 +105,8 @@ registered = ml_client.models.create_or_update(
         description="fine tuned model for ultrachat 200k chat-completion",
     )
 )
-ml_client.models.download(registered.name, registered.version, download_path="downloaded")
+if "--download" in sys.argv:
+    ml_client.models.download(registered.name, registered.version, download_path="downloaded")
 
 endpoint_name = f"ultrachat-completion-{timestamp}"
 endpoint = ManagedOnlineEndpoint(name=endpoint_name, description="online endpoint", auth_mode="key")

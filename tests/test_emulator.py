@@ -84,7 +84,7 @@ def test_the_notebook_runs_unchanged_from_sign_in_to_deletion(tmp_path: Path) ->
     }
     (tmp_path / "config.json").write_text(json.dumps(workspace), encoding="utf-8")
     script = str(ROOT / "tests" / "notebook_flow.py")
-    said, contacted = run_watched(tmp_path, script, str(data), as_of="2024-05-10")
+    said, contacted = run_watched(tmp_path, script, str(data), "--download", as_of="2024-05-10")
     found = json.loads(said[said.rindex('{"job"') :])
     assert contacted == set()
     assert found["gpus"] == 8
@@ -372,7 +372,7 @@ def test_eight_clients_at_once(emulator: AzureMLEmulator, tmp_path: Path) -> Non
             )
         )
         client.compute.begin_delete(f"cluster-{number}").wait()
-        return client.jobs.get(made.name).status == "Completed"
+        return bool(client.jobs.get(made.name).status == "Completed")
 
     connected(emulator).jobs.list()  # the SDK's own lazy imports, once
     with ThreadPoolExecutor(8) as pool:

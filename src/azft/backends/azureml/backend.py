@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from azft.backends.azureml.client import Clients
@@ -27,7 +29,7 @@ from azft.domain.plan import Finding, Plan
 from azft.domain.resource import Endpoint, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunStatus
 from azft.domain.specs import ModelSpec
-from azft.errors import RunError, UnsupportedError
+from azft.errors import AzftError, RunError, UnsupportedError
 from azft.rules.literals import read_list
 from azft.rules.parameters import USER
 
@@ -64,6 +66,7 @@ class AzureMLBackend:
         self._computes = AzureComputes(self._clients)
         self._jobs = AzureJobs(self._clients, self._components)
         self._metrics = Metrics(self._clients)
+        self._found: dict[str, Model] = {}
         self._models = AzureModels(self._clients)
         self._endpoints = AzureEndpoints(
             self._clients, instance_type=instance_type, instances=instances, request_timeout=request_timeout
@@ -71,7 +74,11 @@ class AzureMLBackend:
 
     def find_model(self, spec: ModelSpec) -> Model:
         """Return the registry's model with its metadata, by name, at its version or the latest."""
-        return find_registry_model(self._clients, spec)
+        for ask in (self._components.latest, self._computes.sizes):
+            threading.Thread(target=_ahead, args=(ask,), daemon=True).start()
+        found = find_registry_model(self._clients, spec)
+        self._found[found.id] = found
+        return found
 
     def find_compute(self, name: str) -> Compute | None:
         """Return the cluster, or serverless machines for the name of a machine size."""
@@ -170,12 +177,19 @@ class AzureMLBackend:
 
     def _deployable_on(self, model: RegisteredModel) -> Sequence[str]:
         """Return the machine sizes of the base model's list, empty if the registry has none."""
-        parts = model.tags.get("azft.base_model", "").split("/")
-        if len(parts) != len(_REGISTRY_ID):
-            return ()
-        found = dict(zip(_REGISTRY_ID, parts, strict=True))
-        spec = ModelSpec(found["model"], registry=found["registry"], version=found["version"])
-        return read_list(self.find_model(spec).facts.get(INFERENCE, ""))
+        identity = model.tags.get("azft.base_model", "")
+        parts = identity.split("/")
+        if identity not in self._found and len(parts) == len(_REGISTRY_ID):
+            named = dict(zip(_REGISTRY_ID, parts, strict=True))
+            self.find_model(ModelSpec(named["model"], registry=named["registry"], version=named["version"]))
+        known = self._found.get(identity)
+        return () if known is None else read_list(known.facts.get(INFERENCE, ""))
 
 
-_REGISTRY_ID = ("scheme", "", "_", "registry", "__", "model", "___", "version")
+def _ahead(ask: Callable[[], object]) -> None:
+    """Ask for what a plan needs next while it waits for something else; a failure is told to who asks in earnest."""
+    with suppress(AzftError):
+        ask()
+
+
+_REGISTRY_ID = ("scheme", "", "registries", "registry", "models", "model", "versions", "version")

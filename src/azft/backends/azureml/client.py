@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from azft.backends.azureml.errors import translated
+from azft.backends.azureml.internals import remember_workspace
 from azft.backends.azureml.signin import WorkspaceName
 
 _CHATTY = "azure.ai.ml._utils._experimental"
@@ -36,6 +37,7 @@ class Clients:
                 self._workspace = MLClient(
                     self.credential, name.subscription_id, name.resource_group, name.workspace, enable_telemetry=False
                 )
+                remember_workspace(self._workspace)
             return self._workspace
 
     def registry(self, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from azft.backends.azureml.client import Clients
@@ -19,6 +20,7 @@ class Components:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._known: dict[str, Any] = {}
+        self._lock = threading.RLock()
 
     def latest(self) -> Component:
         """Return the newest version's inputs; the plan keeps the version, so nothing changes under a job."""
@@ -29,13 +31,13 @@ class Components:
 
     def entity(self, version: str) -> Any:
         """Return the SDK's component of that version, the newest one without."""
-        if version not in self._known:
-            asked = f"component {NAME} {version or '(latest)'} of registry {REGISTRY!r}"
-            label = {"version": version} if version else {"label": "latest"}
-            with translated(asked):
+        asked = f"component {NAME} {version or '(latest)'} of registry {REGISTRY!r}"
+        label = {"version": version} if version else {"label": "latest"}
+        with self._lock, translated(asked):
+            if version not in self._known:
                 found = self._clients.registry(REGISTRY).components.get(NAME, **label)
-            self._known[version] = self._known[found.version] = found
-        return self._known[version]
+                self._known[version] = self._known[found.version] = found
+            return self._known[version]
 
 
 def _input(name: str, spec: Any, *, wired: bool) -> ComponentInput:

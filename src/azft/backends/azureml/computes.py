@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ class AzureComputes:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._sizes: tuple[ComputeSize, ...] = ()
+        self._lock = threading.Lock()
 
     def find(self, name: str) -> Compute | None:
         """Return the cluster, or serverless machines; None only when Azure says that there is none of that name."""
@@ -47,11 +49,11 @@ class AzureComputes:
 
     def sizes(self) -> Sequence[ComputeSize]:
         """Return the sizes of the workspace's region; asked once."""
-        if not self._sizes:
-            with translated("machine sizes"):
+        with self._lock, translated("machine sizes"):
+            if not self._sizes:
                 found = self._clients.workspace.compute.list_sizes(location=self._clients.region)
                 self._sizes = tuple(_size(entry) for entry in found)
-        return self._sizes
+            return self._sizes
 
     def usage(self) -> Sequence[Usage]:
         """Return the core quotas of the region, by family, with what is used of each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any
@@ -75,9 +76,10 @@ class AzureEndpoints:
             undo.callback(self.delete, name)
             self._deployed(name, deployment)
             endpoint.traffic = {DEPLOYMENT: 100}
-            with translated(f"traffic of endpoint {name!r}"):
+            with translated(f"traffic of endpoint {name!r}"), ThreadPoolExecutor(1) as aside:
+                asked = aside.submit(client.online_endpoints.get_keys, name)
                 client.online_endpoints.begin_create_or_update(endpoint).result()
-                keys = client.online_endpoints.get_keys(name)
+                keys = asked.result()
             undo.pop_all()
         return Endpoint(name, str(made.scoring_uri), model, str(keys.primary_key))
 

@@ -32,6 +32,19 @@ def raw_model(client: Any, name: str, version: str) -> Mapping[str, Any]:
     return whole
 
 
+def remember_workspace(client: Any) -> None:
+    """Let the client ask once what its workspace is: the SDK asks before every endpoint, deployment and cluster."""
+    operations = client.workspaces
+    ask, known = operations.get, {}
+
+    def get(name: str | None = None, **options: Any) -> Any:
+        if name not in known:
+            known[name] = ask(name, **options)
+        return known[name]
+
+    operations.get = get
+
+
 def child_runs(client: Any, run_id: str) -> list[Any]:
     """Return a job's child runs as run history tells them, with their times and errors."""
     runs = client.jobs._runs_operations

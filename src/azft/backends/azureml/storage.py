@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -39,7 +40,8 @@ class Storage:
         with translated("the workspace's storage", hint=_HINT):
             store = self._clients.workspace.datastores.get_default(include_secrets=True)
             container = _container(store, self._clients.credential)
-        return [self._send(container, store.name, file) for file in files]
+        with ThreadPoolExecutor(max(len(files), 1)) as pool:
+            return list(pool.map(lambda file: self._send(container, store.name, file), files))
 
     def _send(self, container: Any, store: str, file: DataFile) -> str:
         from azure.core.exceptions import ResourceExistsError

@@ -30,7 +30,7 @@ def listing(blobs: Blobs, container: str, query: dict[str, str]) -> bytes:
         elif (blob := blobs.get(container, entry)) is not None:
             _append(listed, blob, metadata="metadata" in query.get("include", ""))
     ElementTree.SubElement(root, "NextMarker").text = rest[most] if len(rest) > most else ""
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def describing(blob: Blob) -> dict[str, str]:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from azft.backends.local.backend import LocalBackend
-from azft.snapshot import RegistryVersion, registry_versions
+from azft.snapshot import RegistryVersion
 from azft.testing.emulator.application import Application, Recorded
 from azft.testing.emulator.blob_service import BlobService
 from azft.testing.emulator.blobs import Blobs
@@ -31,7 +31,7 @@ from azft.testing.emulator.services.endpoints import OnlineEndpoints
 from azft.testing.emulator.services.history import RunHistory
 from azft.testing.emulator.services.jobs import JobService
 from azft.testing.emulator.services.models import Assets
-from azft.testing.emulator.services.registries import Registries
+from azft.testing.emulator.services.registries import Registries, as_of_day
 from azft.testing.emulator.services.tracking import Mlflow
 from azft.testing.emulator.services.workspaces import Workspaces
 from azft.testing.emulator.serving import Servers
@@ -90,14 +90,14 @@ class AzureMLEmulator:
             LocalBackend(root / "local"),
         )
         known = {
-            REGISTRY: [*_as_of(today), *models],
+            REGISTRY: [*as_of_day(today), *models],
             **{name: list(found) for name, found in (registries or {}).items()},
         }
         self._identity = Identity(TENANT, CLIENT)
         self._registries = Registries(self.world, known)
         self.jobs = Jobs(self.world, self._registries.find)
         self.servers = Servers(self.world)
-        self._mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
+        self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
         self._computes = Computes(self.world, dict(quotas or {}))
         self._region = region
         self._router = Router(self.ledger(), self._identity.allowed)
@@ -134,7 +134,7 @@ class AzureMLEmulator:
             RunHistory(self.world, self.jobs),
             deployments,
             OnlineEndpoints(self.world, deployments),
-            self._mlflow,
+            self.mlflow,
             self.world.operations,
         )
         return [operation for service in services for operation in service.operations()]
@@ -161,7 +161,7 @@ class AzureMLEmulator:
         """Stop, and leave nothing behind but the folder that was given."""
         self.world.operations.close()
         self.servers.close()
-        self._mlflow.close()
+        self.mlflow.close()
         if self._server is not None:
             self._server.stop()
         if not self._kept:
@@ -212,12 +212,3 @@ def _restore(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
-
-
-def _as_of(day: str) -> list[RegistryVersion]:
-    """Return the registry's versions as they stood on a day: of one version's records, the newest by then."""
-    newest: dict[tuple[str, str], RegistryVersion] = {}
-    for entry in sorted(registry_versions(), key=lambda entry: entry.published):
-        if entry.published <= day:
-            newest[entry.name, entry.version] = entry
-    return list(newest.values())

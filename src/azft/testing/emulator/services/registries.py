@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from azft.domain.component import ComponentInput
-from azft.snapshot import RegistryVersion, chat_completion_pipeline
+from azft.snapshot import RegistryVersion, chat_completion_pipeline, registry_versions
 from azft.testing.emulator.clock import iso
 from azft.testing.emulator.wire import DATA_PLANE, REGISTRY, Call, Operation, Reply, not_found, page
 from azft.testing.emulator.world import World
@@ -139,6 +139,15 @@ class Registries:
     def _asset(self, base: str, version: str, kind: str, properties: dict[str, Any]) -> dict[str, Any]:
         at = self._world.system_data(0) | {"createdAt": iso(0)}
         return {"id": f"{base}/{version}", "name": version, "type": kind, "properties": properties, "systemData": at}
+
+
+def as_of_day(day: str) -> list[RegistryVersion]:
+    """Return the registry's versions as they stood on a day: of one version's records, the newest by then."""
+    newest: dict[tuple[str, str], RegistryVersion] = {}
+    for entry in sorted(registry_versions(), key=lambda entry: entry.published):
+        if entry.published <= day:
+            newest[entry.name, entry.version] = entry
+    return list(newest.values())
 
 
 def _input(entry: ComponentInput) -> dict[str, Any]:

@@ -52,6 +52,11 @@ class Mlflow:
             for method in ("GET", "POST", "PATCH", "DELETE")
         ]
 
+    def warm(self) -> None:
+        """Start the server before the first question."""
+        with self._lock:
+            self._started()
+
     def close(self) -> None:
         """End the process."""
         if self._client is not None:
