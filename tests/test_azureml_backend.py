@@ -16,6 +16,7 @@ from azft import FineTuneSession, ModelSpec, RegisteredModel, Resource, Run, Run
 from azft.backends.azureml.backend import AzureMLBackend
 from azft.backends.azureml.endpoints import DEPLOYMENT
 from azft.backends.azureml.signin import find_workspace
+from azft.backends.azureml.storage import Storage
 from azft.backends.azureml.watching import status_of
 from azft.errors import (
     AuthenticationError,
@@ -31,6 +32,7 @@ from azft.errors import (
 from azft.snapshot import RegistryVersion, registry_versions
 from azft.testing.contract import SAMPLE, BackendContract, small_job
 from azft.testing.emulator import AzureMLEmulator, Outcome
+from azft.testing.emulator.services.history import RunHistory
 from azft.testing.emulator.serving import SCRIPTED_ANSWER
 from azft.testing.emulator.wire import Call, Reply
 
@@ -301,6 +303,35 @@ class TestJobs:
     )
     def test_every_state_of_azure_has_one_of_ours(self, word: str, status: str) -> None:
         assert status_of(word) == status
+
+    def test_outputs_come_from_storage_where_the_sdk_stumbles(
+        self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = submitted(backend, tmp_path)
+        assert backend.result(run).status is RunStatus.COMPLETED
+        backend.find_run(run.id)
+        outputs = {"trained_model": {"assetId": "azureml://x/models/m/versions/1", "type": "MLFlowModel"}}
+        described = RunHistory._described
+        monkeypatch.setattr(RunHistory, "_described", lambda *found: {**described(*found), "outputs": outputs})
+        with pytest.raises(TypeError, match="values"):  # the trap
+            backend._clients.workspace.jobs.download(run.id, output_name="trained_model", download_path=str(tmp_path))
+        folder = Storage(backend._clients).download(f"azureml/{run.id}/trained_model/", tmp_path / "down")
+        assert (folder / "MLmodel").is_file()
+
+    def test_a_job_has_no_default_output_that_would_break_streaming(
+        self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path
+    ) -> None:
+        run = submitted(backend, tmp_path)
+        client = backend._clients.workspace
+        assert list(client.jobs.get(run.id).outputs) == ["trained_model"]
+        client.jobs.stream(run.id)
+
+    def test_the_clouds_metadata_is_never_asked_for(
+        self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path
+    ) -> None:
+        submitted(backend, tmp_path)
+        assert "ARM_CLOUD_METADATA_URL" not in emulator.environment()
+        assert asked(emulator, "/metadata/endpoints") == 0
 
 
 class TestEndpoints:

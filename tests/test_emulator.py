@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
+import signal
+import statistics
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import psutil
 import pytest
 import requests
 from azure.ai.ml import Input, MLClient
@@ -23,6 +30,7 @@ from azure.identity import DefaultAzureCredential
 
 from azft.snapshot import RegistryVersion, sample_folder
 from azft.testing.emulator import AzureMLEmulator, Outcome
+from azft.testing.emulator.story import STEPS
 from tests.watched import run_watched
 
 ROOT = Path(__file__).parents[1]
@@ -36,12 +44,17 @@ def emulator(tmp_path: Path) -> Iterator[AzureMLEmulator]:
         yield started
 
 
-def connected(emulator: AzureMLEmulator, **settings: Any) -> MLClient:
-    world = emulator.world
-    credential = DefaultAzureCredential()
-    if "registry_name" in settings:
-        return MLClient(credential, enable_telemetry=False, **settings)
-    return MLClient(credential, world.subscription, world.group, world.workspace, enable_telemetry=False)
+def connected(emulator: AzureMLEmulator) -> MLClient:
+    return workspace_of(emulator.environment())
+
+
+def workspace_of(environment: dict[str, str]) -> MLClient:
+    names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")
+    return MLClient(DefaultAzureCredential(), *(environment[name] for name in names), enable_telemetry=False)
+
+
+def registry(name: str) -> MLClient:
+    return MLClient(DefaultAzureCredential(), registry_name=name, enable_telemetry=False)
 
 
 @pytest.fixture
@@ -49,8 +62,8 @@ def client(emulator: AzureMLEmulator) -> MLClient:
     return connected(emulator)
 
 
-def make_job(emulator: AzureMLEmulator, **inputs: Any) -> Any:
-    component = connected(emulator, registry_name="azureml").components.get("chat_completion_pipeline", label="latest")
+def make_job(**inputs: Any) -> Any:
+    component = registry("azureml").components.get("chat_completion_pipeline", label="latest")
     file = sample_folder() / "test_sft.jsonl"
     given = {
         "mlflow_model_path": "azureml://registries/azureml/models/Phi-4/versions/8",
@@ -68,7 +81,7 @@ def make_job(emulator: AzureMLEmulator, **inputs: Any) -> Any:
 
 
 def submitted(emulator: AzureMLEmulator, client: MLClient, **inputs: Any) -> Any:
-    return client.jobs.create_or_update(make_job(emulator, **inputs), experiment_name="tests")
+    return client.jobs.create_or_update(make_job(**inputs), experiment_name="tests")
 
 
 def test_the_notebook_runs_unchanged_from_sign_in_to_deletion(tmp_path: Path) -> None:
@@ -90,7 +103,7 @@ def test_the_notebook_runs_unchanged_from_sign_in_to_deletion(tmp_path: Path) ->
     assert found["gpus"] == 8
     assert len(found["losses"]) > 1
     assert 5 < found["losses"][-1] < 10  # one epoch at a rate for a pre-trained model hardly moves a stand-in
-    assert json.loads(json.loads(found["answer"]))[0]["output"]
+    assert json.loads(found["answer"])[0]["output"]
     downloaded = tmp_path / "downloaded" / "Phi-3-mini-4k-instruct-ultrachat-200k" / "trained_model"
     loaded = mlflow.transformers.load_model(str(downloaded), return_type="components")
     assert loaded["model"].num_parameters() > 100_000
@@ -155,11 +168,10 @@ def test_absent_things_are_not_found(emulator: AzureMLEmulator, client: MLClient
         client.models.get("nothing", "1")
     with pytest.raises(ResourceNotFoundError):
         client.jobs.get("never")
-    registry = connected(emulator, registry_name="azureml")
     with pytest.raises(MlException):
-        registry.models.get("no-such-model", label="latest")
+        registry("azureml").models.get("no-such-model", label="latest")
     with pytest.raises(HttpResponseError):
-        connected(emulator, registry_name="no-such-registry")
+        registry("no-such-registry")
 
 
 def test_a_size_nobody_offers_is_refused(client: MLClient) -> None:
@@ -183,8 +195,8 @@ def test_quotas_are_given(tmp_path: Path) -> None:
 def test_the_registry_has_its_eras() -> None:
     tags = {}
     for day in ("2024-05-10", "2026-06-10", "2026-11-01"):
-        with AzureMLEmulator(as_of=day) as emulator:
-            found = connected(emulator, registry_name="azureml").models.get("Phi-3-mini-4k-instruct", label="latest")
+        with AzureMLEmulator(as_of=day):
+            found = registry("azureml").models.get("Phi-3-mini-4k-instruct", label="latest")
             tags[day] = (found.version, found.tags)
     assert "Standard_ND40rs_v2" in tags["2024-05-10"][1]["finetune_compute_allow_list"]
     assert "learning_rate_min" in tags["2026-06-10"][1]["model_specific_defaults"]
@@ -195,9 +207,9 @@ def test_the_registry_has_its_eras() -> None:
 
 def test_users_add_their_own_models_and_registries(tmp_path: Path) -> None:
     mine = RegistryVersion("mine", "3", "2026-01-01", tags={"task": "chat-completion"})
-    with AzureMLEmulator(tmp_path, models=[mine], registries={"acme": [mine]}) as emulator:
-        for registry in ("azureml", "acme"):
-            found = connected(emulator, registry_name=registry).models.get("mine", label="latest")
+    with AzureMLEmulator(tmp_path, models=[mine], registries={"acme": [mine]}):
+        for name in ("azureml", "acme"):
+            found = registry(name).models.get("mine", label="latest")
             assert (found.version, found.tags["task"]) == ("3", "chat-completion")
 
 
@@ -356,7 +368,7 @@ def test_eight_clients_at_once(emulator: AzureMLEmulator, tmp_path: Path) -> Non
     for number in range(8):
         file = tmp_path / f"{number}.jsonl"
         file.write_bytes((sample_folder() / "test_sft.jsonl").read_bytes() + b"\n" * number)
-        jobs.append(make_job(emulator, train_file_path=Input(type="uri_file", path=str(file))))
+        jobs.append(make_job(train_file_path=Input(type="uri_file", path=str(file))))
 
     def one(number: int) -> bool:
         client = connected(emulator)
@@ -383,9 +395,67 @@ def test_eight_clients_at_once(emulator: AzureMLEmulator, tmp_path: Path) -> Non
     assert list(client.compute.list()) == []
 
 
-def test_the_fixture_and_the_command_line(azureml_emulator: AzureMLEmulator, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_fixture_gives_a_workspace_and_keeps_its_secret(azureml_emulator: AzureMLEmulator) -> None:
     assert connected(azureml_emulator).workspaces.get(azureml_emulator.world.workspace).location == "eastus"
     assert azureml_emulator.environment()["AZURE_CLIENT_SECRET"] not in repr(azureml_emulator)
+
+
+class Apart:
+    """An emulator in a process of its own, as the command line gives it."""
+
+    def __init__(self, folder: Path) -> None:
+        module = [sys.executable, "-W", "ignore", "-m", "azft.testing.emulator"]
+        command = [*module, "--folder", str(folder), "--outcome", "completed"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.environment: dict[str, str] = {}
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if not line.startswith("export "):
+                break
+            name, _, value = line.removeprefix("export ").strip().partition("=")
+            self.environment[name] = shlex.split(value)[0]
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
+    found = Apart(tmp_path / "apart")
+    for name, value in found.environment.items():
+        monkeypatch.setenv(name, value)
+    yield found
+    assert found.end() == 0
+
+
+def test_what_the_command_line_prints_leads_a_program_there(apart: Apart) -> None:
+    assert workspace_of(apart.environment).workspaces.get("ws-emulated").name == "ws-emulated"
+    assert requests.get("http://example.com", timeout=5).status_code == 403
+
+
+@pytest.mark.slow
+def test_two_hundred_jobs_leave_it_as_small_and_as_fast(apart: Apart) -> None:
+    """Memory after the tenth job may grow by 30 MB; the last looks may take at most 1.5 times as long as the first."""
+    built = make_job()
+    client = workspace_of(apart.environment)
+    emulator_process = psutil.Process(apart.process.pid)
+    looks: list[float] = []
+    small = 0
+    for number in range(200):
+        built.name = f"job-{number}"
+        job = client.jobs.create_or_update(built, experiment_name="many")
+        begun = time.perf_counter()
+        assert client.jobs.get(job.name).status == "Completed"
+        assert [child.display_name for child in client.jobs.list(parent_job_name=job.name)] == list(STEPS)
+        looks.append(time.perf_counter() - begun)
+        if number == 9:
+            small = emulator_process.memory_info().rss
+    grown = (emulator_process.memory_info().rss - small) / 2**20
+    assert grown <= 30, grown
+    assert statistics.median(looks[-20:]) <= 1.5 * statistics.median(looks[10:30])
 
 
 def test_an_independent_client_works(emulator: AzureMLEmulator) -> None:

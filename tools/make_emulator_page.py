@@ -48,8 +48,8 @@ def page() -> str:
     lines += [
         "### `{account}.blob.core.windows.net`",
         "",
-        "Upload (whole, and in blocks), properties, metadata, ranges, listing and deletion of block blobs, under a shared",
-        "access signature. The test suite that says so also runs against Azurite 3.35.0, and the answers agree.",
+        "Upload (whole, and in blocks), properties, metadata, ranges, listing and deletion of block blobs, under a",
+        "shared access signature. The test suite that says so also runs against Azurite 3.35.0, and the answers agree.",
     ]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -1,4 +1,4 @@
-"""`python -m azft.testing.emulator [--folder FOLDER] [--as-of DATE] [-- COMMAND ...]`."""
+"""`python -m azft.testing.emulator [--folder FOLDER] [--as-of DATE] [--outcome STATUS] [-- COMMAND ...]`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import subprocess
 import sys
 
 from azft.testing.emulator.emulator import AzureMLEmulator
+from azft.testing.emulator.scripts import Outcome
+
+OUTCOMES = ("completed", "failed", "canceled", "queued")
 
 
 def main(arguments: list[str]) -> int:
@@ -21,8 +24,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m azft.testing.emulator", usage="%(prog)s [options] [-- COMMAND ...]")
     parser.add_argument("--folder", help="keep everything here; a second emulator on it carries on")
     parser.add_argument("--as-of", default="", help="the registry and machine sizes of that day, such as 2024-05-01")
+    parser.add_argument("--outcome", choices=OUTCOMES, help="end every job this way at once, without training")
     chosen = parser.parse_args(options)
     with AzureMLEmulator(chosen.folder, as_of=chosen.as_of) as emulator:
+        if chosen.outcome:
+            emulator.script(Outcome(chosen.outcome, seconds=0), always=True)
         if command:
             return subprocess.run(command, env=dict(os.environ), check=False).returncode
         for name, value in emulator.environment().items():

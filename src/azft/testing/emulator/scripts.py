@@ -36,9 +36,9 @@ class Outcome:
 def scripted_events(outcome: Outcome, begun: float, canceled: float | None, now: float) -> list[RunEvent]:
     """Return what the job has said by `now`; `canceled` is when the user asked it to stop.
 
-    >>> [e.message for e in scripted_events(Outcome(seconds=1), 0, None, 2) if e.kind == "status"]
+    >>> [str(e.message) for e in scripted_events(Outcome(seconds=1), 0, None, 2) if e.kind == "status"]
     ['running', 'completed']
-    >>> [e.message for e in scripted_events(Outcome("queued"), 0, 5, 1e6) if e.kind == "status"]
+    >>> [str(e.message) for e in scripted_events(Outcome("queued"), 0, 5, 1e6) if e.kind == "status"]
     ['canceled']
     """
     story = [] if outcome.status == "queued" else _whole_story(outcome, begun)

@@ -43,12 +43,18 @@ class State:
         path.unlink(missing_ok=True)
         return known
 
+    def names(self, kind: str, prefix: str = "") -> list[str]:
+        """Return the names of a kind that begin with `prefix`, in order."""
+        found = (self.folder / kind).glob(f"*{_SUFFIX}")
+        names = (unquote(path.name.removesuffix(_SUFFIX)) for path in found if not path.name.startswith("."))
+        return sorted(name for name in names if name.startswith(prefix))
+
     def all(self, kind: str, prefix: str = "") -> Iterator[Document]:
         """Yield the documents of a kind whose name begins with `prefix`, by name."""
-        folder = self.folder / kind
-        for path in sorted(folder.glob(f"*{_SUFFIX}")):
-            if not path.name.startswith(".") and unquote(path.name.removesuffix(_SUFFIX)).startswith(prefix):
-                yield orjson.loads(path.read_bytes())
+        for name in self.names(kind, prefix):
+            document = self.get(kind, name)
+            if document is not None:
+                yield document
 
     def _path(self, kind: str, name: str) -> Path:
         return self.folder / kind / (quote(name, safe="").replace(".", "%2E") + _SUFFIX)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from azft.snapshot import chat_completion_pipeline
-from azft.testing.emulator.jobs import Jobs, output_names
+from azft.testing.emulator.jobs import KIND, Jobs, output_names
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.training import node_of
@@ -65,7 +65,7 @@ class JobService:
 
     def _put(self, call: Call) -> Reply:
         properties = (call.body or {}).get("properties") or {}
-        known = next((job for job in self._jobs.all() if job["name"] == call["name"]), None)
+        known = self._world.state.get(KIND, call["name"])
         if known is not None:
             changed = {
                 key: properties[key]
@@ -73,7 +73,7 @@ class JobService:
                 if key in properties
             }
             document = {**known, "properties": merged(known["properties"], changed)}
-            self._world.state.put("jobs", call["name"], document)
+            self._world.state.put(KIND, call["name"], document)
             return Reply(self._described(document), 200)
         self._check(properties)
         return Reply(self._described(self._jobs.create(call["name"], properties)), 201)

@@ -17,6 +17,7 @@ import orjson
 
 from azft.backends.local.launch import QUIET, wait_until
 from azft.errors import BackendError
+from azft.testing.emulator.jobs import KIND as JOBS
 from azft.testing.emulator.jobs import Jobs
 from azft.testing.emulator.mlflow_server import MIRROR
 from azft.testing.emulator.state import Document
@@ -42,6 +43,8 @@ class Mlflow:
         self._client: httpx.Client | None = None
         self._lock = threading.Lock()
         self._told: dict[str, str] = {}
+        self._ids = {document["azure"]: document["mlflow"] for document in world.state.all(IDS)}
+        self._back = {mlflow.encode(): azure.encode() for azure, mlflow in self._ids.items()}
 
     def operations(self) -> Sequence[Operation]:
         """Return the operations."""
@@ -69,7 +72,7 @@ class Mlflow:
         with self._lock:
             client = self._started()
             self._mirror(client)
-            known = {document["azure"]: document["mlflow"] for document in self._world.state.all(IDS)}
+            known = self._ids
         query = urlencode(_exchanged(call.query, known))
         body = None if call.body is None else orjson.dumps(_exchanged(call.body, known))
         answer = client.request(
@@ -78,8 +81,7 @@ class Mlflow:
             content=body,
             headers={"Content-Type": "application/json"},
         )
-        back = {mlflow.encode(): azure.encode() for azure, mlflow in known.items()}
-        content = _ID.sub(lambda found: back.get(found[0], found[0]), answer.content)
+        content = _ID.sub(lambda found: self._back.get(found[0], found[0]), answer.content)
         kind = answer.headers.get("content-type", "application/json")
         return Reply(content, answer.status_code, {"Content-Type": kind})
 
@@ -111,9 +113,10 @@ class Mlflow:
     def _mirror(self, client: httpx.Client) -> None:
         """Tell the server about the runs that have changed since it was told last."""
         runs: list[dict[str, Any]] = []
-        for document in self._jobs.all():
-            if self._told.get(document["name"]) in _ENDED:
+        for name in self._world.state.names(JOBS):
+            if self._told.get(name) in _ENDED:
                 continue
+            document = self._jobs.get(name)
             story = self._jobs.story(document)
             self._told[document["name"]] = story.status
             runs.append(_root(document, story))
@@ -122,8 +125,10 @@ class Mlflow:
             return
         known = client.post(f"http://localhost{MIRROR}", json=runs).raise_for_status().json()
         for azure, mlflow in known.items():
-            if self._world.state.get(IDS, azure) is None:
+            if azure not in self._ids:
                 self._world.state.put(IDS, azure, {"azure": azure, "mlflow": mlflow})
+                self._ids[azure] = mlflow
+                self._back[mlflow.encode()] = azure.encode()
 
 
 def _root(document: Document, story: Story) -> dict[str, Any]:
