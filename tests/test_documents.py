@@ -13,7 +13,7 @@ import azft
 from tests.test_local_backend import own_model
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "examples" / "from_the_notebook.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
 
@@ -35,6 +35,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_table_of_errors_and_findings_is_complete() -> None:
     said = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in said for name in azft.__all__ if name.endswith("Error") and name != "RunError")
+
+
+def test_the_page_of_the_emulator_is_not_stale() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", ROOT / "tools" / "make_emulator_page.py", "--check"], check=True)
 
 
 def test_the_main_job_keeps_its_promises(tmp_path: Path) -> None:
