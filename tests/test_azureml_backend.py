@@ -282,6 +282,20 @@ class TestJobs:
         assert RunWatcher(backend, progress=False).watch(run).status is RunStatus.COMPLETED
         assert next(failures, None) is None
 
+    def test_what_mlflow_says_is_told_as_azfts_own_error(
+        self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = submitted(backend, tmp_path)
+        answer = emulator._router.answer
+
+        def refuse(call: Call) -> Reply:
+            said = {"error_code": "INVALID_PARAMETER_VALUE", "message": "no such thing"}
+            return Reply(said, 400) if call.path.startswith("/mlflow/") else answer(call)
+
+        monkeypatch.setattr(emulator._router, "answer", refuse)
+        with pytest.raises(BackendError, match="MLflow says: .*no such thing"):
+            backend.result(run)
+
     @pytest.mark.parametrize(
         ("word", "status"),
         [

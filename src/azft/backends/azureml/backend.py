@@ -126,10 +126,11 @@ class AzureMLBackend:
         """Return where the run stands, with the last value of every metric."""
         with translated(f"run {run.id!r}"):
             details = run_details(self._clients.workspace, run.id)
+            latest = self._metrics.latest(run)
         status = status_of(details.status)
         message = details.error.error.message if details.error and details.error.error else ""
         studio = f"https://ml.azure.com/runs/{run.id}"
-        return RunResult(run, status, self._metrics.latest(run), (), message or "", studio)
+        return RunResult(run, status, latest, (), message or "", studio)
 
     def evaluation(self, run: Run) -> EvaluationReport:
         """Compare base and tuned model on this machine, from what the job left in storage."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -44,6 +45,8 @@ def translated(doing: str, *, hint: str = "") -> Iterator[None]:
     except (ServiceRequestError, ServiceResponseError) as error:
         advice = hint or "check the network, the proxy, and the name of the workspace"
         raise BackendError(f"{doing}: Azure cannot be reached: {readable(error)}", hint=advice) from None
+    except _mlflow_errors() as error:
+        raise BackendError(f"{doing}: MLflow says: {readable(error)}", hint=hint) from None
     except MlException as error:
         kind = NotFoundError if "not exist" in str(error).lower() else BackendError
         raise kind(f"{doing}: {readable(error)}", hint=hint) from None
@@ -56,7 +59,13 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, HttpResponseError):
         code = error.status_code or 0
         return code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.TOO_MANY_REQUESTS
-    return isinstance(error, ServiceRequestError | ServiceResponseError)
+    return isinstance(error, (ServiceRequestError, ServiceResponseError, *_mlflow_errors()))
+
+
+def _mlflow_errors() -> tuple[type[BaseException], ...]:
+    """Return MLflow's own error; where MLflow was never imported, nothing of it can have been raised."""
+    module = sys.modules.get("mlflow.exceptions")
+    return () if module is None else (module.MlflowException,)
 
 
 def readable(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from azft.testing.emulator.wire import ARM, ARM_VERSIONS, LOCATION, Call, Operation, Reply, not_found
+from azft.testing.emulator.wire import ARM, LOCATION, Call, Operation, Reply, arm, not_found
 
 REMEMBERED = 256
 RETRY_AFTER_MS = "50"
@@ -50,15 +50,7 @@ class LongOperations:
         """Return the operations that tell about operations."""
         note = "status, then the resource itself"
         return [
-            Operation(
-                "GET",
-                ARM,
-                f"{LOCATION}/{kind}{suffix}/{{operation}}",
-                self._status,
-                "SDK source",
-                versions=ARM_VERSIONS,
-                note=note,
-            )
+            arm("GET", f"{LOCATION}/{kind}{suffix}/{{operation}}", self._status, note=note)
             for kind in ("computeOperations", "mfeOperations")
             for suffix in ("Status", "StatusResult")
         ]

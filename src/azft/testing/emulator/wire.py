@@ -116,6 +116,13 @@ class Operation:
         return None if found is None else {name: unquote(value) for name, value in found.groupdict().items()}
 
 
+def arm(
+    method: str, path: str, handler: Callable[[Call], Reply], source: Source = "SDK source", note: str = ""
+) -> Operation:
+    """Return an operation of Azure Resource Manager, under every api-version the SDKs send."""
+    return Operation(method, ARM, path, handler, source, versions=ARM_VERSIONS, note=note)
+
+
 def _compiled(host: str, path: str) -> re.Pattern[str]:
     return re.compile(_template(host) + " " + _template(path), re.IGNORECASE)
 

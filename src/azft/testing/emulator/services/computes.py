@@ -10,13 +10,12 @@ from azft.snapshot import VirtualMachine, virtual_machines
 from azft.testing.emulator.clock import iso
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.wire import (
-    ARM,
-    ARM_VERSIONS,
     LOCATION,
     WORKSPACE,
     Call,
     Operation,
     Reply,
+    arm,
     bad_request,
     not_found,
     page,
@@ -39,40 +38,20 @@ class Computes:
         """Return the operations."""
         one = WORKSPACE + "/computes/{name}"
         return [
-            Operation("GET", ARM, WORKSPACE + "/computes", self._list, "REST specification", versions=ARM_VERSIONS),
-            Operation("GET", ARM, one, self._get, "SDK source", versions=ARM_VERSIONS),
-            Operation(
-                "PUT",
-                ARM,
-                one,
-                self._put,
-                "SDK source",
-                versions=ARM_VERSIONS,
-                note="refuses unknown sizes and illegal names",
-            ),
-            Operation("PATCH", ARM, one, self._patch, "REST specification", versions=ARM_VERSIONS),
-            Operation("DELETE", ARM, one, self._delete, "SDK source", versions=ARM_VERSIONS),
-            Operation(
+            arm("GET", WORKSPACE + "/computes", self._list, "REST specification"),
+            arm("GET", one, self._get),
+            arm("PUT", one, self._put, note="refuses unknown sizes and illegal names"),
+            arm("PATCH", one, self._patch, "REST specification"),
+            arm("DELETE", one, self._delete),
+            arm("GET", LOCATION + "/vmSizes", self._sizes, note="sizes of a dated table"),
+            arm(
                 "GET",
-                ARM,
-                LOCATION + "/vmSizes",
-                self._sizes,
-                "SDK source",
-                versions=ARM_VERSIONS,
-                note="sizes of a dated table",
-            ),
-            Operation(
-                "GET",
-                ARM,
                 LOCATION + "/usages",
                 self._usages,
                 "REST specification",
-                versions=ARM_VERSIONS,
                 note="dedicated cores by family, low-priority cores together",
             ),
-            Operation(
-                "GET", ARM, LOCATION + "/quotas", self._quotas_of_workspace, "REST specification", versions=ARM_VERSIONS
-            ),
+            arm("GET", LOCATION + "/quotas", self._quotas_of_workspace, "REST specification"),
         ]
 
     def exists(self, name: str) -> bool:

@@ -13,12 +13,11 @@ from azft.testing.emulator.router import merged
 from azft.testing.emulator.serving import Servers
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
-    ARM,
-    ARM_VERSIONS,
     WORKSPACE,
     Call,
     Operation,
     Reply,
+    arm,
     bad_request,
     not_found,
     page,
@@ -47,27 +46,11 @@ class Deployments:
         part = one + "/deployments/{deployment}"
         scoring = f"{{name}}.{self._world.region}.inference.ml.azure.com"
         return [
-            Operation("GET", ARM, one + "/deployments", self._deployments, "SDK source", versions=ARM_VERSIONS),
-            Operation("GET", ARM, part, self._deployment, "SDK source", versions=ARM_VERSIONS),
-            Operation(
-                "PUT",
-                ARM,
-                part,
-                self._deploy,
-                "SDK source",
-                versions=ARM_VERSIONS,
-                note="really serves the model; request timeouts up to 180 s",
-            ),
-            Operation(
-                "DELETE",
-                ARM,
-                part,
-                self._undeploy,
-                "SDK source",
-                versions=ARM_VERSIONS,
-                note="refused while it has traffic (documentation)",
-            ),
-            Operation("POST", ARM, part + "/getLogs", self._logs, "SDK source", versions=ARM_VERSIONS),
+            arm("GET", one + "/deployments", self._deployments),
+            arm("GET", part, self._deployment),
+            arm("PUT", part, self._deploy, note="really serves the model; request timeouts up to 180 s"),
+            arm("DELETE", part, self._undeploy, note="refused while it has traffic (documentation)"),
+            arm("POST", part + "/getLogs", self._logs),
             Operation(
                 "POST",
                 scoring,
@@ -130,16 +113,12 @@ class Deployments:
         document = self._world.state.put(DEPLOYMENTS, key, {**resource, "tags": body.get("tags") or {}, "sku": sku})
 
         def work() -> None:
+            state = "Failed"
             try:
                 self._servers.start(key, folder)
-            except BaseException:
-                self._world.state.put(
-                    DEPLOYMENTS, key, merged(document, {"properties": {"provisioningState": "Failed"}})
-                )
-                raise
-            self._world.state.put(
-                DEPLOYMENTS, key, merged(document, {"properties": {"provisioningState": "Succeeded"}})
-            )
+                state = "Succeeded"
+            finally:
+                self._world.state.put(DEPLOYMENTS, key, merged(document, {"properties": {"provisioningState": state}}))
 
         return Reply(document, 201, self._world.operations.start(call, "mfe", work))
 

@@ -9,12 +9,11 @@ from azft.testing.emulator.router import merged
 from azft.testing.emulator.services.deployments import DEPLOYMENTS, ENDPOINTS, NAME, Deployments
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
-    ARM,
-    ARM_VERSIONS,
     WORKSPACE,
     Call,
     Operation,
     Reply,
+    arm,
     bad_request,
     not_found,
     page,
@@ -33,23 +32,11 @@ class OnlineEndpoints:
         """Return the operations."""
         one = WORKSPACE + "/onlineEndpoints/{name}"
         return [
-            Operation(
-                "GET", ARM, WORKSPACE + "/onlineEndpoints", self._list, "REST specification", versions=ARM_VERSIONS
-            ),
-            Operation("GET", ARM, one, self._get, "SDK source", versions=ARM_VERSIONS),
-            Operation(
-                "PUT",
-                ARM,
-                one,
-                self._put,
-                "SDK source",
-                versions=ARM_VERSIONS,
-                note="names of 3 to 32 characters; traffic to deployments that exist",
-            ),
-            Operation(
-                "DELETE", ARM, one, self._delete, "SDK source", versions=ARM_VERSIONS, note="its deployments go with it"
-            ),
-            Operation("POST", ARM, one + "/listKeys", self._keys, "SDK source", versions=ARM_VERSIONS),
+            arm("GET", WORKSPACE + "/onlineEndpoints", self._list, "REST specification"),
+            arm("GET", one, self._get),
+            arm("PUT", one, self._put, note="names of 3 to 32 characters; traffic to deployments that exist"),
+            arm("DELETE", one, self._delete, note="its deployments go with it"),
+            arm("POST", one + "/listKeys", self._keys),
         ]
 
     def _find(self, name: str) -> Document:

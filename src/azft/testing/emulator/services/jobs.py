@@ -11,13 +11,12 @@ from azft.testing.emulator.router import merged
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.training import node_of
 from azft.testing.emulator.wire import (
-    ARM,
-    ARM_VERSIONS,
     WORKSPACE,
     Call,
     Operation,
     Reply,
     WireError,
+    arm,
     bad_request,
     page,
 )
@@ -39,19 +38,16 @@ class JobService:
         """Return the operations."""
         one = WORKSPACE + "/jobs/{name}"
         return [
-            Operation("GET", ARM, WORKSPACE + "/jobs", self._list, "REST specification", versions=ARM_VERSIONS),
-            Operation("GET", ARM, one, self._get, "SDK source", versions=ARM_VERSIONS),
-            Operation(
+            arm("GET", WORKSPACE + "/jobs", self._list, "REST specification"),
+            arm("GET", one, self._get),
+            arm(
                 "PUT",
-                ARM,
                 one,
                 self._put,
-                "SDK source",
-                versions=ARM_VERSIONS,
                 note="only chat_completion_pipeline; an unknown input or compute is refused (inferred)",
             ),
-            Operation("POST", ARM, one + "/cancel", self._cancel, "SDK source", versions=ARM_VERSIONS),
-            Operation("DELETE", ARM, one, self._delete, "REST specification", versions=ARM_VERSIONS),
+            arm("POST", one + "/cancel", self._cancel),
+            arm("DELETE", one, self._delete, "REST specification"),
         ]
 
     def _list(self, call: Call) -> Reply:

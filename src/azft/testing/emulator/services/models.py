@@ -11,12 +11,11 @@ from azft.testing.emulator.jobs import Jobs, output_names
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
-    ARM,
-    ARM_VERSIONS,
     WORKSPACE,
     Call,
     Operation,
     Reply,
+    arm,
     bad_request,
     not_found,
     page,
@@ -42,20 +41,12 @@ class Assets:
         version = base + "/{name}/versions/{version}"
         said = "the container's latest version follows from its versions"
         return [
-            Operation("GET", ARM, base, self._containers, "REST specification", versions=ARM_VERSIONS, note=said),
-            Operation("GET", ARM, base + "/{name}", self._container, "SDK source", versions=ARM_VERSIONS, note=said),
-            Operation("GET", ARM, base + "/{name}/versions", self._list, "SDK source", versions=ARM_VERSIONS),
-            Operation("GET", ARM, version, self._get, "SDK source", versions=ARM_VERSIONS),
-            Operation(
-                "PUT",
-                ARM,
-                version,
-                self._put,
-                "SDK source",
-                versions=ARM_VERSIONS,
-                note="an output of a job that has not completed is refused (inferred)",
-            ),
-            Operation("DELETE", ARM, version, self._delete, "REST specification", versions=ARM_VERSIONS),
+            arm("GET", base, self._containers, "REST specification", note=said),
+            arm("GET", base + "/{name}", self._container, note=said),
+            arm("GET", base + "/{name}/versions", self._list),
+            arm("GET", version, self._get),
+            arm("PUT", version, self._put, note="an output of a job that has not completed is refused (inferred)"),
+            arm("DELETE", version, self._delete, "REST specification"),
         ]
 
     def folder_of(self, asset: str) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from azft.testing.emulator.wire import ARM, ARM_VERSIONS, DATA_PLANE, WORKSPACE, Call, Operation, Reply, not_found
+from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply, arm, not_found
 from azft.testing.emulator.world import ARTIFACTS, CONTAINER, STORE, World
 
 SERVICES = ("api", "experimentation", "history", "mlflow", "hyperdrive", "pipelines")
@@ -21,10 +21,8 @@ class Workspaces:
         """Return the operations."""
         store = WORKSPACE + "/datastores/{name}"
         return [
-            Operation("GET", ARM, WORKSPACE, self._get, "SDK source", versions=ARM_VERSIONS),
-            Operation(
-                "GET", ARM, WORKSPACE.rpartition("/")[0], self._list, "REST specification", versions=ARM_VERSIONS
-            ),
+            arm("GET", WORKSPACE, self._get),
+            arm("GET", WORKSPACE.rpartition("/")[0], self._list, "REST specification"),
             Operation(
                 "GET",
                 DATA_PLANE,
@@ -34,17 +32,9 @@ class Workspaces:
                 note="the SDK asks without a token",
                 open=True,
             ),
-            Operation("GET", ARM, WORKSPACE + "/datastores", self._stores, "SDK source", versions=ARM_VERSIONS),
-            Operation("GET", ARM, store, self._store, "SDK source", versions=ARM_VERSIONS),
-            Operation(
-                "POST",
-                ARM,
-                store + "/listSecrets",
-                self._secrets,
-                "SDK source",
-                versions=ARM_VERSIONS,
-                note="a shared access signature",
-            ),
+            arm("GET", WORKSPACE + "/datastores", self._stores),
+            arm("GET", store, self._store),
+            arm("POST", store + "/listSecrets", self._secrets, note="a shared access signature"),
         ]
 
     def _get(self, call: Call) -> Reply:
