@@ -293,7 +293,7 @@ class TestJobs:
             return Reply(said, 400) if call.path.startswith("/mlflow/") else answer(call)
 
         monkeypatch.setattr(emulator._router, "answer", refuse)
-        with pytest.raises(BackendError, match="MLflow says: .*no such thing"):
+        with pytest.raises(BackendError, match=r"MLflow says: .*no such thing"):
             backend.result(run)
 
     @pytest.mark.parametrize(
