@@ -104,9 +104,7 @@ class TestSigningIn:
             "from environment",
             "from file",
         )
-        assert found.source.startswith(str(tmp_path / ".azureml" / "config.json"))
-        assert "environment variable AZURE_RESOURCE_GROUP" in found.source
-        assert found.source.endswith("arguments")
+        assert found.source == f"{tmp_path / '.azureml' / 'config.json'}, the environment, the arguments"
 
     def test_what_is_missing_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="no resource_group and no workspace"):
@@ -187,6 +185,12 @@ class TestComputes:
     def test_quotas_are_told_by_family(self, backend: AzureMLBackend) -> None:
         usage = {entry.family: entry for entry in backend.usage()}
         assert usage["standardNCADSA100v4Family"].limit == 200
+        assert usage["clusters"].used == 1
+
+    def test_a_size_has_its_cores_and_memory(self, backend: AzureMLBackend) -> None:
+        found = backend.find_compute(CLUSTER)
+        assert found is not None
+        assert (found.gpus, found.cores, found.memory_gib) == (1, 24, 220)
 
 
 class TestJobs:

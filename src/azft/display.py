@@ -66,7 +66,7 @@ class _Live:
             self._progress.reset(self._task, description=_stage(event.stage), total=None, numbers="")
         elif event.kind == "progress":
             self._progress.update(
-                self._task, completed=event.step, total=event.total, numbers=numbers(event), refresh=True
+                self._task, completed=event.step, total=event.total or None, numbers=numbers(event), refresh=True
             )
         elif (line := _line(event)) is not None:
             self._progress.console.print(line)
@@ -87,7 +87,8 @@ class _Plain:
                 return
             self._last = event.time
             self._first = self._first or event
-            self.say(f"  step {event.step} of {event.total}  {numbers(event)}{_left(self._first, event)}")
+            of = f" of {event.total}" if event.total else ""
+            self.say(f"  step {event.step}{of}  {numbers(event)}{_left(self._first, event)}")
         elif event.kind == "stage" and event.message == "started":
             self.say(_stage(event.stage))
         elif (line := _line(event)) is not None:
@@ -121,8 +122,8 @@ def numbers(event: RunEvent) -> str:
 
 
 def _left(first: RunEvent, now: RunEvent) -> str:
-    """Return how long the rest will take at the speed so far."""
-    if now.step <= first.step:
+    """Return how long the rest will take at the speed so far, if it is known how much that is."""
+    if now.step <= first.step or now.total <= now.step:
         return ""
     seconds = (now.time - first.time) / (now.step - first.step) * (now.total - now.step)
     return f"  {int(seconds) // 60}:{int(seconds) % 60:02d} left"

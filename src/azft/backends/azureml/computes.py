@@ -95,10 +95,14 @@ class AzureComputes:
 
 
 def _usage(entry: Any) -> Usage:
-    """Return one quota; azure-ai-ml 1.35 leaves the service's own spelling beside an empty `current_value`."""
     name = entry.name["value"] if isinstance(entry.name, dict) else entry.name.value
-    used = getattr(entry, "currentValue", None) if entry.current_value is None else entry.current_value
-    return Usage(str(name), int(used or 0), int(entry.limit))
+    return Usage(str(name), int(_field(entry, "current_value", "currentValue")), int(entry.limit))
+
+
+def _field(entry: Any, name: str, wire: str) -> Any:
+    """Return a number by its name, or by the service's spelling: azure-ai-ml 1.35 leaves some only there."""
+    value = getattr(entry, name, None)
+    return (getattr(entry, wire, None) if value is None else value) or 0
 
 
 def _of(name: str, size: ComputeSize, state: str, tier: str, nodes: int) -> Compute:
@@ -106,6 +110,5 @@ def _of(name: str, size: ComputeSize, state: str, tier: str, nodes: int) -> Comp
 
 
 def _size(entry: Any) -> ComputeSize:
-    return ComputeSize(
-        entry.name, int(entry.gpus or 0), int(entry.v_cp_us or 0), float(entry.memory_gb or 0), entry.family or ""
-    )
+    cores, memory = _field(entry, "v_cp_us", "vCPUs"), _field(entry, "memory_gb", "memoryGB")
+    return ComputeSize(entry.name, int(entry.gpus or 0), int(cores), float(memory), entry.family or "")

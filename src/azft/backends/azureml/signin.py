@@ -44,7 +44,7 @@ def find_workspace(
     `config.json` is looked for in `folder` (the working directory) and its parents, also below `.azureml`.
 
     >>> find_workspace({"subscription_id": "s", "resource_group": "g", "workspace": "w"}, {}, Path("/")).source
-    'arguments'
+    'the arguments'
     """
     variables = os.environ if environment is None else environment
     path = _config_file((folder or Path.cwd()).absolute())
@@ -53,8 +53,8 @@ def find_workspace(
     sources: list[str] = []
     for part, variable in _ENVIRONMENT.items():
         for source, value in (
-            ("arguments", given.get(part)),
-            (f"environment variable {variable}", variables.get(variable)),
+            ("the arguments", given.get(part)),
+            ("the environment", variables.get(variable)),
             (str(path), written.get(_CONFIG_KEYS[part])),
         ):
             if value:

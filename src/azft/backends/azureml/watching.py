@@ -69,10 +69,10 @@ class Watcher:
     def _look(self) -> list[RunEvent]:
         details = run_details(self._clients.workspace, self._run.id)
         status = status_of(details.status)
+        # Losses first: a loss that is known belongs to a step that has begun, and so is in the list that comes next.
+        losses = [] if status is RunStatus.QUEUED else list(self._losses(last=status.ended))
         steps = child_runs(self._clients.workspace, self._run.id)
-        events = [event for step in steps for event in (*self._steps(step), *self._log(step))]
-        if steps:
-            events += self._losses(last=status.ended)
+        events = [*losses, *(event for step in steps for event in (*self._steps(step), *self._log(step)))]
         events.sort(key=lambda event: event.time)
         begun = _seconds(details.start_time_utc)
         if status is not RunStatus.QUEUED and begun and self._once("", "status", RunStatus.RUNNING):

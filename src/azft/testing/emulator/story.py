@@ -127,10 +127,8 @@ def _line(event: RunEvent) -> str:
     numbers = " ".join(f"{name}={value:.6g}" for name, value in event.values.items())
     if event.kind == "progress":
         text = f"step {event.step}/{event.total} {numbers}"
-    elif event.kind == "status":
-        text = ""
     else:
-        text = f"{event.kind}: {event.message} {numbers}".rstrip()
+        text = {"metrics": numbers, "log": event.message, "warning": f"WARNING {event.message}"}.get(event.kind, "")
     return f"[{_clock(event.time)}] {text}" if text else ""
 
 
