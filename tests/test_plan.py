@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 import azft
 from azft import ComponentInput, ConfigurationError, FineTuneSession, PlanError, UnknownNameError
 from azft.backends.local.inputs import HONOURED, IGNORED, LOCAL_ONLY, REFUSED
-from azft.domain.jsonable import from_json, to_json
 from azft.rules.inputs import Refused, encode, read_value
 from azft.snapshot import chat_completion_pipeline
 
@@ -103,11 +102,6 @@ def test_every_input_of_the_component_is_honoured_ignored_or_refused_exactly_onc
     assert not {spec.name for spec in LOCAL_ONLY} & set(names)
 
 
-def test_a_plan_survives_json() -> None:
-    plan = session().plan()
-    assert from_json(azft.Parameters, to_json(plan.parameters)) == plan.parameters
-
-
 NUMBER = ComponentInput("anything", "number", minimum=0, maximum=10)
 WHOLE = ComponentInput("anything", "integer", minimum=0, maximum=10)
 SWITCH = ComponentInput("anything", "string", enum=("true", "false"))
@@ -128,3 +122,35 @@ def test_any_value_is_read_or_refused_and_what_is_read_can_be_encoded_and_read_a
 def test_texts_that_registries_write_are_numbers(number: int) -> None:
     assert read_value(WHOLE, str(number)) == number
     assert read_value(NUMBER, f"{number}.0") == number
+
+
+def test_a_plan_survives_json() -> None:
+    plan = session(parameters={"learning_rate": 1e-3}).plan()
+    assert azft.Plan.from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"backend": "local"}', "null"])
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="not the JSON of a plan"):
+        azft.Plan.from_json(text)
+
+
+def test_two_plans_are_compared_in_words() -> None:
+    plan = session().plan()
+    other = session(parameters={"learning_rate": 1e-3, "lora_r": 16}, dataset="ultrachat_sample", percent=5).plan()
+    said = plan.diff(other)
+    assert plan.diff(plan) == ()
+    assert "learning_rate: 0.005 (model defaults) became 0.001 (user)" in said
+    assert "lora_r: 16 comes from user, no longer from model defaults" in said
+    assert any(line.startswith("data: ultrachat_200k, 100 %") and "ultrachat_sample, 5 %" in line for line in said)
+    assert any(line.startswith("gone: AZFT-D101") for line in said)
+
+
+def test_an_error_can_be_accepted_by_its_code(tmp_path: Path) -> None:
+    bold = session(parameters={"num_nodes_finetune": 2, "learning_rat": 1}, folder=tmp_path)
+    plan = bold.plan()
+    assert {finding.code for finding in plan.errors} == {"AZFT-P001", "AZFT-P102"}
+    with pytest.raises(PlanError) as raised:
+        bold.submit(plan, accept=["AZFT-P102"])
+    assert [finding.code for finding in raised.value.findings] == ["AZFT-P001"]
+    azft.PipelineBuilder().check(plan, accept=["AZFT-P001", "AZFT-P102"])

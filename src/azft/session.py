@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from attrs import frozen
@@ -91,10 +91,13 @@ class FineTuneSession:
             parameters=self._parameters,
         )
 
-    def submit(self, plan: Plan | None = None) -> Run:
-        """Prepare the data, start the job, return at once; a plan with errors is a `PlanError` before that."""
+    def submit(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> Run:
+        """Prepare the data, start the job, return at once; a plan with errors is a `PlanError` before that.
+
+        `accept` names the codes of errors to go on in spite of, such as "AZFT-C003".
+        """
         plan = plan or self.plan()
-        PipelineBuilder().check(plan)
+        PipelineBuilder().check(plan, accept=accept)
         settings = plan.data
         data = DatasetPreparer(
             self.folder / "data",
@@ -106,7 +109,7 @@ class FineTuneSession:
             plugins=self._plugins,
         ).prepare(plan.dataset)
         self._ledger.made(Resource("data", data.folder.name, self.backend.name))
-        run = self.backend.submit(PipelineBuilder().build(plan, data))
+        run = self.backend.submit(PipelineBuilder().build(plan, data, accept=accept))
         self._ledger.made(Resource("run", run.id, self.backend.name))
         return run
 

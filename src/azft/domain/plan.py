@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
+from cattrs import BaseValidationError
 
 from azft.domain import tables
 from azft.domain.component import Component
 from azft.domain.compute import Compute
 from azft.domain.data import DataSettings
+from azft.domain.jsonable import from_json, to_json
 from azft.domain.model import Model
 from azft.domain.parameters import Parameters, ParameterValue, Resolved
 from azft.domain.specs import DatasetSpec
@@ -66,14 +69,33 @@ class Plan:
         """The findings that stop a submit."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
+    def to_json(self) -> str:
+        """Return the whole plan as JSON; `Plan.from_json` gives an equal one back."""
+        return to_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Plan:
+        """Return the plan that `to_json` wrote; `ConfigurationError` for any other text."""
+        try:
+            return from_json(cls, text)
+        except (ValueError, TypeError, KeyError, BaseValidationError) as error:
+            raise ConfigurationError(
+                f"this is not the JSON of a plan: {type(error).__name__}", hint="give what plan.to_json() returned"
+            ) from error
+
+    def diff(self, other: Plan) -> tuple[str, ...]:
+        """Say in words what the other plan does differently, line by line; nothing if it does the same."""
+        return tuple(_differences(self, other))
+
     def __str__(self) -> str:
         return tables.as_text(self._parts())
 
     def _repr_html_(self) -> str:
         return tables.as_html(self._parts())
 
-    def _parts(self) -> list[RenderableType]:
-        decided = [
+    def decided(self) -> list[tuple[str, str]]:
+        """Return what was decided beside the parameters, as label and text."""
+        return [
             (
                 "model",
                 f"{self.model.name} {self.model.version}".strip() + (" (stand-in)" if self.model.stand_in else ""),
@@ -84,6 +106,9 @@ class Plan:
             ("display name", self.display_name),
             ("registers as", self.model_name),
         ]
+
+    def _parts(self) -> list[RenderableType]:
+        decided = self.decided()
         chosen = [entry for entry in self.parameters.entries if entry.source != "component defaults"]
         left = len(self.parameters) - len(chosen)
         parameters = [(e.name, _show(e.value), e.source, _displaced(e)) for e in chosen]
@@ -99,6 +124,24 @@ class Plan:
         if findings:
             parts.append(tables.table("Findings", ("code", "severity", "about", "what and why"), findings))
         return parts
+
+
+def _differences(old: Plan, new: Plan) -> Iterator[str]:
+    labels = zip(old.decided(), new.decided(), strict=True)
+    yield from (f"{label}: {was} became {now}" for (label, was), (_, now) in labels if was != now)
+    for name in dict.fromkeys([*old.parameters, *new.parameters]):
+        was = old.parameters.explain(name) if name in old.parameters else None
+        now = new.parameters.explain(name) if name in new.parameters else None
+        if now is None:
+            yield f"{name}: is no longer an input"
+        elif was is None:
+            yield f"{name}: is a new input, {_show(now.value)} from {now.source}"
+        elif was.value != now.value:
+            yield f"{name}: {_show(was.value)} ({was.source}) became {_show(now.value)} ({now.source})"
+        elif was.source != now.source:
+            yield f"{name}: {_show(now.value)} comes from {now.source}, no longer from {was.source}"
+    yield from (f"gone: {finding}" for finding in old.findings if finding not in new.findings)
+    yield from (f"new: {finding}" for finding in new.findings if finding not in old.findings)
 
 
 def _show(value: ParameterValue) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from azft.domain.data import PreparedData
 from azft.domain.job import Job
 from azft.domain.jsonable import to_json
@@ -14,18 +16,19 @@ from azft.rules.parameters import COMPONENT
 class PipelineBuilder:
     """Builds jobs as plain values: print them, test them, submit them."""
 
-    def check(self, plan: Plan) -> None:
-        """Raise `PlanError` with all of them if the plan holds errors."""
-        if plan.errors:
+    def check(self, plan: Plan, *, accept: Collection[str] = ()) -> None:
+        """Raise `PlanError` with all of them if the plan holds errors whose codes are not in `accept`."""
+        errors = [finding for finding in plan.errors if finding.code not in accept]
+        if errors:
             raise PlanError(
                 "the plan holds errors, so nothing was submitted",
-                plan.errors,
+                errors,
                 hint="print(plan) shows everything; plan.explain(NAME) says where a value comes from",
             )
 
-    def build(self, plan: Plan, data: PreparedData) -> Job:
-        """Return the job; `PlanError` if the plan holds errors."""
-        self.check(plan)
+    def build(self, plan: Plan, data: PreparedData, *, accept: Collection[str] = ()) -> Job:
+        """Return the job; `PlanError` if the plan holds errors whose codes are not in `accept`."""
+        self.check(plan, accept=accept)
         tags = {
             "azft.base_model": plan.model.id or plan.model.name,
             "azft.stand_in": str(plan.model.stand_in).lower(),

@@ -30,6 +30,7 @@ class Metrics:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         self._clients = clients
         self._known: Any = None
+        self._experiments: dict[str, str] = {}
 
     def latest(self, run: Run) -> dict[str, float]:
         """Return the last value of every metric of the run and its steps."""
@@ -49,11 +50,13 @@ class Metrics:
         return sorted(points, key=lambda point: (point.time, point.step, point.name))
 
     def _runs(self, run: Run) -> list[Any]:
-        experiment = self._client.get_experiment_by_name(run.experiment)
-        if experiment is None:
-            return []
+        if run.experiment not in self._experiments:
+            experiment = self._client.get_experiment_by_name(run.experiment)
+            if experiment is None:
+                return []
+            self._experiments[run.experiment] = experiment.experiment_id
         asked = f"tags.mlflow.rootRunId = '{run.id}'"
-        return list(self._client.search_runs([experiment.experiment_id], asked, order_by=["start_time"]))
+        return list(self._client.search_runs([self._experiments[run.experiment]], asked, order_by=["start_time"]))
 
     @property
     def _client(self) -> Any:
