@@ -415,20 +415,20 @@ class Apart:
             name, _, value = line.removeprefix("export ").strip().partition("=")
             self.environment[name] = shlex.split(value)[0]
 
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGINT)
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return self.process.wait(30)
 
 
-@pytest.fixture
-def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Apart]:
     found = Apart(tmp_path / "apart")
     for name, value in found.environment.items():
         monkeypatch.setenv(name, value)
     yield found
-    assert found.end() == 0
+    assert found.end(request.param) == 0
 
 
 def test_what_the_command_line_prints_leads_a_program_there(apart: Apart) -> None:
@@ -437,6 +437,7 @@ def test_what_the_command_line_prints_leads_a_program_there(apart: Apart) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("apart", [signal.SIGTERM], indirect=True)
 def test_two_hundred_jobs_leave_it_as_small_and_as_fast(apart: Apart) -> None:
     """Memory after the tenth job may grow by 30 MB; the last looks may take at most 1.5 times as long as the first."""
     built = make_job()

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 
 from azft.testing.emulator.emulator import AzureMLEmulator
 from azft.testing.emulator.scripts import Outcome
@@ -35,7 +36,10 @@ def main(arguments: list[str]) -> int:
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
         sys.stdout.write("# Ctrl-C stops the emulator.\n")
         sys.stdout.flush()
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        ended = threading.Event()
+        for wanted in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(wanted, lambda *_: ended.set())
+        ended.wait()
     return 0
 
 
