@@ -1,6 +1,7 @@
 """What tuning changed, measured on this machine: the pipeline of Azure ML has no evaluation of its own.
 
-The base model is what the job's import step left in storage, the tuned one is the job's output; both are downloaded.
+The base model is what the job's import step left in storage, the tuned one is the job's output; both are downloaded
+from `azureml/RUN/OUTPUT/` of the default store, which is where Azure puts outputs by default (inferred).
 """
 
 from __future__ import annotations
