@@ -124,17 +124,17 @@ class AzureMLBackend:
 
     def result(self, run: Run) -> RunResult:
         """Return where the run stands, with the last value of every metric."""
-        with translated(f"run {run.id!r}"):
-            details = run_details(self._clients.workspace, run.id)
-            latest = self._metrics.latest(run)
+        details = self._details(run)
         status = status_of(details.status)
+        with translated(f"run {run.id!r}"):
+            latest = self._metrics.latest(run)
         message = details.error.error.message if details.error and details.error.error else ""
         studio = f"https://ml.azure.com/runs/{run.id}"
         return RunResult(run, status, latest, (), message or "", studio)
 
     def evaluation(self, run: Run) -> EvaluationReport:
         """Compare base and tuned model on this machine, from what the job left in storage."""
-        status = self.result(run).status
+        status = status_of(self._details(run).status)
         if status is not RunStatus.COMPLETED:
             raise RunError(f"{run.id} has no evaluation", run, status, hint="watch the run until it has completed")
         return compare_models(self._clients, run, dict(self._jobs.get(run.id).tags or {}))
@@ -175,6 +175,10 @@ class AzureMLBackend:
             self._jobs.archive(resource.name)
         else:
             raise UnsupportedError(f"Azure ML has no {resource.kind} to delete")
+
+    def _details(self, run: Run) -> Any:
+        with translated(f"run {run.id!r}"):
+            return run_details(self._clients.workspace, run.id)
 
     def _deployable_on(self, model: RegisteredModel) -> Sequence[str]:
         """Return the machine sizes of the base model's list, empty if the registry has none."""

@@ -24,7 +24,11 @@ class Components:
 
     def latest(self) -> Component:
         """Return the newest version's inputs; the plan keeps the version, so nothing changes under a job."""
-        entity = self.entity("")
+        return self.of("")
+
+    def of(self, version: str) -> Component:
+        """Return the inputs of that version, the newest one without."""
+        entity = self.entity(version)
         wired = {entry.name: entry.wired for entry in chat_completion_pipeline().inputs}
         inputs = (_input(name, spec, wired=wired.get(name, True)) for name, spec in entity.inputs.items())
         return Component(entity.name, entity.version, tuple(inputs))

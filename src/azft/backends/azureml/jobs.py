@@ -30,13 +30,12 @@ class AzureJobs:
     def __init__(self, clients: Clients, components: Components) -> None:
         self._clients = clients
         self._components = components
-        self._storage = Storage(clients)
 
     def submit(self, job: Job) -> Run:
         """Upload the data and submit the pipeline, under a name of ours: a PUT that is repeated makes no second job."""
         from azure.ai.ml import Input
 
-        files = self._storage.upload(job.data.train, job.data.validation, job.data.test)
+        files = Storage(self._clients).upload(job.data.train, job.data.validation, job.data.test)
         names = ("train_file_path", "validation_file_path", "test_file_path")
         data = {name: Input(type="uri_file", path=path) for name, path in zip(names, files, strict=True)}
         built = self._pipeline(job, {**self._inputs(job), **data})
@@ -71,7 +70,7 @@ class AzureJobs:
 
     def _inputs(self, job: Job) -> dict[str, Any]:
         """Return what the component is told beside the data: only what somebody chose, encoded as it wants it."""
-        component = self._components.latest()
+        component = self._components.of(job.component_version)
         if not job.model.id:
             raise UnsupportedError(f"model {job.model.name} has no id in a registry", hint="plan on this backend")
         inputs: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,16 +17,22 @@ _HINT = "uploading needs the role 'Storage Blob Data Contributor' on the workspa
 
 
 class Storage:
-    """The workspace's default datastore."""
+    """The workspace's default datastore, opened once: make one for each piece of work, as its secrets expire."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
+    @cached_property
+    def _opened(self) -> tuple[str, Any]:
+        """The store's name and its container; the secrets are asked for here and nowhere else."""
+        with translated("the workspace's storage", hint=_HINT):
+            store = self._clients.workspace.datastores.get_default(include_secrets=True)
+            return str(store.name), _container(store, self._clients.credential)
+
     def download(self, prefix: str, folder: Path) -> Path:
         """Bring every blob below a prefix (or the one of that name) into a folder, and return the folder."""
+        _, container = self._opened
         with translated(f"downloading {prefix}", hint=_HINT):
-            store = self._clients.workspace.datastores.get_default(include_secrets=True)
-            container = _container(store, self._clients.credential)
             for blob in container.list_blobs(name_starts_with=prefix):
                 target = folder / (blob.name.removeprefix(prefix).lstrip("/") or PurePosixPath(prefix).name)
                 if not target.resolve().is_relative_to(folder.resolve()):
@@ -37,11 +44,9 @@ class Storage:
 
     def upload(self, *files: DataFile) -> list[str]:
         """Send the files and return their `azureml://` addresses; one that is there already is not sent again."""
-        with translated("the workspace's storage", hint=_HINT):
-            store = self._clients.workspace.datastores.get_default(include_secrets=True)
-            container = _container(store, self._clients.credential)
+        store, container = self._opened
         with ThreadPoolExecutor(max(len(files), 1)) as pool:
-            return list(pool.map(lambda file: self._send(container, store.name, file), files))
+            return list(pool.map(lambda file: self._send(container, store, file), files))
 
     def _send(self, container: Any, store: str, file: DataFile) -> str:
         from azure.core.exceptions import ResourceExistsError

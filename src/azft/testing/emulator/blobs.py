@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, quote, unquote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import orjson
 from attrs import asdict, field, frozen
@@ -191,11 +191,6 @@ class Blobs:
     def _signature(self, container: str, fields: dict[str, str]) -> str:
         text = "\n".join([container, *fields.values()]).encode()
         return base64.b64encode(hmac.digest(self._key, text, "sha256")).decode()
-
-
-def read_query(text: str) -> dict[str, str]:
-    """Return a query string as a mapping, empty values included; the last of several values counts."""
-    return {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True).items()}
 
 
 def _etag() -> str:

@@ -15,7 +15,7 @@ from azft.errors import AzftError
 from azft.snapshot import RegistryVersion
 from azft.testing.emulator.scripts import Outcome, scripted_events
 from azft.testing.emulator.state import Document
-from azft.testing.emulator.story import Story, child_id, tell
+from azft.testing.emulator.story import STEPS, Story, child_id, tell
 from azft.testing.emulator.training import JobRefusedError, local_job
 from azft.testing.emulator.wire import WireError, not_found
 from azft.testing.emulator.world import CONTAINER, World
@@ -51,13 +51,7 @@ class Jobs:
             document["outcome"] = asdict(outcome)
         else:
             document |= self._begun(name, properties)
-        for step in (
-            "ft_nlp_common_validation",
-            IMPORTED,
-            "chat_completion_datapreprocess",
-            "chat_completion_finetune",
-            "ft_nlp_model_converter",
-        ):
+        for step in STEPS:
             self._world.state.put(CHILDREN, child_id(name, step), {"job": name, "step": step})
         return self._world.state.put(KIND, name, document)
 

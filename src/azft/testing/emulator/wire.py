@@ -135,10 +135,12 @@ def _template(text: str) -> str:
     )
 
 
-def page(items: Sequence[Any], call: Call, *, most: int = 1000) -> Reply:
-    """Return one page of a list; `nextLink` leads to the rest."""
+def page(
+    items: Sequence[Any], call: Call, *, most: int = 1000, shown: Callable[[Any], Any] = lambda item: item
+) -> Reply:
+    """Return one page of a list, each item as `shown` makes it; `nextLink` leads to the rest."""
     begin, size = call.whole("$skip", 0), call.whole("$top", call.whole("count", most)) or most
-    body: dict[str, Any] = {"value": list(items[begin : begin + size])}
+    body: dict[str, Any] = {"value": [shown(item) for item in items[begin : begin + size]]}
     if "$top" not in call.query and begin + size < len(items):
         query = {**call.query, "$skip": str(begin + size)}
         body["nextLink"] = f"https://{call.host}{call.path}?" + "&".join(f"{k}={v}" for k, v in query.items())

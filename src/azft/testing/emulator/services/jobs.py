@@ -51,7 +51,7 @@ class JobService:
         ]
 
     def _list(self, call: Call) -> Reply:
-        return page([self._described(document) for document in self._jobs.all()], call, most=50)
+        return page(self._jobs.all(), call, most=50, shown=self._described)
 
     def _get(self, call: Call) -> Reply:
         child = self._jobs.find_child(call["name"])

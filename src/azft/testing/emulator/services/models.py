@@ -65,7 +65,7 @@ class Assets:
 
     def _containers(self, call: Call) -> Reply:
         names = dict.fromkeys(document["key"] for document in self._world.state.all(self._kind))
-        return page([self._described_container(name) for name in names], call)
+        return page(list(names), call, shown=self._described_container)
 
     def _container(self, call: Call) -> Reply:
         if not self._versions(call["name"]):
