@@ -129,7 +129,7 @@ class TestModels:
         for day in (tagged.published, "2026-11-01"):
             with AzureMLEmulator(as_of=day):
                 found = AzureMLBackend(instance_type=SIZE).find_model(ModelSpec(tagged.name))
-            facts.append(set(found.facts.get("finetune_computes", "").split(",")))
+            facts.append(set(found.card.finetune_sizes.value or ()))
         assert facts[0] == facts[1]
         assert facts[0] != {""}
 

@@ -84,9 +84,12 @@ def test_an_unknown_name_gets_did_you_mean(settings: dict[str, object], said: st
     assert isinstance(caught.value, KeyError)
 
 
-def test_an_unknown_compute_is_a_compute_error() -> None:
+def test_an_unknown_compute_is_one_finding_among_all() -> None:
+    plan = session(compute="gpu-cluster-big", parameters={"learning_rat": 1}).plan()
+    assert {"AZFT-C001", "AZFT-P001"} == {finding.code for finding in plan.errors}
+    validator = azft.ComputeValidator(azft.connect("local"))
     with pytest.raises(azft.ComputeError, match="no compute of that name"):
-        session(compute="gpu-cluster-big").plan()
+        validator.validate("gpu-cluster-big", plan.model)
 
 
 def test_explaining_an_unknown_parameter_is_a_clear_error() -> None:

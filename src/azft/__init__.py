@@ -7,16 +7,25 @@ __version__ = "0.1.0"
 _HOMES = {
     "azft.discovery": ("connect", "load_plugins"),
     "azft.domain.component": ("Component", "ComponentInput"),
+    "azft.domain.card": ("Fact", "ModelCard"),
     "azft.domain.compute": ("Compute", "ComputeSize", "Usage"),
     "azft.domain.data": ("BadRow", "DataSettings", "PreparedData", "SourceRow"),
     "azft.domain.evaluation": ("EvaluationReport",),
     "azft.domain.job": ("Job",),
     "azft.domain.model": ("Model",),
     "azft.domain.parameters": ("Parameters", "Resolved"),
-    "azft.domain.plan": ("Finding", "Plan"),
+    "azft.domain.plan": ("DataLook", "Finding", "Forecast", "Plan"),
     "azft.domain.resource": ("CleanupReport", "Endpoint", "RegisteredModel", "Resource"),
     "azft.domain.run": ("Run", "RunEvent", "RunResult", "RunStatus"),
-    "azft.domain.specs": ("BackendSpec", "DatasetSpec", "ModelSpec", "NamingContext", "NamingScheme", "Reader"),
+    "azft.domain.specs": (
+        "BackendSpec",
+        "DatasetSpec",
+        "ModelSpec",
+        "NamingContext",
+        "NamingScheme",
+        "Reader",
+        "Recipe",
+    ),
     "azft.errors": (
         "AuthenticationError",
         "AzftError",
@@ -33,6 +42,7 @@ _HOMES = {
         "RunFailedError",
         "RunTimeoutError",
         "UnknownNameError",
+        "UnreachableError",
         "UnsupportedError",
     ),
     "azft.flow.build": ("PipelineBuilder",),
@@ -51,6 +61,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 if TYPE_CHECKING:
     from azft.discovery import connect, load_plugins
+    from azft.domain.card import Fact, ModelCard
     from azft.domain.component import Component, ComponentInput
     from azft.domain.compute import Compute, ComputeSize, Usage
     from azft.domain.data import BadRow, DataSettings, PreparedData, SourceRow
@@ -58,10 +69,10 @@ if TYPE_CHECKING:
     from azft.domain.job import Job
     from azft.domain.model import Model
     from azft.domain.parameters import Parameters, Resolved
-    from azft.domain.plan import Finding, Plan
+    from azft.domain.plan import DataLook, Finding, Forecast, Plan
     from azft.domain.resource import CleanupReport, Endpoint, RegisteredModel, Resource
     from azft.domain.run import Run, RunEvent, RunResult, RunStatus
-    from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingContext, NamingScheme, Reader
+    from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingContext, NamingScheme, Reader, Recipe
     from azft.errors import (
         AuthenticationError,
         AzftError,
@@ -78,6 +89,7 @@ if TYPE_CHECKING:
         RunFailedError,
         RunTimeoutError,
         UnknownNameError,
+        UnreachableError,
         UnsupportedError,
     )
     from azft.flow.build import PipelineBuilder
@@ -121,6 +133,7 @@ __all__ = [
     "ComputeSize",
     "ComputeValidator",
     "ConfigurationError",
+    "DataLook",
     "DataSettings",
     "DatasetError",
     "DatasetPreparer",
@@ -128,11 +141,14 @@ __all__ = [
     "DuplicateNameError",
     "Endpoint",
     "EvaluationReport",
+    "Fact",
     "Finding",
     "FineTuneSession",
     "FineTuned",
+    "Forecast",
     "Job",
     "Model",
+    "ModelCard",
     "ModelDeployer",
     "ModelRegistrar",
     "ModelSpec",
@@ -147,6 +163,7 @@ __all__ = [
     "PluginError",
     "PreparedData",
     "Reader",
+    "Recipe",
     "RegisteredModel",
     "Resolved",
     "Resource",
@@ -163,6 +180,7 @@ __all__ = [
     "RunWatcher",
     "SourceRow",
     "UnknownNameError",
+    "UnreachableError",
     "UnsupportedError",
     "Usage",
     "__version__",

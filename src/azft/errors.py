@@ -16,6 +16,7 @@ AzftError                       message, hint
 └── BackendError
     ├── AuthenticationError
     ├── NotFoundError
+    ├── UnreachableError
     └── UnsupportedError
 ```
 """
@@ -123,6 +124,10 @@ class AuthenticationError(BackendError):
 
 class NotFoundError(BackendError):
     """The thing does not exist there."""
+
+
+class UnreachableError(BackendError):
+    """The network, or the service behind it, does not answer."""
 
 
 class UnsupportedError(BackendError):

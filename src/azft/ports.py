@@ -83,6 +83,10 @@ class RunService(Protocol):
 class ModelStore(Protocol):
     """Keeps tuned models."""
 
+    def versions(self, name: str) -> Sequence[str]:
+        """Return the versions a tuned model of that name already has."""
+        ...
+
     def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
         """Register the run's model, once: the same run under the same name gives the version it already has."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from attrs import frozen
@@ -10,14 +11,16 @@ from attrs import frozen
 from azft.discovery import connect, load_plugins
 from azft.domain.data import DataSettings
 from azft.domain.evaluation import EvaluationReport
+from azft.domain.offers import Advice, ModelList
 from azft.domain.parameters import ParameterValue
 from azft.domain.plan import Plan
 from azft.domain.resource import CleanupReport, RegisteredModel, Resource
 from azft.domain.run import Run, RunResult
-from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme
+from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme, Recipe
 from azft.errors import ConfigurationError
 from azft.flow.build import PipelineBuilder
 from azft.flow.cleanup import ResourceCleaner
+from azft.flow.compute import ComputeValidator
 from azft.flow.deploy import DeployedModel, ModelDeployer
 from azft.flow.evaluate import RunEvaluator
 from azft.flow.plan import Planner
@@ -25,9 +28,11 @@ from azft.flow.prepare import DatasetPreparer
 from azft.flow.register import ModelRegistrar
 from azft.flow.watch import RunWatcher
 from azft.ledger import Ledger
+from azft.lookups.models import list_models
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
+from azft.rules.lifecycle import CHAT
 
 
 @frozen
@@ -44,8 +49,9 @@ class FineTuneSession:
     """Fine-tunes a chat model: plan, submit, watch, evaluate, register, deploy, clean up.
 
     `model`, `dataset` and `naming` are names that plugins offer, or values. `backend` is a name or a connected
-    backend. `parameters` are inputs of the fine-tuning component and win over everything else. `percent`, `sample`,
-    `validation`, `test` and `seed` choose rows as `DatasetPreparer` does. `folder` keeps the ledger, the prepared
+    backend. `parameters` are inputs of the fine-tuning component and win over everything else; `recipe` is a named set
+    of them ("quick", "lora", "full", or a plugin's) that the parameters win over. `percent`, `sample`, `validation`,
+    `test` and `seed` choose rows as `DatasetPreparer` does. `folder` keeps the ledger, the prepared
     data and the local backend's runs. `progress` false keeps standard output quiet; everything is in `logging` then.
     """
 
@@ -58,6 +64,7 @@ class FineTuneSession:
         backend: str | Backend = "local",
         compute: str = "",
         parameters: Mapping[str, ParameterValue] | None = None,
+        recipe: str | Recipe = "",
         percent: float = 100.0,
         sample: str = "first",
         validation: float = 0.1,
@@ -70,10 +77,12 @@ class FineTuneSession:
         self.folder = Path(folder).absolute()
         self._plugins = plugins or load_plugins()
         catalogue = Catalogue(self._plugins)
+        self._models = catalogue.models
         self._model = catalogue.models.pick(model)
         self._dataset = catalogue.datasets.pick(dataset)
         self._naming = catalogue.naming_schemes.pick(naming)
         self._data = DataSettings(percent, sample, validation, test, seed)
+        self._recipe = catalogue.recipes.pick(recipe) if recipe else None
         self._parameters = dict(parameters or {})
         self._compute = compute
         self._progress = progress
@@ -89,7 +98,18 @@ class FineTuneSession:
             compute=self._compute,
             data=self._data,
             parameters=self._parameters,
+            recipe=self._recipe,
         )
+
+    def models(self, task: str = CHAT) -> ModelList:
+        """List what can be tuned for a task today; retired models are marked, with others to take instead."""
+        return list_models(self.backend, self._models, task, datetime.now(UTC).date())
+
+    def suggest(self, plan: Plan | None = None, *, prices: Mapping[str, float] | None = None) -> Advice:
+        """Rank the machine sizes on offer for a plan; `prices` are yours, by size, for one node and hour."""
+        plan = plan or self.plan()
+        nodes = plan.parameters.integer("num_nodes_finetune")
+        return ComputeValidator(self.backend).suggest(plan.model, plan.parameters, nodes=nodes, prices=prices)
 
     def submit(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> Run:
         """Prepare the data, start the job, return at once; a plan with errors is a `PlanError` before that.

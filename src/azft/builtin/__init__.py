@@ -1,5 +1,5 @@
 """What azft itself offers, through the same hooks as everyone's plugins."""
 
-from azft.builtin import backends, checks, datasets, log, models, naming, readers
+from azft.builtin import backends, checks, datasets, log, models, naming, readers, recipes
 
-PLUGINS = (models, datasets, readers, naming, backends, checks, log)
+PLUGINS = (models, datasets, readers, recipes, naming, backends, checks, log)

@@ -4,15 +4,63 @@ from __future__ import annotations
 
 from azft.domain.plan import Finding, Plan
 from azft.plugins import hookimpl
-from azft.rules.compute import compute_findings
-from azft.rules.parameters import cross_field_problems
+from azft.rules.compute import compute_findings, quota_findings
+from azft.rules.lifecycle import CHAT, model_findings
+from azft.rules.memory import fit_findings, training_of
+from azft.rules.naming import name_findings
+from azft.rules.parameters import COMPONENT
+from azft.rules.together import together
+from azft.snapshot import registry_models, snapshot_card
+
+ALTERNATIVES = 3
 
 
 @hookimpl
 def azft_check(plan: Plan) -> list[Finding]:
-    """Find what the compute cannot run, and parameters that the component refuses together."""
-    together = (
-        Finding("AZFT-P003", "error", problem.name, problem.found, problem.expected, problem.fix)
-        for problem in cross_field_problems(plan.parameters)
-    )
-    return [*compute_findings(plan.compute.name, plan.compute, plan.model), *together]
+    """Find what the model, the compute, the quota, the memory, the parameters and the names would stumble over."""
+    nodes, gpus = _nodes(plan), _gpus(plan)
+    compute = plan.compute
+    found = [*model_findings(plan.model, plan.day, others=_alternatives(plan))]
+    if compute.state != "unknown":
+        found += compute_findings(compute.name, compute, plan.model, nodes=nodes, gpus=gpus, day=plan.day)
+        found += quota_findings(compute, plan.usage, nodes=nodes)
+    shape = plan.model.architecture
+    if plan.model.tuned_by_registry and shape is not None and compute.gpu_memory_gib:
+        limit = plan.parameters.integer("max_seq_length")
+        how = training_of(
+            plan.parameters,
+            devices=compute.gpus * nodes,
+            sequence=_longest(limit, shape.context, plan.look.tokens if plan.look else 0.0),
+            sharded=True,
+        )
+        found += fit_findings(shape, how, compute.gpu_memory_gib, compute.name)
+    context = shape.context if shape else 0
+    found += together(plan.parameters, context=context, forecast=plan.forecast)
+    return [*found, *name_findings(plan.display_name, plan.model_name)]
+
+
+def _nodes(plan: Plan) -> int:
+    return plan.parameters.integer("num_nodes_finetune") if "num_nodes_finetune" in plan.parameters else 1
+
+
+def _gpus(plan: Plan) -> int | None:
+    """Return how many GPUs the user wants on each node; unsaid, the backend uses all of them."""
+    name = "number_of_gpu_to_use_finetuning"
+    if name not in plan.parameters or plan.parameters.explain(name).source == COMPONENT:
+        return None
+    return plan.parameters.integer(name)
+
+
+def _longest(limit: int, context: int, tokens: float) -> int:
+    """Return the tokens of one row to reckon with: twice the data's mean, within what the model reads."""
+    most = min(limit, context) if limit > 0 else context
+    return max(1, min(most, int(2 * tokens) or 2048))
+
+
+def _alternatives(plan: Plan) -> list[str]:
+    """Return models that can be tuned for chat today, as far as the snapshot knows."""
+    names = (entry.name for entry in registry_models() if entry.name != plan.model.name)
+    cards = ((name, snapshot_card(name)) for name in names)
+    return [name for name, card in cards if CHAT in (card.tasks.value or ()) and card.lifecycle(plan.day) == "current"][
+        :ALTERNATIVES
+    ]

@@ -1,4 +1,4 @@
-"""The chat models of Azure's registry that azft knows by name."""
+"""The models of Azure's registry that azft knows by name."""
 
 from azft.domain.specs import ModelSpec
 from azft.plugins import hookimpl
@@ -7,5 +7,5 @@ from azft.snapshot import registry_models
 
 @hookimpl
 def azft_models() -> list[ModelSpec]:
-    """Offer every chat model of the registry's snapshot, Phi-3-mini-4k-instruct and Phi-4 among them."""
+    """Offer every model of the registry's snapshot, Phi-3-mini-4k-instruct and Phi-4 among them."""
     return [ModelSpec(entry.name) for entry in registry_models()]

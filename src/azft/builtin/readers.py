@@ -19,7 +19,11 @@ SAMPLE = "ultrachat"
 @hookimpl
 def azft_readers() -> list[Reader]:
     """Offer the sample, local files and the Hugging Face hub."""
-    return [Reader("sample", _read_sample), Reader("file", _read_files), Reader("hf", read_hub, count_hub)]
+    return [
+        Reader("sample", _read_sample, near=True),
+        Reader("file", _read_files, near=True),
+        Reader("hf", read_hub, count_hub),
+    ]
 
 
 def _read_sample(rest: str, split: str) -> Iterator[SourceRow | BadRow]:

@@ -7,7 +7,11 @@ from attrs import frozen
 
 @frozen
 class Compute:
-    """One compute target: a cluster, or this machine. Memory is in GiB per node; `state` is the provider's word."""
+    """One compute target: a cluster, or this machine. Memory and disk are in GiB per node, GPU memory in GiB each.
+
+    `state` is the provider's word; `family` names the quota its cores count against; `retired` is the day on which
+    the provider takes its size away (ISO date), empty for none.
+    """
 
     name: str
     size: str
@@ -17,6 +21,11 @@ class Compute:
     max_nodes: int = 1
     state: str = "Succeeded"
     tier: str = "Dedicated"
+    family: str = ""
+    gpu: str = ""
+    gpu_memory_gib: float = 0.0
+    disk_gib: float = 0.0
+    retired: str = ""
 
 
 @frozen
@@ -28,6 +37,10 @@ class ComputeSize:
     cores: int
     memory_gib: float
     family: str = ""
+    gpu: str = ""
+    gpu_memory_gib: float = 0.0
+    disk_gib: float = 0.0
+    retired: str = ""
 
 
 @frozen

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from azft.domain.architecture import Architecture
+from azft.domain.card import ModelCard
 from azft.domain.mappings import copied
 from azft.domain.parameters import ParameterValue
 
@@ -15,8 +17,8 @@ class Model:
     """A model that exists: its identity, its own defaults, and what the backend knows about it.
 
     `defaults` is the "model defaults" layer. `weights` is a folder or hub id of real weights, empty if there are
-    none. `stand_in` says that a small model of the same architecture takes its place. `facts` keeps the raw
-    registry metadata, such as allow-lists, by its registry key.
+    none. `stand_in` says that a small model of the same architecture takes its place. `card` is what the registry
+    says about tuning it. `architecture` is its shape, None where it is not known.
     """
 
     name: str
@@ -26,4 +28,10 @@ class Model:
     weights: str = ""
     stand_in: bool = False
     trust_remote_code: bool = False
-    facts: Mapping[str, str] = field(converter=copied, factory=dict)
+    card: ModelCard = ModelCard()
+    architecture: Architecture | None = None
+
+    @property
+    def tuned_by_registry(self) -> bool:
+        """Whether the registry's own copy is tuned, so that the registry's rules hold."""
+        return not (self.weights or self.stand_in)

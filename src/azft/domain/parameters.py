@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from azft.domain import tables
 from azft.domain.mappings import copied
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 ParameterValue = bool | int | float | str | None
 """`None` means "leave it to the component": an optional input without a default."""
@@ -62,6 +67,16 @@ class Parameters(Mapping[str, ParameterValue]):
             if entry.name == name:
                 return entry
         raise KeyError(name)
+
+    def __str__(self) -> str:
+        return tables.as_text(self._parts())
+
+    def _repr_html_(self) -> str:
+        return tables.as_html(self._parts())
+
+    def _parts(self) -> list[RenderableType]:
+        rows = [(e.name, str(e.value), e.source, ", ".join(f"{v} ({s})" for s, v in e.displaced)) for e in self.entries]
+        return [tables.table("Parameters", ("parameter", "value", "source", "displaced"), rows)]
 
     def flag(self, name: str) -> bool:
         """Return a true/false parameter."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
@@ -10,7 +11,7 @@ from cattrs import BaseValidationError
 
 from azft.domain import tables
 from azft.domain.component import Component
-from azft.domain.compute import Compute
+from azft.domain.compute import Compute, Usage
 from azft.domain.data import DataSettings
 from azft.domain.jsonable import from_json, to_json
 from azft.domain.model import Model
@@ -42,8 +43,47 @@ class Finding:
 
 
 @frozen
+class Forecast:
+    """What the run will do: rows, rows in one step over all devices, and steps."""
+
+    train_rows: int
+    validation_rows: int
+    batch: int
+    steps_per_epoch: int
+    steps: int
+
+    def __str__(self) -> str:
+        every = f"{self.steps_per_epoch:,} an epoch"
+        return f"{self.steps:,} steps of {self.batch} rows, {every}, over {self.train_rows:,} rows"
+
+
+@frozen
+class DataLook:
+    """What a look at the source's first rows showed; `train_rows` and `test_rows` are None where it did not end.
+
+    `tokens` is the mean length of a conversation, estimated from its characters, and `too_long` the share of the
+    rows looked at that is longer than the model reads.
+    """
+
+    looked_at: int
+    train_rows: int | None
+    test_rows: int | None
+    tokens: float = 0.0
+    too_long: float = 0.0
+
+    def __str__(self) -> str:
+        train = "more" if self.train_rows is None else f"{self.train_rows:,}"
+        test = "" if self.test_rows is None else f", {self.test_rows:,} to test"
+        return f"{train} rows to train{test}; about {self.tokens:.0f} tokens each, {self.too_long:.0%} too long"
+
+
+@frozen
 class Plan:
-    """What a run would be: model, data, compute, parameters with provenance, names, and all findings."""
+    """What a run would be: model, data, compute, parameters with provenance, names, and all findings.
+
+    `day` is when it was made, `usage` the core quotas that day (none where none holds), `look` what the data's first
+    rows showed, and `snapshot` the day of the dated facts that stand in for a service that did not answer.
+    """
 
     backend: str
     model: Model
@@ -56,6 +96,11 @@ class Plan:
     model_name: str
     experiment: str
     findings: tuple[Finding, ...] = ()
+    day: date = date.min
+    usage: tuple[Usage, ...] = ()
+    look: DataLook | None = None
+    forecast: Forecast | None = None
+    snapshot: str = ""
 
     def explain(self, name: str) -> Resolved:
         """Say where the value of a parameter comes from and what it displaced."""
@@ -105,6 +150,9 @@ class Plan:
             ("component", f"{self.component.name} {self.component.version}"),
             ("display name", self.display_name),
             ("registers as", self.model_name),
+            *([("rows", str(self.look))] if self.look else []),
+            *([("work", str(self.forecast))] if self.forecast else []),
+            *([("offline", f"facts of {self.snapshot} stand in for the service")] if self.snapshot else []),
         ]
 
     def _parts(self) -> list[RenderableType]:
@@ -127,8 +175,11 @@ class Plan:
 
 
 def _differences(old: Plan, new: Plan) -> Iterator[str]:
-    labels = zip(old.decided(), new.decided(), strict=True)
-    yield from (f"{label}: {was} became {now}" for (label, was), (_, now) in labels if was != now)
+    before, after = dict(old.decided()), dict(new.decided())
+    for label in dict.fromkeys([*before, *after]):
+        was_so, is_so = before.get(label, "unknown"), after.get(label, "unknown")
+        if was_so != is_so:
+            yield f"{label}: {was_so} became {is_so}"
     for name in dict.fromkeys([*old.parameters, *new.parameters]):
         was = old.parameters.explain(name) if name in old.parameters else None
         now = new.parameters.explain(name) if name in new.parameters else None

@@ -1,4 +1,4 @@
-"""What plugins offer by name: models, datasets, readers, naming schemes, backends."""
+"""What plugins offer by name: models, datasets, readers, recipes, naming schemes, backends."""
 
 from __future__ import annotations
 
@@ -73,11 +73,21 @@ class Reader:
     """Rows for one source scheme: `read(rest, split)` yields rows (mappings), in order, every time it is called.
 
     `count(rest, split)` returns the number of rows if that is known without reading them; it saves a pass.
+    `near` says that reading takes no network, so that a plan may look at the first rows.
     """
 
     scheme: str
     read: Callable[[str, str], Iterable[Any]]
     count: Callable[[str, str], int | None] | None = None
+    near: bool = False
+
+
+@frozen
+class Recipe:
+    """A set of parameters by name; the user's own win over it, and it wins over the model's defaults."""
+
+    name: str = field(validator=_legal_name)
+    values: Mapping[str, ParameterValue] = field(converter=copied, factory=dict)
 
 
 @frozen

@@ -2,28 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+
 from azft.domain.compute import Compute
 from azft.domain.model import Model
+from azft.domain.offers import Advice
+from azft.domain.parameters import Parameters
 from azft.domain.plan import Finding
 from azft.errors import ComputeError
 from azft.ports import ComputeSource
-from azft.rules.compute import compute_findings
+from azft.rules.advice import advise
+from azft.rules.compute import compute_findings, quota_findings
 
 
 class ComputeValidator:
-    """Checks a compute for a model and says everything that is wrong with it at once."""
+    """Checks a compute for a model and says everything that is wrong with it at once; `day` is today without."""
 
-    def __init__(self, backend: ComputeSource) -> None:
+    def __init__(self, backend: ComputeSource, *, day: date | None = None) -> None:
         self._backend = backend
+        self._day = day or datetime.now(UTC).date()
 
-    def findings(self, name: str, model: Model) -> tuple[Finding, ...]:
-        """Return every reason why the compute cannot tune the model; none means that it can."""
-        return compute_findings(name, self._backend.find_compute(name), model)
+    def findings(self, name: str, model: Model, *, nodes: int = 1, gpus: int | None = None) -> tuple[Finding, ...]:
+        """Return every reason why the compute cannot tune the model, and what is worth a warning.
 
-    def validate(self, name: str, model: Model) -> Compute:
-        """Return the compute; `ComputeError` with all findings if it cannot tune the model."""
-        compute = self._backend.find_compute(name)
-        findings = compute_findings(name, compute, model)
-        if compute is None or findings:
+        Existence, state, size, allow-list, least size, GPUs for each node, nodes, tier, and the core quota.
+        """
+        return self._look(name, model, nodes, gpus)[1]
+
+    def validate(self, name: str, model: Model, *, nodes: int = 1, gpus: int | None = None) -> Compute:
+        """Return the compute; `ComputeError` with all findings if one of them is an error."""
+        compute, findings = self._look(name, model, nodes, gpus)
+        if compute is None or any(finding.severity == "error" for finding in findings):
             raise ComputeError(f"compute {name!r} cannot tune {model.name}", findings)
         return compute
+
+    def suggest(
+        self,
+        model: Model,
+        parameters: Parameters,
+        *,
+        nodes: int = 1,
+        sequence: int = 2048,
+        prices: Mapping[str, float] | None = None,
+    ) -> Advice:
+        """Return the machine sizes on offer, best first: what fits, then the cheapest, and why the others lost.
+
+        `sequence` is the longest row in tokens, `prices` are yours, by size, for one node and hour.
+        """
+        sizes, usage = self._backend.list_sizes(), self._backend.usage()
+        return advise(sizes, usage, model, parameters, sequence=sequence, nodes=nodes, prices=prices)
+
+    def _look(
+        self, name: str, model: Model, nodes: int, gpus: int | None
+    ) -> tuple[Compute | None, tuple[Finding, ...]]:
+        compute = self._backend.find_compute(name)
+        findings = compute_findings(name, compute, model, nodes=nodes, gpus=gpus, day=self._day)
+        if compute is None:
+            return None, findings
+        return compute, (*findings, *quota_findings(compute, self._backend.usage(), nodes=nodes))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 
 from attrs import evolve
 
+from azft.domain.compute import Compute
 from azft.domain.data import DataSettings
 from azft.domain.model import Model
-from azft.domain.parameters import Layer, ParameterValue
+from azft.domain.parameters import Layer, Parameters, ParameterValue
 from azft.domain.plan import Finding, Plan, Severity
-from azft.domain.specs import DatasetSpec, ModelSpec, NamingContext, NamingScheme
-from azft.errors import ComputeError
+from azft.domain.specs import DatasetSpec, ModelSpec, NamingContext, NamingScheme, Recipe
+from azft.lookups.rows import look_at
+from azft.lookups.services import look_up, versions_of
+from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
-from azft.rules.compute import compute_findings
-from azft.rules.parameters import AZFT, MODEL, USER, Problem, resolve
+from azft.rules.forecast import Rows, forecast
+from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, USER, Problem, resolve
 
 TUTORIAL: Mapping[str, ParameterValue] = {
     "num_train_epochs": 3,
@@ -31,11 +35,13 @@ TUTORIAL: Mapping[str, ParameterValue] = {
 
 
 class Planner:
-    """Makes plans for one backend with one set of plugins."""
+    """Makes plans for one backend with one set of plugins; `day` is the day to plan for, today without."""
 
-    def __init__(self, backend: Backend, plugins: Plugins) -> None:
+    def __init__(self, backend: Backend, plugins: Plugins, *, day: date | None = None) -> None:
         self._backend = backend
         self._plugins = plugins
+        self._readers = Catalogue(plugins).readers
+        self._day = day or datetime.now(UTC).date()
 
     def plan(
         self,
@@ -46,32 +52,90 @@ class Planner:
         compute: str = "",
         data: DataSettings | None = None,
         parameters: Mapping[str, ParameterValue] | None = None,
+        recipe: Recipe | None = None,
     ) -> Plan:
-        """Return the plan with the findings of the parameters, the backend, and every plugin's policy."""
-        found = self._backend.find_model(model)
-        machine = self._backend.find_compute(compute)
-        if machine is None:
-            raise ComputeError(f"compute {compute!r} cannot be used", compute_findings(compute, None, found))
-        component = self._backend.component()
-        layers = (Layer(USER, parameters or {}), Layer(MODEL, found.defaults), Layer(AZFT, TUTORIAL))
-        resolved, problems = resolve(layers, component)
-        chosen, notes = _fitting(dataset, found)
-        context = NamingContext(found, dataset, resolved, gpus_per_node=max(machine.gpus, 1))
+        """Return the plan with the findings of every look-up, the parameters, the backend, and every plugin."""
+        found = look_up(self._backend, model, compute)
+        machine = found.compute or Compute(compute or "compute", "")
+        layers = (
+            Layer(USER, parameters or {}),
+            Layer(RECIPE, recipe.values if recipe else {}),
+            Layer(MODEL, found.model.defaults),
+            Layer(AZFT, TUTORIAL),
+        )
+        resolved, problems = resolve(layers, found.component)
+        chosen, notes = _fitting(dataset, found.model)
+        settings = data or DataSettings()
+        look, seen = look_at(chosen, settings, self._readers.pick, limit=_limit(found.model, resolved))
+        context = NamingContext(found.model, dataset, resolved, gpus_per_node=max(machine.gpus, 1))
+        names, named = _names(naming, context)
+        rows = Rows(look.train_rows, look.test_rows if chosen.test_split else None) if look else Rows(None, None)
+        nodes = resolved.integer("num_nodes_finetune") if "num_nodes_finetune" in resolved else 1
         plan = Plan(
             backend=self._backend.name,
-            model=found,
+            model=found.model,
             dataset=chosen,
-            data=data or DataSettings(),
+            data=settings,
             compute=machine,
-            component=component,
+            component=found.component,
             parameters=resolved,
-            display_name=naming.display_name(context),
-            model_name=naming.model_name(context),
-            experiment=f"chat_completion_{found.name}".replace("/", "-"),
-            findings=(*notes, *map(_finding, problems)),
+            display_name=names[0],
+            model_name=names[1],
+            experiment=f"chat_completion_{found.model.name}".replace("/", "-"),
+            findings=(
+                *found.findings,
+                *notes,
+                *_bounds(found.model),
+                *map(_finding, problems),
+                *seen,
+                *named,
+                *self._taken(names[1]),
+            ),
+            day=self._day,
+            usage=found.usage,
+            look=look,
+            forecast=forecast(rows, settings, resolved, devices=max(machine.gpus, 1) * nodes),
+            snapshot=found.snapshot,
         )
         more = (*self._backend.check(plan), *self._plugins.findings(plan))
         return evolve(plan, findings=_ordered((*plan.findings, *more)))
+
+    def _taken(self, name: str) -> tuple[Finding, ...]:
+        """Say that the registered name exists already."""
+        versions = versions_of(self._backend, name)
+        if not versions:
+            return ()
+        found = f"it has {len(versions)} version{'s' if len(versions) > 1 else ''} already"
+        return (Finding("AZFT-N003", "note", name, found, fix="the run's model becomes one more version"),)
+
+
+def _names(naming: NamingScheme, context: NamingContext) -> tuple[tuple[str, str], tuple[Finding, ...]]:
+    """Return display and registered name; a scheme that fails is a finding, as it is somebody else's code."""
+    try:
+        return (naming.display_name(context), naming.model_name(context)), ()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        found = f"it failed: {type(error).__name__}: {error}"
+        plain = context.model.name.replace("/", "-")
+        finding = Finding("AZFT-N004", "error", f"naming scheme {naming.name}", found, "two names", "mend the scheme")
+        return (plain, plain), (finding,)
+
+
+def _bounds(model: Model) -> tuple[Finding, ...]:
+    """Say which keys of the model's defaults are bounds: passed on as inputs, they would fail the job."""
+    return tuple(
+        Finding(
+            "AZFT-P008", "note", key, f"it is no input; {BOUNDS[key][0]} is held {BOUNDS[key][1]} it", fix="nothing"
+        )
+        for key in model.defaults
+        if key in BOUNDS
+    )
+
+
+def _limit(model: Model, parameters: Parameters) -> int:
+    """Return the longest sequence in tokens, 0 if it is not known."""
+    limit = parameters.integer("max_seq_length") if "max_seq_length" in parameters else -1
+    context = model.architecture.context if model.architecture else 0
+    return min(limit, context) if limit > 0 and context else max(limit, context, 0)
 
 
 def _fitting(dataset: DatasetSpec, model: Model) -> tuple[DatasetSpec, tuple[Finding, ...]]:
@@ -84,9 +148,9 @@ def _fitting(dataset: DatasetSpec, model: Model) -> tuple[DatasetSpec, tuple[Fin
 
 
 def _finding(problem: Problem) -> Finding:
-    code = "AZFT-P001" if problem.found == "no such parameter" else "AZFT-P002"
-    severity: Severity = "error" if problem.source == USER else "warning"
-    return Finding(code, severity, f"{problem.name} ({problem.source})", problem.found, problem.expected, problem.fix)
+    severity: Severity = "error" if problem.source in {USER, RECIPE} or problem.code == "AZFT-P006" else "warning"
+    fix = problem.fix or "give a value that fits, or leave it out"
+    return Finding(problem.code, severity, f"{problem.name} ({problem.source})", problem.found, problem.expected, fix)
 
 
 def _ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:

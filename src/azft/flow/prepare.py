@@ -22,7 +22,7 @@ from azft.files import remove_leftovers, scratch_folder, settle, sha256_of
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.rules.chat import why_not_a_conversation
-from azft.rules.sampling import choose, portion
+from azft.rules.sampling import choose, portion, share
 
 WHOLE = 100.0
 SPLITS = ("train", "validation", "test")
@@ -119,12 +119,12 @@ class DatasetPreparer:
             rest = train.wanted
             to_test: Iterator[bool] = iter(())
             if tests is None:
-                cut = _share(rest, settings.test)
+                cut = share(rest, settings.test)
                 to_test = choose(rest, cut, settings.seed + 1)
                 rest -= cut
             else:
                 out["test"].writelines(self._wanted(tests))
-            to_validation = choose(rest, _share(rest, settings.validation), settings.seed + 2)
+            to_validation = choose(rest, share(rest, settings.validation), settings.seed + 2)
             for line in self._wanted(train):
                 if next(to_test, False):
                     out["test"].write(line)
@@ -164,11 +164,6 @@ def _checked(row: SourceRow | BadRow) -> bytes | BadRow:
         return BadRow(row.file, row.line, reason)
     messages = [{"role": message["role"], "content": message["content"]} for message in row.value["messages"]]
     return orjson.dumps({"messages": messages}) + b"\n"
-
-
-def _share(rows: int, fraction: float) -> int:
-    """Return that fraction of the rows: at least one where there is any to spare, never all."""
-    return 0 if fraction == 0 or rows <= 1 else max(1, min(rows - 1, round(rows * fraction)))
 
 
 def _described(path: Path) -> DataFile:

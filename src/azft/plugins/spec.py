@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from azft.domain.plan import Finding, Plan
 from azft.domain.run import RunEvent
-from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingScheme, Reader
+from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
 from azft.plugins.markers import hookspec
 
 
@@ -29,6 +29,12 @@ def azft_datasets() -> Iterable[DatasetSpec]:
 @hookspec
 def azft_readers() -> Iterable[Reader]:
     """Offer readers, each for the source scheme it names."""
+    return ()
+
+
+@hookspec
+def azft_recipes() -> Iterable[Recipe]:
+    """Offer sets of parameters by name, between the user's own and the model's defaults."""
     return ()
 
 

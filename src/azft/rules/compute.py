@@ -1,41 +1,139 @@
-"""Whether a compute can run a job for a model."""
+"""Whether a compute can run a job for a model, and whether the quota lets it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date
 
-from azft.domain.compute import Compute
+from azft.domain.compute import Compute, Usage
 from azft.domain.model import Model
 from azft.domain.plan import Finding
+from azft.rules.card import same_size
 
-RETIRED = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")
-"""K80 sizes, which the notebook refuses and Azure has retired."""
-ALLOWED = "finetune_computes"
-"""The fact of a model that lists, separated by commas, the sizes it may be tuned on."""
+UNSUPPORTED = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")
+"""K80 sizes: the fine-tuning steps refuse them whatever the model says."""
+LOW_PRIORITY = "LowPriority"
+LOW_PRIORITY_QUOTA = "lowPriorityCores"
+READY = "Succeeded"
+_STEPS_WITHOUT_GPU = "the fine-tuning step stops at once without a GPU"
 
 
-def compute_findings(name: str, compute: Compute | None, model: Model) -> tuple[Finding, ...]:
-    """Return every reason why the compute called `name` cannot tune the model; none means that it can.
+def compute_findings(
+    name: str,
+    compute: Compute | None,
+    model: Model,
+    *,
+    nodes: int = 1,
+    gpus: int | None = None,
+    day: date = date.min,
+) -> tuple[Finding, ...]:
+    """Return every reason why the compute called `name` cannot tune the model on so many nodes.
+
+    `gpus` is how many are to be used on each node, None for all.
 
     >>> [f.code for f in compute_findings("c", Compute("c", "Standard_NC6", state="Failed"), Model("m", weights="w"))]
     ['AZFT-C002', 'AZFT-C003']
     """
-    if compute is None:
+    if compute is None or not compute.size:
+        found = "there is no compute of that name"
+        return (Finding("AZFT-C001", "error", name or "compute", found, fix="create it, or give another name"),)
+    return (*_of_itself(compute, day), *_for_model(compute, model), *_for_job(compute, model, nodes, gpus))
+
+
+def quota_findings(compute: Compute, usage: Sequence[Usage], *, nodes: int = 1) -> tuple[Finding, ...]:
+    """Return what the core quotas say about that many nodes; `usage` empty means that no quota holds.
+
+    >>> c = Compute("c", "S", cores=24, family="f")
+    >>> [f.code for f in quota_findings(c, [Usage("f", 0, 40)], nodes=2)]
+    ['AZFT-Q001']
+    """
+    if not usage or not compute.cores:
+        return ()
+    family = LOW_PRIORITY_QUOTA if compute.tier == LOW_PRIORITY else compute.family
+    known = next((entry for entry in usage if entry.family.lower() == family.lower()), None)
+    needed = compute.cores * nodes
+    if known is None:
+        found = f"the region tells no quota for {family or compute.size}"
         return (
-            Finding("AZFT-C001", "error", name, "there is no compute of that name", fix="create it or give another"),
+            Finding("AZFT-Q003", "warning", compute.name, found, f"{needed} free cores", "see the portal's quotas"),
         )
-    return tuple(_refusals(compute, model))
+    if known.limit < needed:
+        found = f"the quota {known.family} is {known.limit} cores, and {nodes} x {compute.cores} are needed"
+        fix = f"ask for {needed} cores of {known.family}, or use fewer nodes or a smaller size"
+        return (Finding("AZFT-Q001", "error", compute.name, found, f"at least {needed} cores", fix),)
+    if known.limit - known.used < needed:
+        found = f"{known.used} of {known.limit} cores of {known.family} are in use, and {needed} are needed"
+        return (
+            Finding("AZFT-Q002", "warning", compute.name, found, "free cores", "the job waits until some are free"),
+        )
+    return ()
 
 
-def _refusals(compute: Compute, model: Model) -> Iterator[Finding]:
-    def refusal(code: str, found: str, expected: str, fix: str) -> Finding:
+def _of_itself(compute: Compute, day: date) -> Iterator[Finding]:
+    def finding(code: str, found: str, expected: str, fix: str) -> Finding:
         return Finding(code, "error", compute.name, found, expected, fix)
 
-    if compute.state != "Succeeded":
-        yield refusal("AZFT-C002", f"its state is {compute.state}", "Succeeded", "repair or recreate it")
-    if compute.size.lower() in RETIRED:
-        yield refusal("AZFT-C003", f"{compute.size} is a retired K80 size", "a current GPU size", "pick another size")
-    allowed = [size.strip() for size in model.facts.get(ALLOWED, "").split(",") if size.strip()]
-    if allowed and compute.size.lower() not in {size.lower() for size in allowed}:
+    if compute.state != READY:
+        yield finding("AZFT-C002", f"its state is {compute.state}", READY, "repair or recreate it")
+    if compute.size.lower() in UNSUPPORTED:
+        yield finding("AZFT-C003", f"{compute.size} is an unsupported K80 size", "a current GPU size", "pick another")
+    elif compute.retired and date.fromisoformat(compute.retired) <= day:
+        found = f"{compute.size} was retired on {compute.retired}"
+        yield finding("AZFT-C003", found, "a current GPU size", "pick another size")
+
+
+def _for_model(compute: Compute, model: Model) -> Iterator[Finding]:
+    if not model.tuned_by_registry:
+        return
+    if compute.gpus == 0:
+        found = f"{compute.size} has no GPU; {_STEPS_WITHOUT_GPU}"
+        yield Finding("AZFT-C006", "error", compute.name, found, "a GPU size", _pick(model))
+    allowed = model.card.finetune_sizes
+    if allowed.value is None:
+        found = f"the sizes {model.name} may be tuned on are {allowed}"
+        fix = "look the model up on ai.azure.com, and try one step first"
+        yield Finding("AZFT-C005", "warning", model.name, found, "a list of sizes", fix)
+    elif not any(same_size(compute.size, size) for size in allowed.value):
         found = f"{compute.size} is not on the allow-list of {model.name}"
-        yield refusal("AZFT-C004", found, "one of " + ", ".join(allowed), "pick one of these sizes")
+        yield Finding("AZFT-C004", "error", compute.name, found, "one of " + ", ".join(allowed.value), _pick(model))
+    least = model.card.minimum.value
+    if (
+        least is not None
+        and compute.gpus
+        and _is_less(compute, (least.cores, least.gpus, least.memory_gib, least.disk_gib))
+    ):
+        has = f"{compute.cores} cores, {compute.gpus} GPUs, {compute.memory_gib:g} GiB memory"
+        yield Finding(
+            "AZFT-C009", "error", compute.name, f"{compute.size} has {has}", f"at least {least}", _pick(model)
+        )
+
+
+def _is_less(compute: Compute, least: tuple[int, int, int, int]) -> bool:
+    """Whether a known figure of the compute is below the model's least; 0 means that it is not known."""
+    has = (compute.cores, compute.gpus, compute.memory_gib, compute.disk_gib)
+    return any(0 < one < other for one, other in zip(has, least, strict=True))
+
+
+def _for_job(compute: Compute, model: Model, nodes: int, gpus: int | None) -> Iterator[Finding]:
+    if not model.tuned_by_registry:
+        return
+    if nodes > compute.max_nodes:
+        found = f"the job wants {nodes} nodes, and {compute.name} grows to {compute.max_nodes}"
+        fix = f"num_nodes_finetune={compute.max_nodes}, or let the cluster grow"
+        yield Finding("AZFT-C008", "error", compute.name, found, f"at most {compute.max_nodes}", fix)
+    if gpus is not None and compute.gpus and gpus > compute.gpus:
+        found = f"the job wants {gpus} GPUs on each node, and {compute.size} has {compute.gpus}"
+        fix = f"number_of_gpu_to_use_finetuning={compute.gpus}"
+        yield Finding("AZFT-C007", "error", compute.name, found, f"at most {compute.gpus}", fix)
+    elif gpus is not None and gpus < compute.gpus:
+        found = f"{compute.gpus - gpus} of the {compute.gpus} GPUs of each node stay idle, and are paid for"
+        fix = f"number_of_gpu_to_use_finetuning={compute.gpus}"
+        yield Finding("AZFT-C012", "warning", compute.name, found, f"{compute.gpus}", fix)
+    if compute.tier == LOW_PRIORITY:
+        found = "low-priority nodes can be taken away at any time, and the run then starts again"
+        yield Finding("AZFT-C010", "warning", compute.name, found, "Dedicated", "use a dedicated cluster")
+
+
+def _pick(model: Model) -> str:
+    sizes = model.card.finetune_sizes.value
+    return f"pick one of these sizes, such as {sizes[0]}" if sizes else "pick a GPU size"

@@ -47,6 +47,7 @@ class Refused:
 
     found: str
     expected: str
+    code: str = "AZFT-P002"
 
 
 def read_value(spec: ComponentInput, raw: object) -> ParameterValue | Refused:
@@ -56,11 +57,11 @@ def read_value(spec: ComponentInput, raw: object) -> ParameterValue | Refused:
     5e-06
     >>> read_value(ComponentInput("apply_lora", "string", enum=("true", "false")), "True")
     True
-    >>> read_value(ComponentInput("precision", "string", enum=("32", "16")), 4)
-    Refused(found='4', expected="one of '32', '16'")
+    >>> read_value(ComponentInput("precision", "string", enum=("32", "16")), 4).expected
+    "one of '32', '16'"
     """
     if raw is None:
-        return None if spec.optional else Refused("None", "a value, the input is required")
+        return None if spec.optional else Refused("None", "a value, the input is required", "AZFT-P006")
     if spec.is_flag:
         return _read_flag(raw)
     if spec.type in {"integer", "number"}:
@@ -96,7 +97,7 @@ def _read_number(spec: ComponentInput, raw: object) -> ParameterValue | Refused:
         return Refused(repr(raw), wanted)
     expected = _range(spec, number)
     if expected:
-        return Refused(repr(raw), f"{wanted} {expected}")
+        return Refused(repr(raw), f"{wanted} {expected}", "AZFT-P004")
     return int(number) if spec.type == "integer" else float(number)
 
 
@@ -137,8 +138,8 @@ def _read_text(spec: ComponentInput, raw: object) -> ParameterValue | Refused:
         return Refused(repr(raw), "text")
     text = str(raw)
     if spec.enum and text not in spec.enum:
-        return Refused(repr(raw), "one of " + ", ".join(map(repr, spec.enum)))
+        return Refused(repr(raw), "one of " + ", ".join(map(repr, spec.enum)), "AZFT-P003")
     illegal = [character for character in ILLEGAL_CHARACTERS if character in text]
     if illegal:
-        return Refused(repr(raw), f"text without {' or '.join(illegal)}, which the service refuses")
+        return Refused(repr(raw), f"text without {' or '.join(illegal)}, which the service refuses", "AZFT-P005")
     return text

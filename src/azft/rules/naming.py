@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from azft.domain.plan import Finding
 from azft.domain.specs import NamingContext
 
+LONGEST = 255
+"""Characters of a name, in Azure's registries."""
+_REGISTERED = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST - 1}}}")
 _DEFAULTS = {
     "per_device_train_batch_size": 1,
     "gradient_accumulation_steps": 1,
@@ -54,3 +59,20 @@ def _label(context: NamingContext) -> str:
 
 def _on(value: object) -> bool:
     return value is True or value == "true"
+
+
+def name_findings(display_name: str, model_name: str) -> tuple[Finding, ...]:
+    """Return what is wrong with the names a scheme gave.
+
+    >>> [f.code for f in name_findings("ok", "a/b")], name_findings("ok", "ok")
+    (['AZFT-N002'], ())
+    """
+    found = []
+    if not display_name.strip() or len(display_name) > LONGEST or not display_name.isprintable():
+        expected = f"1 to {LONGEST} characters that can be shown"
+        found.append(Finding("AZFT-N001", "error", "display name", repr(display_name), expected, "mend the scheme"))
+    if not _REGISTERED.fullmatch(model_name):
+        expected = f"letters, digits, '-', '_' and '.', at most {LONGEST}, beginning with a letter or digit"
+        fix = "mend the scheme, or give another name to session.register"
+        found.append(Finding("AZFT-N002", "error", "registered name", repr(model_name), expected, fix))
+    return tuple(found)

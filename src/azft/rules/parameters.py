@@ -8,10 +8,12 @@ from attrs import frozen
 
 from azft.domain.component import Component, ComponentInput
 from azft.domain.parameters import Layer, Parameters, ParameterValue, Resolved
+from azft.domain.plan import Severity
 from azft.rules.inputs import Refused, read_value
 from azft.rules.suggest import did_you_mean
 
 USER = "user"
+RECIPE = "recipe"
 MODEL = "model defaults"
 AZFT = "azft defaults"
 COMPONENT = "component defaults"
@@ -28,6 +30,8 @@ class Problem:
     found: str
     expected: str
     fix: str = ""
+    code: str = "AZFT-P002"
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         said = f"{self.name} ({self.source}): {self.found}, expected {self.expected}"
@@ -55,17 +59,13 @@ def resolve(layers: Sequence[Layer], component: Component) -> tuple[Parameters, 
                 "no such parameter",
                 f"an input of {component.name} {component.version}",
                 did_you_mean(name, names),
+                "AZFT-P001",
             )
             for name in layer.values
             if name not in names and not (layer.source == MODEL and name in BOUNDS)
         )
     parameters = Parameters(tuple(entries))
     return parameters, (*problems, *_outside_bounds(layers, parameters))
-
-
-def cross_field_problems(parameters: Parameters) -> tuple[Problem, ...]:
-    """Return the combinations the component refuses at run time, found before it runs."""
-    return tuple(_cross_field(parameters))
 
 
 def _resolve_one(known: ComponentInput, layers: Sequence[Layer], problems: list[Problem]) -> Resolved:
@@ -75,10 +75,12 @@ def _resolve_one(known: ComponentInput, layers: Sequence[Layer], problems: list[
             continue
         read = read_value(known, layer.values[known.name])
         if isinstance(read, Refused):
-            problems.append(Problem(known.name, layer.source, read.found, read.expected))
+            problems.append(Problem(known.name, layer.source, read.found, read.expected, code=read.code))
         else:
             offers.append((layer.source, read))
     default = read_value(known, known.default)
+    if isinstance(default, Refused) and not offers and not known.is_asset:
+        problems.append(Problem(known.name, COMPONENT, "no value", "one, the component requires it", code="AZFT-P006"))
     offers.append((COMPONENT, None if isinstance(default, Refused) else default))
     (source, value), *displaced = offers
     return Resolved(known.name, value, source, tuple(offer for offer in displaced if offer[1] is not None))
@@ -96,19 +98,6 @@ def _outside_bounds(layers: Sequence[Layer], parameters: Parameters) -> Iterable
         value = parameters.number(name)
         if (word == "at least" and value < limit) or (word == "at most" and value > limit):
             entry = parameters.explain(name)
-            yield Problem(name, entry.source, f"{value:g}", f"{word} {limit:g}, says {key} of the model", "limit")
-
-
-def _cross_field(parameters: Parameters) -> Iterable[Problem]:
-    def problem(name: str, found: str, expected: str) -> Problem:
-        return Problem(name, parameters.explain(name).source, found, expected)
-
-    def on(name: str) -> bool:
-        return name in parameters and parameters.flag(name)
-
-    if on("apply_early_stopping") and parameters.text("evaluation_strategy") == "disable":
-        yield problem("apply_early_stopping", "true without evaluation", "evaluation_strategy 'epoch' or 'steps'")
-    if on("auto_find_batch_size") and on("apply_deepspeed"):
-        yield problem("auto_find_batch_size", "true together with apply_deepspeed", "only one of the two")
-    if "deepspeed" in parameters and parameters["deepspeed"] is not None and not on("apply_deepspeed"):
-        yield problem("deepspeed", "a file without apply_deepspeed", "apply_deepspeed true as well")
+            yield Problem(
+                name, entry.source, f"{value:g}", f"{word} {limit:g}, says {key} of the model", code="AZFT-P007"
+            )

@@ -15,6 +15,11 @@ def portion(total: int, percent: float) -> int:
     return min(total, max(1, int(total * percent / 100 + 0.5))) if total else 0
 
 
+def share(rows: int, fraction: float) -> int:
+    """Return that fraction of the rows: at least one where there is any to spare, never all."""
+    return 0 if fraction == 0 or rows <= 1 else max(1, min(rows - 1, round(rows * fraction)))
+
+
 def choose(total: int, wanted: int, seed: int) -> Iterator[bool]:
     """Yield for each of `total` rows whether it is chosen; exactly `wanted` are, in constant memory.
 

@@ -10,7 +10,10 @@ from typing import Any
 
 from attrs import field, frozen
 
+from azft.domain.architecture import Architecture
+from azft.domain.card import ModelCard
 from azft.domain.component import Component, ComponentInput
+from azft.rules.card import completed, read_card
 
 
 @frozen
@@ -67,7 +70,7 @@ def chat_completion_pipeline() -> Component:
 
 @cache
 def registry_models() -> tuple[RegistryEntry, ...]:
-    """Return the chat models of the registry "azureml" that can be, or could once be, fine-tuned."""
+    """Return the models of the registry "azureml" that can be, or could once be, fine-tuned."""
     return tuple(RegistryEntry(**entry) for entry in _load("models.json")["models"])
 
 
@@ -81,6 +84,35 @@ def registry_versions() -> tuple[RegistryVersion, ...]:
 def virtual_machines() -> tuple[VirtualMachine, ...]:
     """Return the machine sizes that fine-tuning meets, retired ones marked."""
     return tuple(VirtualMachine(**entry) for entry in _load("virtual_machines.json")["sizes"])
+
+
+@cache
+def taken() -> str:
+    """Return the day (ISO date) of the snapshot of the registry's models."""
+    return str(_load("models.json")["taken"])
+
+
+@cache
+def architectures() -> dict[str, Architecture]:
+    """Return the shapes of the models that are known by name."""
+    return {name: Architecture(**shape) for name, shape in _load("architectures.json")["models"].items()}
+
+
+@cache
+def snapshot_card(name: str) -> ModelCard:
+    """Return the model's card as of the snapshot; nothing is known of a model that is not in it."""
+    entry = registry_model(name)
+    return ModelCard() if entry is None else read_card(entry.system_metadata, entry.tags, {}, archived=entry.archived)
+
+
+def with_snapshot(card: ModelCard, name: str) -> ModelCard:
+    """Return the card with what it does not know taken from the snapshot, which is named with its day."""
+    return completed(card, snapshot_card(name), f"azft's table of {taken()}")
+
+
+def machine(name: str) -> VirtualMachine | None:
+    """Return the machine size of that name, whatever its case."""
+    return next((size for size in virtual_machines() if size.name.lower() == name.lower()), None)
 
 
 def registry_model(name: str) -> RegistryEntry | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from azft.backends.azureml.client import Clients
@@ -16,7 +14,7 @@ from azft.backends.azureml.errors import translated
 from azft.backends.azureml.internals import run_details
 from azft.backends.azureml.jobs import AzureJobs
 from azft.backends.azureml.metrics import Metrics
-from azft.backends.azureml.models import INFERENCE, find_registry_model
+from azft.backends.azureml.models import find_registry_model
 from azft.backends.azureml.registering import AzureModels
 from azft.backends.azureml.signin import find_workspace, sign_in
 from azft.backends.azureml.watching import POLL, Watcher, status_of
@@ -29,8 +27,7 @@ from azft.domain.plan import Finding, Plan
 from azft.domain.resource import Endpoint, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunStatus
 from azft.domain.specs import ModelSpec
-from azft.errors import AzftError, RunError, UnsupportedError
-from azft.rules.literals import read_list
+from azft.errors import RunError, UnsupportedError
 from azft.rules.parameters import USER
 
 
@@ -74,8 +71,6 @@ class AzureMLBackend:
 
     def find_model(self, spec: ModelSpec) -> Model:
         """Return the registry's model with its metadata, by name, at its version or the latest."""
-        for ask in (self._components.latest, self._computes.sizes):
-            threading.Thread(target=_ahead, args=(ask,), daemon=True).start()
         found = find_registry_model(self._clients, spec)
         self._found[found.id] = found
         return found
@@ -143,6 +138,10 @@ class AzureMLBackend:
         """Ask the job to stop."""
         self._jobs.cancel(run.id)
 
+    def versions(self, name: str) -> Sequence[str]:
+        """Return the versions a model of that name already has in the workspace."""
+        return self._models.versions(name)
+
     def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
         """Register the job's output in the workspace, once."""
         job = self._jobs.get(run.id)
@@ -188,13 +187,7 @@ class AzureMLBackend:
             named = dict(zip(_REGISTRY_ID, parts, strict=True))
             self.find_model(ModelSpec(named["model"], registry=named["registry"], version=named["version"]))
         known = self._found.get(identity)
-        return () if known is None else read_list(known.facts.get(INFERENCE, ""))
-
-
-def _ahead(ask: Callable[[], object]) -> None:
-    """Ask for what a plan needs next while it waits for something else; a failure is told to who asks in earnest."""
-    with suppress(AzftError):
-        ask()
+        return () if known is None else known.card.inference_sizes.value or ()
 
 
 _REGISTRY_ID = ("scheme", "", "registries", "registry", "models", "model", "versions", "version")

@@ -6,12 +6,17 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import evolve
+
 from azft.backends.azureml.client import Clients, word
 from azft.backends.azureml.errors import translated
 from azft.domain.compute import Compute, ComputeSize, Usage
 from azft.errors import ConfigurationError
+from azft.snapshot import machine
 
 SERVERLESS = "serverless"
+MOST_NODES = 100
+"""Serverless machines have no cluster that limits them; the quota does."""
 TIERS = {"dedicated": "Dedicated", "lowpriority": "LowPriority"}
 
 
@@ -29,7 +34,7 @@ class AzureComputes:
             return None
         if name.lower().startswith("standard_"):
             size = self.size(name)
-            return None if size is None else _of(SERVERLESS, size, "Succeeded", "Dedicated", 1)
+            return None if size is None else _of(SERVERLESS, size, "Succeeded", "Dedicated", MOST_NODES)
         from azure.core.exceptions import ResourceNotFoundError
 
         with translated(f"compute {name!r}"):
@@ -38,7 +43,7 @@ class AzureComputes:
             except ResourceNotFoundError:
                 return None
         kind = str(getattr(found, "size", "") or "")
-        size = self.size(kind) or ComputeSize(kind, 0, 0, 0.0)
+        size = self.size(kind) or self.withdrawn(kind)
         tier = word(getattr(found, "tier", "") or "dedicated").replace("_", "")
         nodes = int(getattr(found, "max_instances", 1) or 1)
         return _of(found.name, size, word(found.provisioning_state), TIERS.get(tier.lower(), tier), nodes)
@@ -46,6 +51,14 @@ class AzureComputes:
     def size(self, name: str) -> ComputeSize | None:
         """Return the machine size of that name, whatever its case."""
         return next((size for size in self.sizes() if size.name.lower() == name.lower()), None)
+
+    def withdrawn(self, name: str) -> ComputeSize:
+        """Return a size that the region no longer offers, as far as azft's dated table knows it."""
+        known = machine(name)
+        if known is None:
+            return ComputeSize(name, 0, 0, 0.0)
+        size = ComputeSize(known.name, known.gpus, known.cores, known.memory_gib, known.family)
+        return _with_gpu(size, known.disk_gib)
 
     def sizes(self) -> Sequence[ComputeSize]:
         """Return the sizes of the workspace's region; asked once."""
@@ -106,9 +119,32 @@ def _field(entry: Any, name: str, wire: str) -> Any:
 
 
 def _of(name: str, size: ComputeSize, state: str, tier: str, nodes: int) -> Compute:
-    return Compute(name, size.name, size.gpus, size.cores, size.memory_gib, nodes, state, tier)
+    return Compute(
+        name,
+        size.name,
+        size.gpus,
+        size.cores,
+        size.memory_gib,
+        nodes,
+        state,
+        tier,
+        size.family,
+        size.gpu,
+        size.gpu_memory_gib,
+        size.disk_gib,
+        size.retired,
+    )
 
 
 def _size(entry: Any) -> ComputeSize:
     cores, memory = _field(entry, "v_cp_us", "vCPUs"), _field(entry, "memory_gb", "memoryGB")
-    return ComputeSize(entry.name, int(entry.gpus or 0), int(cores), float(memory), entry.family or "")
+    size = ComputeSize(entry.name, int(entry.gpus or 0), int(cores), float(memory), entry.family or "")
+    return _with_gpu(size, float(_field(entry, "max_resource_volume_mb", "maxResourceVolumeMB")) / 1024)
+
+
+def _with_gpu(size: ComputeSize, disk_gib: float) -> ComputeSize:
+    """Return the size with the kind of its GPUs and its retirement, which the service does not tell."""
+    known = machine(size.name)
+    if known is None:
+        return evolve(size, disk_gib=disk_gib)
+    return evolve(size, disk_gib=disk_gib, gpu=known.gpu, gpu_memory_gib=known.gpu_memory_gib, retired=known.retired)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
-from azft.errors import AuthenticationError, AzftError, BackendError, NotFoundError
+from azft.errors import AuthenticationError, AzftError, BackendError, NotFoundError, UnreachableError
 
 _SECRETS = re.compile(r"(sig|signature|AccountKey|client_secret|password)=[^&\s\"']+|Bearer\s+\S+", re.IGNORECASE)
 _HINTS = {
@@ -44,7 +44,7 @@ def translated(doing: str, *, hint: str = "") -> Iterator[None]:
         raise BackendError(f"{doing}: Azure answered {error.status_code}: {readable(error)}", hint=advice) from None
     except (ServiceRequestError, ServiceResponseError) as error:
         advice = hint or "check the network, the proxy, and the name of the workspace"
-        raise BackendError(f"{doing}: Azure cannot be reached: {readable(error)}", hint=advice) from None
+        raise UnreachableError(f"{doing}: Azure cannot be reached: {readable(error)}", hint=advice) from None
     except _mlflow_errors() as error:
         raise BackendError(f"{doing}: MLflow says: {readable(error)}", hint=hint) from None
     except MlException as error:

@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve
-
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.errors import translated
 from azft.backends.azureml.internals import raw_model
 from azft.domain.model import Model
-from azft.domain.parameters import ParameterValue
 from azft.domain.specs import ModelSpec
 from azft.errors import NotFoundError, UnsupportedError
-from azft.rules.compute import ALLOWED
-from azft.rules.literals import read_list, read_mapping
-
-INFERENCE = "inference_computes"
-"""The fact of a model that lists, separated by commas, the sizes it may be deployed on."""
-_FINETUNE_KEYS = ("supportedComputes.finetuneComputes", "finetune_compute_allow_list", "finetune-recommended-sku")
-_INFERENCE_KEYS = ("supportedComputes.inferenceComputes", "inference_compute_allow_list", "inference-recommended-sku")
+from azft.rules.card import read_card
+from azft.snapshot import architectures, with_snapshot
 
 
 def find_registry_model(clients: Clients, spec: ModelSpec) -> Model:
@@ -41,32 +33,20 @@ def find_registry_model(clients: Clients, spec: ModelSpec) -> Model:
 
 
 def _model(raw: Mapping[str, Any], spec: ModelSpec) -> Model:
-    facts = read_facts(raw.get("properties") or {})
-    defaults: dict[str, ParameterValue] = dict(read_mapping(facts.get("model_specific_defaults", "")))
-    identity = str(raw.get("id", ""))
-    found = Model(spec.name, str(raw.get("name") or identity.rpartition("/")[2]), identity, facts=facts)
-    return evolve(found, defaults={**defaults, **spec.defaults}, trust_remote_code=spec.trust_remote_code)
-
-
-def read_facts(properties: Mapping[str, Any]) -> dict[str, str]:
-    """Return the entry's metadata as text by key, newest source first, with the lists of machine sizes under one name.
-
-    >>> read_facts({"tags": {"finetune_compute_allow_list": "['A', 'B']"}})["finetune_computes"]
-    'A,B'
-    """
-    sources = (
-        properties.get("systemMetadata") or properties.get("system_metadata") or {},
-        properties.get("tags") or {},
-        properties.get("properties") or {},
+    entry = raw.get("properties") or {}
+    card = read_card(
+        entry.get("systemMetadata") or entry.get("system_metadata") or {},
+        entry.get("tags") or {},
+        entry.get("properties") or {},
+        archived=bool(entry.get("isArchived")),
     )
-    facts: dict[str, str] = {}
-    for source in sources:
-        for key, value in source.items():
-            facts.setdefault(str(key), value if isinstance(value, str) else repr(value))
-    if properties.get("isArchived"):
-        facts["archived"] = "true"
-    for name, keys in ((ALLOWED, _FINETUNE_KEYS), (INFERENCE, _INFERENCE_KEYS)):
-        sizes = next((found for key in keys if (found := read_list(facts.get(key, "")))), ())
-        if sizes:
-            facts[name] = ",".join(sizes)
-    return facts
+    identity = str(raw.get("id", ""))
+    return Model(
+        spec.name,
+        str(raw.get("name") or identity.rpartition("/")[2]),
+        identity,
+        {**(card.defaults.value or {}), **spec.defaults},
+        trust_remote_code=spec.trust_remote_code,
+        card=with_snapshot(card, spec.name),
+        architecture=architectures().get(spec.name),
+    )

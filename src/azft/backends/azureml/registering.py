@@ -43,6 +43,16 @@ class AzureModels:
         with translated(f"registering {name}:{version}"):
             return _registered(self._clients.workspace.models.create_or_update(wanted))
 
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Return the versions of that name, none if there is no such model."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with translated(f"models named {name!r}"):
+            try:
+                return tuple(str(model.version) for model in self._clients.workspace.models.list(name))
+            except ResourceNotFoundError:
+                return ()
+
     def archive(self, name: str, version: str) -> None:
         """Put a version out of sight; the SDK deletes no model."""
         with translated(f"archiving {name}:{version}"):

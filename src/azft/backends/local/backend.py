@@ -104,6 +104,10 @@ class LocalBackend:
         """Ask the run to stop."""
         self._runs.cancel(run)
 
+    def versions(self, name: str) -> Sequence[str]:
+        """Return the versions a model of that name already has; a store that does not exist has none."""
+        return Tracking(self.home).versions(name) if self.home.database.exists() else ()
+
     def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
         """Register the run's model in the embedded MLflow registry, once."""
         self.find_run(run.id)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from azft.domain.card import ModelCard
 from azft.domain.model import Model
 from azft.domain.parameters import ParameterValue
 from azft.domain.specs import ModelSpec
 from azft.errors import NotFoundError
-from azft.snapshot import registry_model
+from azft.snapshot import architectures, registry_model, with_snapshot
 
 STAND_IN_DEFAULTS: dict[str, ParameterValue] = {
     "apply_lora": True,
@@ -30,7 +30,8 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.tx
 def find_local_model(spec: ModelSpec) -> Model:
     """Return the model; given weights in a folder are checked for all that tuning needs."""
     entry = registry_model(spec.name)
-    registry = {} if entry is None else _readable(entry.tags.get("model_specific_defaults", {}))
+    card = with_snapshot(ModelCard(), spec.name)
+    registry = dict(card.defaults.value or {})
     version = spec.version or (entry.version if entry else "")
     identity = f"azureml://registries/{spec.registry}/models/{spec.name}/versions/{version}" if version else spec.name
     if spec.weights:
@@ -42,11 +43,15 @@ def find_local_model(spec: ModelSpec) -> Model:
             {**registry, **spec.defaults},
             weights=weights,
             trust_remote_code=spec.trust_remote_code,
+            card=card,
+            architecture=architectures().get(spec.name),
         )
     architecture = {name: value for name, value in registry.items() if name not in STAND_IN_DEFAULTS}
     bounds = ("learning_rate_min", "learning_rate_max")
     defaults = {name: value for name, value in architecture.items() if name not in bounds}
-    return Model(spec.name, version, identity, {**defaults, **STAND_IN_DEFAULTS, **spec.defaults}, stand_in=True)
+    return Model(
+        spec.name, version, identity, {**defaults, **STAND_IN_DEFAULTS, **spec.defaults}, stand_in=True, card=card
+    )
 
 
 def _checked(spec: ModelSpec) -> str:
@@ -76,7 +81,3 @@ def _has_template(folder: Path) -> bool:
         return True
     settings = folder / "tokenizer_config.json"
     return settings.is_file() and bool(json.loads(settings.read_text(encoding="utf-8")).get("chat_template"))
-
-
-def _readable(defaults: Any) -> dict[str, ParameterValue]:
-    return dict(defaults) if isinstance(defaults, dict) else {}

@@ -118,6 +118,10 @@ class Tracking:
                 name, str(version.version), f"models:/{name}/{version.version}", "local", version.tags
             )
 
+    def versions(self, name: str) -> tuple[str, ...]:
+        """Return the versions of that name."""
+        return tuple(str(found.version) for found in self._versions(name))
+
     def folder_of(self, model: RegisteredModel) -> Path:
         """Return the folder that holds the registered MLflow model."""
         from mlflow.exceptions import MlflowException

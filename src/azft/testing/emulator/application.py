@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import Any
 
@@ -26,12 +27,14 @@ METHODS = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]
 
 @frozen
 class Recorded:
-    """One request that was answered; no header and no body is kept, so no secret is."""
+    """One request that was answered, and when (seconds of a clock that only runs on); no secret of it is kept."""
 
     method: str
     host: str
     path: str
     status: int
+    began: float = 0.0
+    ended: float = 0.0
 
 
 class Application:
@@ -51,17 +54,21 @@ class Application:
         )
 
     async def _storage(self, request: Request) -> Response:
-        return await self._answered(request, await self._blobs.answer(request))
+        began = time.monotonic()
+        return await self._answered(request, await self._blobs.answer(request), began)
 
     async def _service(self, request: Request) -> Response:
+        began = time.monotonic()
         call = await _call(request)
-        return await self._answered(request, _response(await run_in_threadpool(self._reply, call)))
+        return await self._answered(request, _response(await run_in_threadpool(self._reply, call)), began)
 
-    async def _answered(self, request: Request, response: Response) -> Response:
+    async def _answered(self, request: Request, response: Response, began: float) -> Response:
         if self._latency:
             await asyncio.sleep(self._latency)
         host = request.headers.get("host", "").partition(":")[0]
-        self.requests.append(Recorded(request.method, host, request.url.path, response.status_code))
+        self.requests.append(
+            Recorded(request.method, host, request.url.path, response.status_code, began, time.monotonic())
+        )
         return response
 
     def _reply(self, call: Call) -> Reply:

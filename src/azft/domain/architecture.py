@@ -1,0 +1,44 @@
+"""The shape of a decoder: what its parameters, and the memory to tune it, follow from."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen
+class Architecture:
+    """A decoder-only transformer with gated feed-forward layers; `context` is the longest sequence, in tokens."""
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+    vocabulary: int
+    context: int
+    experts: int = 1
+    tied: bool = False
+
+    @property
+    def fused_attention(self) -> int:
+        """The width of queries, keys and values together."""
+        return self.hidden + 2 * self.hidden // self.heads * self.kv_heads
+
+    @property
+    def parameters(self) -> int:
+        """How many weights there are.
+
+        >>> round(Architecture(3072, 32, 32, 32, 8192, 32064, 4096).parameters / 1e9, 2)
+        3.82
+        """
+        attention = self.hidden * (self.fused_attention + self.hidden)
+        feed_forward = 3 * self.hidden * self.intermediate * self.experts
+        router = self.hidden * self.experts if self.experts > 1 else 0
+        embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return embeddings + self.layers * (attention + feed_forward + router + 2 * self.hidden) + self.hidden
+
+    def adapter_parameters(self, rank: int) -> int:
+        """How many weights LoRA of that rank adds on every linear layer of the blocks."""
+        attention = (self.hidden + self.fused_attention) + 2 * self.hidden
+        feed_forward = (self.hidden + 2 * self.intermediate + self.intermediate + self.hidden) * self.experts
+        return self.layers * rank * (attention + feed_forward)

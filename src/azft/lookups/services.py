@@ -1,0 +1,105 @@
+"""Ask a backend everything a plan needs, all at once; what does not answer becomes a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from azft.domain.component import Component
+from azft.domain.compute import Compute, Usage
+from azft.domain.model import Model
+from azft.domain.plan import Finding
+from azft.domain.specs import ModelSpec
+from azft.errors import AuthenticationError, BackendError, NotFoundError, UnreachableError
+from azft.ports import Backend
+from azft.rules.suggest import did_you_mean
+from azft.snapshot import architectures, chat_completion_pipeline, registry_models, snapshot_card, taken
+
+T = TypeVar("T")
+_CODES: tuple[tuple[type[BackendError], str, str], ...] = (
+    (AuthenticationError, "AZFT-A001", "sign-in"),
+    (UnreachableError, "AZFT-A003", "network"),
+    (NotFoundError, "AZFT-A002", "workspace"),
+)
+
+
+@frozen
+class Found:
+    """What the backend said; `snapshot` is the day of the facts that stand in for what it did not say."""
+
+    model: Model
+    compute: Compute | None
+    component: Component
+    usage: tuple[Usage, ...]
+    findings: tuple[Finding, ...]
+    snapshot: str
+
+
+def look_up(backend: Backend, spec: ModelSpec, compute: str) -> Found:
+    """Ask for model, compute, component and quotas side by side.
+
+    A misspelt model, a missing compute or workspace, nobody signed in, no network: each becomes a finding, and the
+    package's dated snapshot says the rest, so that everything else can still be checked.
+    """
+    with ThreadPoolExecutor(4, thread_name_prefix="azft-plan") as pool:
+        model = pool.submit(backend.find_model, spec)
+        machine = pool.submit(backend.find_compute, compute)
+        component = pool.submit(backend.component)
+        usage = pool.submit(backend.usage)
+    problems: list[Finding] = []
+    stand_ins: list[str] = []
+
+    def answer(asked: Future[Any], otherwise: Callable[[], T], *, missing: Finding | None = None) -> T:
+        try:
+            found: T = asked.result()
+        except BackendError as error:
+            stand_ins.append(str(error))
+            not_there = missing is not None and isinstance(error, NotFoundError)
+            problems.append(missing if missing is not None and not_there else _finding(error, backend.name))
+            return otherwise()
+        return found
+
+    no_quotas: Callable[[], tuple[Usage, ...]] = tuple
+    quotas = answer(usage, no_quotas)
+    return Found(
+        answer(model, lambda: _remembered(spec), missing=_no_model(spec)),
+        answer(machine, lambda: Compute(compute, "unknown", state="unknown")),
+        answer(component, chat_completion_pipeline),
+        tuple(quotas),
+        tuple({finding.code: finding for finding in problems}.values()),
+        taken() if stand_ins else "",
+    )
+
+
+def versions_of(backend: Backend, name: str) -> tuple[str, ...]:
+    """Return the versions a registered name has; a service that did not answer was reported before."""
+    try:
+        return tuple(backend.versions(name))
+    except BackendError:
+        return ()
+
+
+def _remembered(spec: ModelSpec) -> Model:
+    """Return the model as the snapshot knows it."""
+    card = snapshot_card(spec.name)
+    defaults = {**(card.defaults.value or {}), **spec.defaults}
+    return Model(spec.name, spec.version, "", defaults, card=card, architecture=architectures().get(spec.name))
+
+
+def _no_model(spec: ModelSpec) -> Finding:
+    version = f" version {spec.version}" if spec.version else ""
+    found = f"registry {spec.registry!r} has no such model{version}"
+    names = [entry.name for entry in registry_models() if entry.name != spec.name]
+    advice = "leave the version out" if version else did_you_mean(spec.name, names)
+    fix = advice if advice.startswith(("did", "leave")) else "see the names on ai.azure.com"
+    return Finding("AZFT-M001", "error", spec.name, found, "a model of the registry", fix)
+
+
+def _finding(error: BackendError, backend: str) -> Finding:
+    for kind, code, subject in _CODES:
+        if isinstance(error, kind):
+            return Finding(code, "error", subject, error.message, fix=error.hint or "mend it and plan again")
+    return Finding("AZFT-A004", "error", backend, error.message, fix=error.hint or "mend it and plan again")

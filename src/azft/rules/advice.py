@@ -1,0 +1,80 @@
+"""Rank machine sizes for a job: what fits first, the cheapest first, and why each of the others lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import evolve
+
+from azft.domain.compute import Compute, ComputeSize, Usage
+from azft.domain.model import Model
+from azft.domain.offers import Advice, Fit, SizeOffer
+from azft.domain.parameters import Parameters
+from azft.rules.compute import compute_findings, quota_findings
+from azft.rules.memory import RESERVE_GIB, memory_estimate, training_of
+
+_BY_FIT: Mapping[Fit, int] = {"fits": 0, "tight": 1, "unknown": 2, "no": 3}
+
+
+def advise(
+    sizes: Iterable[ComputeSize],
+    usage: Sequence[Usage],
+    model: Model,
+    parameters: Parameters,
+    *,
+    sequence: int,
+    nodes: int = 1,
+    prices: Mapping[str, float] | None = None,
+) -> Advice:
+    """Return every size with GPUs, best first; `prices` are for one node and hour, by size, in any currency.
+
+    A size without a price is ranked by its GPUs and cores, behind those with one.
+    """
+    priced = {name.lower(): price for name, price in (prices or {}).items()}
+    offers = [(_offer(size, usage, model, parameters, sequence, nodes), size) for size in sizes if size.gpus]
+    costed = [
+        (evolve(offer, price=priced[size.name.lower()] * nodes) if size.name.lower() in priced else offer, size)
+        for offer, size in offers
+    ]
+    costed.sort(key=lambda pair: _rank(*pair))
+    return Advice(tuple(offer for offer, _size in costed))
+
+
+def _rank(offer: SizeOffer, size: ComputeSize) -> tuple[object, ...]:
+    """Order by verdict, then price (those that have one first), then how much machine it is."""
+    price = (offer.price is None, offer.price or 0.0)
+    return (bool(offer.why_not), _BY_FIT[offer.fit], price, size.gpus, size.cores, size.name)
+
+
+def _offer(
+    size: ComputeSize, usage: Sequence[Usage], model: Model, parameters: Parameters, sequence: int, nodes: int
+) -> SizeOffer:
+    compute = Compute(
+        size.name,
+        size.name,
+        size.gpus,
+        size.cores,
+        size.memory_gib,
+        nodes,
+        family=size.family,
+        gpu=size.gpu,
+        gpu_memory_gib=size.gpu_memory_gib,
+        disk_gib=size.disk_gib,
+        retired=size.retired,
+    )
+    found = (*compute_findings(size.name, compute, model, nodes=nodes), *quota_findings(compute, usage, nodes=nodes))
+    against = [finding.found for finding in found if finding.severity == "error"]
+    fit, memory = _fit(model, parameters, compute, sequence, nodes)
+    if fit == "no":
+        against.append(f"needs {memory} GiB on each GPU, and there are {size.gpu_memory_gib:.0f}")
+    return SizeOffer(size.name, size.gpus, size.gpu, fit, memory, tuple(against))
+
+
+def _fit(model: Model, parameters: Parameters, compute: Compute, sequence: int, nodes: int) -> tuple[Fit, str]:
+    if model.architecture is None or not compute.gpu_memory_gib:
+        return "unknown", ""
+    how = training_of(parameters, devices=compute.gpus * nodes, sequence=sequence, sharded=True)
+    estimate = memory_estimate(model.architecture, how)
+    room = compute.gpu_memory_gib - RESERVE_GIB
+    fit: Fit = "fits" if estimate.high <= room else "no" if estimate.low > room else "tight"
+    return fit, f"{estimate.low:.0f}-{estimate.high:.0f}"

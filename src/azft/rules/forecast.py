@@ -1,0 +1,45 @@
+"""How many rows, steps and tokens a run will see, before it runs."""
+
+from __future__ import annotations
+
+import math
+
+from attrs import frozen
+
+from azft.domain.data import DataSettings
+from azft.domain.parameters import Parameters
+from azft.domain.plan import Forecast
+from azft.rules.sampling import portion, share
+
+
+@frozen
+class Rows:
+    """Rows of the source's splits; None where the source does not tell."""
+
+    train: int | None
+    test: int | None
+
+
+def forecast(rows: Rows, settings: DataSettings, parameters: Parameters, *, devices: int) -> Forecast | None:
+    """Return the steps of the run; None where the number of rows is not known.
+
+    >>> from azft.domain.parameters import Resolved
+    >>> values = (("per_device_train_batch_size", 4), ("gradient_accumulation_steps", 2), ("num_train_epochs", 3))
+    >>> p = Parameters(tuple(Resolved(name, value, "user") for name, value in (*values, ("max_steps", -1))))
+    >>> f = forecast(Rows(1000, 100), DataSettings(), p, devices=2)
+    >>> f.train_rows, f.batch, f.steps_per_epoch, f.steps
+    (900, 16, 57, 171)
+    """
+    if rows.train is None:
+        return None
+    train = portion(rows.train, settings.percent)
+    if rows.test is None:
+        train -= share(train, settings.test)
+    validation = share(train, settings.validation)
+    train -= validation
+    per_device = parameters.integer("per_device_train_batch_size")
+    batch = per_device * parameters.integer("gradient_accumulation_steps") * max(devices, 1)
+    per_epoch = max(1, math.ceil(train / batch))
+    limit = parameters.integer("max_steps")
+    steps = limit if limit > 0 else per_epoch * parameters.integer("num_train_epochs")
+    return Forecast(train, validation, batch, per_epoch, steps)

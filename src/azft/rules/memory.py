@@ -1,0 +1,162 @@
+"""How much memory tuning a model takes on each device, from the model's shape.
+
+Peak = weights + optimizer state + the larger of two moments: the logits of the loss with everything kept for the
+backward pass, or all gradients with one layer being worked on. Bytes for each token and hidden unit were fitted to
+peaks counted by torch for networks of the Phi-3 architecture (benchmarks/memory.py); attention does not keep its
+scores. What the CUDA context, the allocator's slack and communication buffers take comes on top, as `RESERVE_GIB`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+
+from azft.domain.architecture import Architecture
+from azft.domain.parameters import Parameters
+from azft.domain.plan import Finding, Severity
+
+GIB = 2**30
+BAND = 0.25
+"""The estimate's stated error: the peak lies within this fraction of it, on every case measured."""
+SHARDED_WEIGHTS = 3
+"""The ZeRO stage that shares the weights out as well."""
+RESERVE_GIB = 2.0
+"""CUDA context, allocator slack and communication buffers, on a GPU."""
+ADAM, ADAFACTOR = 8, 0.1
+"""Bytes of optimizer state for each trained weight in 32 bit."""
+
+Regime = Literal["32", "mixed", "half"]
+_WEIGHT = {"32": 4, "mixed": 4, "half": 2}
+_HIDDEN = {"32": 46, "mixed": 29, "half": 31}
+_HIDDEN_TRAINED = {"32": 10, "mixed": 10, "half": 1}
+"""Bytes for each token and hidden unit of a layer, and how many more where its own weights are trained."""
+_INNER = {"32": 17, "mixed": 8.7, "half": 10}
+_LOGITS = {"32": 16, "mixed": 14, "half": 14}
+_WORKED = {"32": 1.5, "mixed": 1.3, "half": 1.9}
+"""What a layer's recomputation and gradients take, in multiples of what it keeps."""
+_VERDICTS: dict[bool, tuple[str, Severity]] = {True: ("AZFT-G001", "error"), False: ("AZFT-G002", "warning")}
+_RESIDUAL = {"32": 4, "mixed": 4, "half": 2}
+
+
+@frozen
+class Training:
+    """What decides the memory: how, on how many GPUs, and with how many tokens at once."""
+
+    lora_rank: int
+    regime: Regime
+    stage: int
+    devices: int
+    batch: int
+    sequence: int
+    checkpointing: bool
+    adafactor: bool = False
+
+
+@frozen
+class MemoryEstimate:
+    """GiB on each device, by what takes it; `low` and `high` are the ends of the stated band."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    total: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return (
+            f"about {self.total:.1f} GiB ({self.low:.1f} to {self.high:.1f}): weights {self.weights:.1f}, "
+            f"gradients {self.gradients:.1f}, optimizer {self.optimizer:.1f}, activations {self.activations:.1f}"
+        )
+
+
+def training_of(parameters: Parameters, *, devices: int, sequence: int, sharded: bool) -> Training:
+    """Return what the parameters mean for memory; `sharded` says that DeepSpeed takes part if they ask for it."""
+    deepspeed = sharded and parameters.flag("apply_deepspeed")
+    half = parameters.text("precision") == "16"
+    lora = parameters.flag("apply_lora")
+    return Training(
+        lora_rank=parameters.integer("lora_r") if lora else 0,
+        regime="32" if not half else "half" if deepspeed else "mixed",
+        stage=int(parameters.text("deepspeed_stage") or 0) if deepspeed else 0,
+        devices=devices,
+        batch=parameters.integer("per_device_train_batch_size"),
+        sequence=sequence,
+        checkpointing=sharded and (deepspeed or not lora),
+        adafactor=parameters.text("optim") == "adafactor",
+    )
+
+
+def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
+    """Return the peak on each device.
+
+    >>> phi3 = Architecture(3072, 32, 32, 32, 8192, 32064, 4096)
+    >>> how = Training(8, "half", 2, 1, batch=1, sequence=2048, checkpointing=True)
+    >>> 8 < memory_estimate(phi3, how).total < 11
+    True
+    """
+    added = shape.adapter_parameters(how.lora_rank) if how.lora_rank else 0
+    trained = added or shape.parameters
+    width = _WEIGHT[how.regime]
+    weights: float = shape.parameters * width + added * width
+    if how.regime == "mixed":
+        weights += shape.parameters * 2
+    gradients: float = trained * width
+    optimizer = 0.0 if how.stage else trained * (ADAFACTOR if how.adafactor else ADAM)
+    if how.stage == SHARDED_WEIGHTS:
+        weights /= how.devices
+    if how.stage:
+        gradients /= how.devices
+    layer = _layer(shape, how)
+    kept: float = how.batch * how.sequence * shape.hidden * _RESIDUAL[how.regime] * shape.layers
+    if not how.checkpointing:
+        kept = layer * shape.layers
+    logits = how.batch * how.sequence * shape.vocabulary * _LOGITS[how.regime]
+    head = 0 if how.lora_rank else shape.vocabulary * shape.hidden * width
+    loss = kept + (max(logits, _WORKED[how.regime] * layer) if how.checkpointing else logits) + head
+    worked = max(loss, gradients + _WORKED[how.regime] * layer)
+    total = (weights + optimizer + worked) / GIB
+    return MemoryEstimate(
+        weights / GIB,
+        gradients / GIB,
+        optimizer / GIB,
+        (worked - (gradients if worked > loss else 0)) / GIB,
+        total,
+        total * (1 - BAND),
+        total * (1 + BAND),
+    )
+
+
+def _layer(shape: Architecture, how: Training) -> float:
+    """Return the bytes one layer keeps for its backward pass."""
+    hidden = _HIDDEN[how.regime] + (0 if how.lora_rank else _HIDDEN_TRAINED[how.regime])
+    inner = shape.intermediate * min(shape.experts, 2)
+    return how.batch * how.sequence * (hidden * shape.hidden + _INNER[how.regime] * inner)
+
+
+def fit_findings(shape: Architecture, how: Training, gpu_memory_gib: float, subject: str) -> tuple[Finding, ...]:
+    """Return whether the job fits: an error where even the low end does not, a warning within the band."""
+    estimate = memory_estimate(shape, how)
+    room = gpu_memory_gib - RESERVE_GIB
+    if estimate.high <= room:
+        return ()
+    expected = f"at most {room:.0f} of {gpu_memory_gib:.0f} GiB on each GPU"
+    fix = "; ".join(_cures(how))
+    code, severity = _VERDICTS[estimate.low > room]
+    return (Finding(code, severity, subject, f"needs {estimate}", expected, fix),)
+
+
+def _cures(how: Training) -> list[str]:
+    """Return what would take less memory, the least painful first."""
+    cures = []
+    if how.batch > 1:
+        cures.append("a smaller per_device_train_batch_size with more gradient_accumulation_steps")
+    if how.regime == "32":
+        cures.append("precision='16'")
+    if not how.lora_rank:
+        cures.append("apply_lora=True")
+    if how.stage != SHARDED_WEIGHTS and how.devices > 1:
+        cures.append("apply_deepspeed=True with deepspeed_stage='3'")
+    return [*cures, "a shorter max_seq_length", "larger GPUs"]
