@@ -28,7 +28,7 @@ class Model:
     weights: str = ""
     stand_in: bool = False
     trust_remote_code: bool = False
-    card: ModelCard = ModelCard()
+    card: ModelCard = field(factory=ModelCard)
     architecture: Architecture | None = None
 
     @property

@@ -31,7 +31,9 @@ def advise(
     A size without a price is ranked by its GPUs and cores, behind those with one.
     """
     priced = {name.lower(): price for name, price in (prices or {}).items()}
-    offers = [(_offer(size, usage, model, parameters, sequence, nodes), size) for size in sizes if size.gpus]
+    offers = [
+        (_offer(size, usage, model, parameters, sequence=sequence, nodes=nodes), size) for size in sizes if size.gpus
+    ]
     costed = [
         (evolve(offer, price=priced[size.name.lower()] * nodes) if size.name.lower() in priced else offer, size)
         for offer, size in offers
@@ -47,7 +49,7 @@ def _rank(offer: SizeOffer, size: ComputeSize) -> tuple[object, ...]:
 
 
 def _offer(
-    size: ComputeSize, usage: Sequence[Usage], model: Model, parameters: Parameters, sequence: int, nodes: int
+    size: ComputeSize, usage: Sequence[Usage], model: Model, parameters: Parameters, *, sequence: int, nodes: int
 ) -> SizeOffer:
     compute = Compute(
         size.name,

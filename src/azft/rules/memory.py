@@ -17,7 +17,7 @@ from azft.domain.parameters import Parameters
 from azft.domain.plan import Finding, Severity
 
 GIB = 2**30
-BAND = 0.25
+BAND = 0.2
 """The estimate's stated error: the peak lies within this fraction of it, on every case measured."""
 SHARDED_WEIGHTS = 3
 """The ZeRO stage that shares the weights out as well."""
@@ -32,8 +32,10 @@ _HIDDEN = {"32": 46, "mixed": 29, "half": 31}
 _HIDDEN_TRAINED = {"32": 10, "mixed": 10, "half": 1}
 """Bytes for each token and hidden unit of a layer, and how many more where its own weights are trained."""
 _INNER = {"32": 17, "mixed": 8.7, "half": 10}
-_LOGITS = {"32": 16, "mixed": 14, "half": 14}
-_WORKED = {"32": 1.5, "mixed": 1.3, "half": 1.9}
+_LOGITS = 12
+"""Bytes for each token and word of the vocabulary: the loss's logits in 32 bit, their softmax and their gradient."""
+_WORKED_FULL = {"32": 1.2, "mixed": 1.0, "half": 1.2}
+_WORKED_LORA = {"32": 1.3, "mixed": 1.4, "half": 1.8}
 """What a layer's recomputation and gradients take, in multiples of what it keeps."""
 _VERDICTS: dict[bool, tuple[str, Severity]] = {True: ("AZFT-G001", "error"), False: ("AZFT-G002", "warning")}
 _RESIDUAL = {"32": 4, "mixed": 4, "half": 2}
@@ -110,13 +112,14 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
     if how.stage:
         gradients /= how.devices
     layer = _layer(shape, how)
+    worked_on = layer * (_WORKED_LORA if how.lora_rank else _WORKED_FULL)[how.regime]
     kept: float = how.batch * how.sequence * shape.hidden * _RESIDUAL[how.regime] * shape.layers
     if not how.checkpointing:
         kept = layer * shape.layers
-    logits = how.batch * how.sequence * shape.vocabulary * _LOGITS[how.regime]
+    logits = how.batch * how.sequence * shape.vocabulary * _LOGITS
     head = 0 if how.lora_rank else shape.vocabulary * shape.hidden * width
-    loss = kept + (max(logits, _WORKED[how.regime] * layer) if how.checkpointing else logits) + head
-    worked = max(loss, gradients + _WORKED[how.regime] * layer)
+    loss = kept + (max(logits, worked_on) if how.checkpointing else logits) + head
+    worked = max(loss, gradients + worked_on)
     total = (weights + optimizer + worked) / GIB
     return MemoryEstimate(
         weights / GIB,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from azft.domain.parameters import Parameters
 from azft.domain.plan import Finding, Forecast, Severity
-from azft.rules.parameters import COMPONENT
+from azft.rules.parameters import RECIPE, USER
 
 CHAT_METRIC = "loss"
 SOURCES = ("huggingface_id", "pytorch_model_path", "mlflow_model_path")
@@ -43,7 +43,7 @@ class _Look:
         return name in self.all and self.all[name] is not None
 
     def chosen(self, name: str) -> bool:
-        return self.given(name) and self.all.explain(name).source not in {COMPONENT, "azft defaults"}
+        return self.given(name) and self.all.explain(name).source in {USER, RECIPE}
 
     def finding(
         self, code: str, name: str, found: str, expected: str, fix: str, *, severity: Severity = "error"
@@ -78,7 +78,7 @@ def _switches(look: _Look) -> Iterator[Finding]:
 
 def _without_effect(look: _Look) -> Iterator[Finding]:
     for name, switch in _NEEDS.items():
-        if look.chosen(name) and look.all.explain(name).source != "model defaults" and not look.on(switch):
+        if look.chosen(name) and not look.on(switch):
             yield look.finding(
                 "AZFT-P017", name, f"without {switch} it does nothing", switch, f"{switch}=True", severity="warning"
             )

@@ -103,7 +103,7 @@ class AzureMLBackend:
             if entry.source == USER and (spec := plan.component.input(entry.name)) is not None and not spec.wired
         ]
         found = "the component declares it and connects it to nothing"
-        return [Finding("AZFT-P101", "note", name, f"ignored: {found}") for name in dead]
+        return [Finding("AZFT-P101", "note", name, f"ignored: {found}", fix="leave it out") for name in dead]
 
     def submit(self, job: Job) -> Run:
         """Upload the data and submit the pipeline; returns once Azure has taken it."""

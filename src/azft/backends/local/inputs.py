@@ -97,11 +97,11 @@ def check_inputs(parameters: Parameters) -> list[Finding]:
         if entry.source == "component defaults" or not (changed or not entry.displaced):
             continue
         if entry.name in IGNORED:
-            findings.append(Finding("AZFT-P101", "note", entry.name, "ignored: " + IGNORED[entry.name]))
+            findings.append(Finding("AZFT-P101", "note", entry.name, "ignored: " + IGNORED[entry.name], fix="nothing"))
         elif entry.name in REFUSED:
             found = f"{entry.value!r} cannot be used on this machine: {REFUSED[entry.name]}"
             findings.append(Finding("AZFT-P102", "error", entry.name, found, fix=f"leave {entry.name} out"))
     if parameters.text("metric_for_best_model") != "loss":
         found = f"{parameters['metric_for_best_model']!r}: chat fine-tuning measures the loss only"
-        findings.append(Finding("AZFT-P102", "error", "metric_for_best_model", found, expected="'loss'"))
+        findings.append(Finding("AZFT-P102", "error", "metric_for_best_model", found, "'loss'", "leave it out"))
     return findings
