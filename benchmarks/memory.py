@@ -106,7 +106,7 @@ def measured(case: Case) -> int:
             del loss
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-    return live.peak
+    return int(live.peak)
 
 
 def estimated(case: Case) -> float:
@@ -136,7 +136,8 @@ def _model(case: Case) -> Any:
         eos_token_id=0,
         use_cache=False,
     )
-    model: Any = Phi3ForCausalLM(config).to(torch.bfloat16 if case.how.regime == "half" else torch.float32)
+    model: Any = Phi3ForCausalLM(config)
+    model = model.to(torch.bfloat16 if case.how.regime == "half" else torch.float32)
     if case.how.lora_rank:
         from peft import LoraConfig, get_peft_model
 

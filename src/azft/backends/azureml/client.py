@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import threading
 from typing import Any
@@ -18,6 +19,8 @@ class Clients:
     """Clients that share one credential and send no telemetry."""
 
     def __init__(self, credential: Any, name: WorkspaceName) -> None:
+        # Here and once: threads that import the SDK at the same time find it half imported.
+        importlib.import_module("azure.ai.ml")
         self.credential = credential
         self.name = name
         self._registries: dict[str, Any] = {}
