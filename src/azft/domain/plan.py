@@ -205,4 +205,9 @@ def _displaced(entry: Resolved) -> str:
 
 def _advice(finding: Finding) -> str:
     parts = (finding.found, finding.expected and f"expected {finding.expected}", finding.fix)
-    return ". ".join(part[0].upper() + part[1:] for part in parts if part)
+    return ". ".join(_sentence(part) for part in parts if part)
+
+
+def _sentence(part: str) -> str:
+    """Begin with a capital, unless the first word is a name such as `apply_lora=True`."""
+    return part[0].upper() + part[1:] if part.split(maxsplit=1)[0].strip(",;:").isalpha() else part

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-WIDTH = 100
+WIDEST, NARROWEST = 100, 60
+"""Columns: a terminal's own number within these, and the most where the text goes elsewhere."""
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
@@ -38,10 +41,18 @@ def as_html(parts: Sequence[RenderableType]) -> str:
 def _drawn(parts: Sequence[RenderableType], export: Callable[[Console], str]) -> str:
     from rich.console import Console
 
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=False, highlight=False, markup=False)
+    console = Console(
+        record=True, width=_width(), file=io.StringIO(), force_terminal=False, highlight=False, markup=False
+    )
     for part in parts:
         console.print(part)
     return export(console)
+
+
+def _width() -> int:
+    if not sys.stdout.isatty():
+        return WIDEST
+    return max(NARROWEST, min(WIDEST, shutil.get_terminal_size().columns))
 
 
 def _plain(cell: str) -> RenderableType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 
+from azft.domain.card import MinimumSize
 from azft.domain.compute import Compute, Usage
 from azft.domain.model import Model
 from azft.domain.plan import Finding
@@ -102,9 +103,9 @@ def _for_model(compute: Compute, model: Model) -> Iterator[Finding]:
         and compute.gpus
         and _is_less(compute, (least.cores, least.gpus, least.memory_gib, least.disk_gib))
     ):
-        has = f"{compute.cores} cores, {compute.gpus} GPUs, {compute.memory_gib:g} GiB memory"
+        has = MinimumSize(compute.cores, compute.gpus, round(compute.memory_gib), round(compute.disk_gib))
         yield Finding(
-            "AZFT-C009", "error", compute.name, f"{compute.size} has {has}", f"at least {least}", _pick(model)
+            "AZFT-C009", "error", compute.name, f"{compute.size} has only {has}", f"at least {least}", _pick(model)
         )
 
 

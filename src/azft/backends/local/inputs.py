@@ -97,7 +97,9 @@ def check_inputs(parameters: Parameters) -> list[Finding]:
         if entry.source == "component defaults" or not (changed or not entry.displaced):
             continue
         if entry.name in IGNORED:
-            findings.append(Finding("AZFT-P101", "note", entry.name, "ignored: " + IGNORED[entry.name], fix="nothing"))
+            findings.append(
+                Finding("AZFT-P101", "note", entry.name, "ignored: " + IGNORED[entry.name], fix="nothing to do")
+            )
         elif entry.name in REFUSED:
             found = f"{entry.value!r} cannot be used on this machine: {REFUSED[entry.name]}"
             findings.append(Finding("AZFT-P102", "error", entry.name, found, fix=f"leave {entry.name} out"))
