@@ -84,8 +84,9 @@ class TestSigningIn:
         self, emulator: AzureMLEmulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AZURE_CLIENT_SECRET", "not-the-secret")
+        signed_out = AzureMLBackend()
         with pytest.raises(AuthenticationError) as raised:
-            AzureMLBackend()
+            signed_out.find_model(ModelSpec("Phi-4"))
         said = str(raised.value)
         assert "EnvironmentCredential: " in said
         assert "AADSTS7000215" in said

@@ -14,6 +14,7 @@ from attrs import field, frozen
 import azft
 from azft import DatasetSpec, FineTuneSession, ModelSpec, NamingScheme, Plan
 from azft.backends.azureml.backend import AzureMLBackend
+from azft.backends.azureml.signin import MANAGEMENT
 from azft.domain.compute import Compute, Usage
 from azft.rules.codes import CODES
 from azft.rules.compute import quota_findings
@@ -291,7 +292,9 @@ def test_the_tutorial_as_it_ships_is_told_what_to_change_and_then_runs(emulator:
 def test_a_plan_takes_few_round_trips_in_a_row() -> None:
     with AzureMLEmulator(latency=0.05) as slow:
         AzureMLBackend().create_compute("good", "Standard_NC24ads_A100_v4")
-        session = FineTuneSession("Phi-4", SAMPLE, backend=AzureMLBackend(), compute="good", progress=False)
+        backend = AzureMLBackend()
+        backend._clients.credential.get_token(MANAGEMENT)  # signing in takes three more, once an hour
+        session = FineTuneSession("Phi-4", SAMPLE, backend=backend, compute="good", progress=False)
         before = len(slow.requests)
         session.plan()
         asked = sorted(slow.requests[before:], key=lambda request: request.ended)
@@ -309,6 +312,25 @@ def test_a_plan_without_a_network_says_so_and_checks_the_rest(emulator: AzureMLE
     assert {"AZFT-A001", "AZFT-M002", "AZFT-P003"} <= codes
     assert plan.snapshot in str(plan)
     assert "AADSTS" in str(plan)
+
+
+@pytest.mark.slow
+def test_a_service_that_does_not_answer_is_one_finding_and_the_snapshot_says_the_rest() -> None:
+    with AzureMLEmulator() as gone:
+        session = FineTuneSession(
+            "Phi-3-mini-4k-instruct",
+            SAMPLE,
+            backend=AzureMLBackend(),
+            compute="good",
+            parameters={"precision": "4"},
+            progress=False,
+        )
+        session.backend.find_compute("good")
+        assert gone._server is not None
+        gone._server.stop()
+        plan = session.plan()
+    assert {"AZFT-A003", "AZFT-M002", "AZFT-P003"} <= {finding.code for finding in plan.errors}
+    assert plan.snapshot in str(plan)
 
 
 def test_quota_that_is_in_use_or_unknown_is_a_warning() -> None:

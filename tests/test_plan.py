@@ -92,6 +92,46 @@ def test_an_unknown_compute_is_one_finding_among_all() -> None:
         validator.validate("gpu-cluster-big", plan.model)
 
 
+def test_a_recipe_stands_between_the_user_and_the_model() -> None:
+    plan = session(recipe="lora", parameters={"lora_alpha": 64}).plan()
+    assert (plan.explain("lora_alpha").value, plan.explain("lora_alpha").source) == (64, "user")
+    assert (plan.explain("learning_rate").value, plan.explain("learning_rate").source) == (2e-5, "recipe")
+    assert plan.explain("learning_rate").displaced[0] == ("model defaults", 5e-3)
+    with pytest.raises(UnknownNameError, match="did you mean 'quick'"):
+        session(recipe="quik")
+
+
+def test_a_plugin_brings_its_own_recipe() -> None:
+    class Brisk:
+        @azft.hookimpl
+        def azft_recipes(self) -> list[azft.Recipe]:
+            return [azft.Recipe("brisk", {"max_steps": 3})]
+
+    plan = session(recipe="brisk", plugins=azft.load_plugins(Brisk())).plan()
+    assert plan.forecast is not None
+    assert plan.forecast.steps == plan.parameters["max_steps"] == 3
+
+
+def test_a_plan_knows_how_long_it_takes_once_a_run_of_its_kind_was_watched(tmp_path: Path) -> None:
+    settings: dict[str, object] = {"dataset": "ultrachat_sample", "percent": 8, "folder": tmp_path / "kept"}
+    first = session(recipe="quick", parameters={"max_steps": 4, "logging_steps": 1}, **settings)
+    plan = first.plan()
+    assert plan.forecast is not None
+    assert plan.forecast.seconds is None
+    first.watch(first.submit(plan))
+    prices = {plan.compute.size: 3600.0}
+    again = session(parameters={"max_steps": 8}, prices=prices, **settings).plan().forecast
+    assert again is not None
+    assert again.seconds is not None
+    assert again.cost is not None
+    assert 0 < again.seconds[0] < again.seconds[1]
+    assert again.cost[0] == pytest.approx(again.seconds[0])
+    assert "of training" in str(again)
+    other = session(parameters={"max_steps": 8, "apply_lora": False}, **settings).plan().forecast
+    assert other is not None
+    assert other.seconds is None
+
+
 def test_explaining_an_unknown_parameter_is_a_clear_error() -> None:
     with pytest.raises(ConfigurationError, match="no parameter 'learning'"):
         session().plan().explain("learning")

@@ -14,7 +14,9 @@ _HOMES = {
     "azft.domain.job": ("Job",),
     "azft.domain.model": ("Model",),
     "azft.domain.parameters": ("Parameters", "Resolved"),
-    "azft.domain.plan": ("DataLook", "Finding", "Forecast", "Plan"),
+    "azft.domain.findings": ("Finding",),
+    "azft.domain.forecast": ("DataLook", "Forecast"),
+    "azft.domain.plan": ("Plan",),
     "azft.domain.resource": ("CleanupReport", "Endpoint", "RegisteredModel", "Resource"),
     "azft.domain.run": ("Run", "RunEvent", "RunResult", "RunStatus"),
     "azft.domain.specs": (
@@ -66,10 +68,12 @@ if TYPE_CHECKING:
     from azft.domain.compute import Compute, ComputeSize, Usage
     from azft.domain.data import BadRow, DataSettings, PreparedData, SourceRow
     from azft.domain.evaluation import EvaluationReport
+    from azft.domain.findings import Finding
+    from azft.domain.forecast import DataLook, Forecast
     from azft.domain.job import Job
     from azft.domain.model import Model
     from azft.domain.parameters import Parameters, Resolved
-    from azft.domain.plan import DataLook, Finding, Forecast, Plan
+    from azft.domain.plan import Plan
     from azft.domain.resource import CleanupReport, Endpoint, RegisteredModel, Resource
     from azft.domain.run import Run, RunEvent, RunResult, RunStatus
     from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingContext, NamingScheme, Reader, Recipe

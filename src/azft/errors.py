@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from azft.domain.data import BadRow
-    from azft.domain.plan import Finding
+    from azft.domain.findings import Finding
     from azft.domain.run import Run, RunStatus
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from azft.discovery import connect, load_plugins
 from azft.domain.data import DataSettings
@@ -15,7 +15,7 @@ from azft.domain.offers import Advice, ModelList
 from azft.domain.parameters import ParameterValue
 from azft.domain.plan import Plan
 from azft.domain.resource import CleanupReport, RegisteredModel, Resource
-from azft.domain.run import Run, RunResult
+from azft.domain.run import Run, RunEvent, RunResult
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme, Recipe
 from azft.errors import ConfigurationError
 from azft.flow.build import PipelineBuilder
@@ -32,7 +32,9 @@ from azft.lookups.models import list_models
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
+from azft.rules.forecast import timed
 from azft.rules.lifecycle import CHAT
+from azft.speeds import Speeds, Stopwatch
 
 
 @frozen
@@ -49,10 +51,11 @@ class FineTuneSession:
     """Fine-tunes a chat model: plan, submit, watch, evaluate, register, deploy, clean up.
 
     `model`, `dataset` and `naming` are names that plugins offer, or values. `backend` is a name or a connected
-    backend. `parameters` are inputs of the fine-tuning component and win over everything else; `recipe` is a named set
-    of them ("quick", "lora", "full", or a plugin's) that the parameters win over. `percent`, `sample`, `validation`,
-    `test` and `seed` choose rows as `DatasetPreparer` does. `folder` keeps the ledger, the prepared
-    data and the local backend's runs. `progress` false keeps standard output quiet; everything is in `logging` then.
+    backend. `parameters` are inputs of the fine-tuning component and win over everything else; `recipe` is a named
+    set of them ("quick", "lora", "full", or a plugin's) that the parameters win over. `prices` are for one node and
+    hour, by machine size, and give a plan its cost. `percent`, `sample`, `validation`, `test` and `seed` choose rows
+    as `DatasetPreparer` does. `folder` keeps the ledger, the prepared data and the local backend's runs. `progress`
+    false keeps standard output quiet; everything is in `logging` then.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class FineTuneSession:
         compute: str = "",
         parameters: Mapping[str, ParameterValue] | None = None,
         recipe: str | Recipe = "",
+        prices: Mapping[str, float] | None = None,
         percent: float = 100.0,
         sample: str = "first",
         validation: float = 0.1,
@@ -83,15 +87,17 @@ class FineTuneSession:
         self._naming = catalogue.naming_schemes.pick(naming)
         self._data = DataSettings(percent, sample, validation, test, seed)
         self._recipe = catalogue.recipes.pick(recipe) if recipe else None
+        self._prices = {name.lower(): price for name, price in (prices or {}).items()}
         self._parameters = dict(parameters or {})
         self._compute = compute
         self._progress = progress
         self.backend = self._connected(backend)
         self._ledger = Ledger(self.folder)
+        self._speeds = Speeds(self.folder)
 
     def plan(self) -> Plan:
         """Decide everything, change nothing, list every problem."""
-        return Planner(self.backend, self._plugins).plan(
+        plan = Planner(self.backend, self._plugins).plan(
             self._model,
             self._dataset,
             naming=self._naming,
@@ -100,6 +106,12 @@ class FineTuneSession:
             parameters=self._parameters,
             recipe=self._recipe,
         )
+        if plan.forecast is None or plan.look is None:
+            return plan
+        price = self._prices.get(plan.compute.size.lower())
+        nodes = plan.parameters.integer("num_nodes_finetune")
+        ends = timed(plan.forecast, plan.look.tokens, self._speeds.of(plan), price, nodes=nodes)
+        return evolve(plan, forecast=ends)
 
     def models(self, task: str = CHAT) -> ModelList:
         """List what can be tuned for a task today; retired models are marked, with others to take instead."""
@@ -109,7 +121,8 @@ class FineTuneSession:
         """Rank the machine sizes on offer for a plan; `prices` are yours, by size, for one node and hour."""
         plan = plan or self.plan()
         nodes = plan.parameters.integer("num_nodes_finetune")
-        return ComputeValidator(self.backend).suggest(plan.model, plan.parameters, nodes=nodes, prices=prices)
+        known = {**self._prices, **(prices or {})}
+        return ComputeValidator(self.backend).suggest(plan.model, plan.parameters, nodes=nodes, prices=known)
 
     def submit(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> Run:
         """Prepare the data, start the job, return at once; a plan with errors is a `PlanError` before that.
@@ -131,6 +144,7 @@ class FineTuneSession:
         self._ledger.made(Resource("data", data.folder.name, self.backend.name))
         run = self.backend.submit(PipelineBuilder().build(plan, data, accept=accept))
         self._ledger.made(Resource("run", run.id, self.backend.name))
+        self._speeds.expect(run.id, plan)
         return run
 
     def attach(self, run_id: str) -> Run:
@@ -139,8 +153,15 @@ class FineTuneSession:
 
     def watch(self, run: Run, *, timeout: float | None = None) -> RunResult:
         """Follow the run to its end; raises on failure and on cancellation. Ctrl-C stops the watching, not the run."""
-        watcher = RunWatcher(self.backend, progress=self._progress, observe=self._plugins.observe)
-        return watcher.watch(run, timeout=timeout)
+        stopwatch = Stopwatch()
+
+        def observe(event: RunEvent) -> None:
+            stopwatch.hear(event)
+            self._plugins.observe(event)
+
+        result = RunWatcher(self.backend, progress=self._progress, observe=observe).watch(run, timeout=timeout)
+        self._speeds.learn(run.id, stopwatch.speed)
+        return result
 
     def cancel(self, run: Run) -> None:
         """Stop the run."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from azft.domain.plan import Finding, Plan
+from azft.domain.findings import Finding
+from azft.domain.plan import Plan
 from azft.plugins import hookimpl
 from azft.rules.compute import compute_findings, quota_findings
 from azft.rules.lifecycle import CHAT, model_findings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 from cattrs import BaseValidationError
@@ -13,6 +13,8 @@ from azft.domain import tables
 from azft.domain.component import Component
 from azft.domain.compute import Compute, Usage
 from azft.domain.data import DataSettings
+from azft.domain.findings import Finding
+from azft.domain.forecast import DataLook, Forecast
 from azft.domain.jsonable import from_json, to_json
 from azft.domain.model import Model
 from azft.domain.parameters import Parameters, ParameterValue, Resolved
@@ -21,60 +23,6 @@ from azft.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-Severity = Literal["error", "warning", "note"]
-
-
-@frozen
-class Finding:
-    """One thing worth saying about a plan: a stable code, what was found, what was expected, how to fix it."""
-
-    code: str
-    severity: Severity
-    subject: str
-    found: str
-    expected: str = ""
-    fix: str = ""
-
-    def __str__(self) -> str:
-        said = f"{self.code} {self.severity}: {self.subject}: {self.found}"
-        said += f"; expected {self.expected}" if self.expected else ""
-        return said + (f" ({self.fix})" if self.fix else "")
-
-
-@frozen
-class Forecast:
-    """What the run will do: rows, rows in one step over all devices, and steps."""
-
-    train_rows: int
-    validation_rows: int
-    batch: int
-    steps_per_epoch: int
-    steps: int
-
-    def __str__(self) -> str:
-        every = f"{self.steps_per_epoch:,} an epoch"
-        return f"{self.steps:,} steps of {self.batch} rows, {every}, over {self.train_rows:,} rows"
-
-
-@frozen
-class DataLook:
-    """What a look at the source's first rows showed; `train_rows` and `test_rows` are None where it did not end.
-
-    `tokens` is the mean length of a conversation, estimated from its characters, and `too_long` the share of the
-    rows looked at that is longer than the model reads.
-    """
-
-    looked_at: int
-    train_rows: int | None
-    test_rows: int | None
-    tokens: float = 0.0
-    too_long: float = 0.0
-
-    def __str__(self) -> str:
-        train = "more" if self.train_rows is None else f"{self.train_rows:,}"
-        test = "" if self.test_rows is None else f", {self.test_rows:,} to test"
-        return f"{train} rows to train{test}; about {self.tokens:.0f} tokens each, {self.too_long:.0%} too long"
 
 
 @frozen

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 from azft.domain.compute import Compute
+from azft.domain.findings import Finding
 from azft.domain.model import Model
 from azft.domain.offers import Advice
 from azft.domain.parameters import Parameters
-from azft.domain.plan import Finding
 from azft.errors import ComputeError
 from azft.ports import ComputeSource
 from azft.rules.advice import advise

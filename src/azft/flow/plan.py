@@ -9,9 +9,10 @@ from attrs import evolve
 
 from azft.domain.compute import Compute
 from azft.domain.data import DataSettings
+from azft.domain.findings import Finding, Severity
 from azft.domain.model import Model
 from azft.domain.parameters import Layer, Parameters, ParameterValue
-from azft.domain.plan import Finding, Plan, Severity
+from azft.domain.plan import Plan
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingContext, NamingScheme, Recipe
 from azft.lookups.rows import look_at
 from azft.lookups.services import look_up, versions_of

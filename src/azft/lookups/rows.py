@@ -8,7 +8,8 @@ from itertools import islice
 from attrs import frozen
 
 from azft.domain.data import BadRow, DataSettings, SourceRow
-from azft.domain.plan import DataLook, Finding
+from azft.domain.findings import Finding
+from azft.domain.forecast import DataLook
 from azft.domain.specs import DatasetSpec, Reader
 from azft.errors import AzftError
 from azft.rules.chat import why_not_a_conversation

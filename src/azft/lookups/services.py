@@ -10,8 +10,8 @@ from attrs import frozen
 
 from azft.domain.component import Component
 from azft.domain.compute import Compute, Usage
+from azft.domain.findings import Finding
 from azft.domain.model import Model
-from azft.domain.plan import Finding
 from azft.domain.specs import ModelSpec
 from azft.errors import AuthenticationError, BackendError, NotFoundError, UnreachableError
 from azft.ports import Backend

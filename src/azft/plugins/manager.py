@@ -10,7 +10,8 @@ from typing import Any
 
 import pluggy
 
-from azft.domain.plan import Finding, Plan
+from azft.domain.findings import Finding
+from azft.domain.plan import Plan
 from azft.domain.run import RunEvent
 from azft.errors import PluginError
 from azft.plugins import spec

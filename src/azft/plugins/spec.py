@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from azft.domain.plan import Finding, Plan
+from azft.domain.findings import Finding
+from azft.domain.plan import Plan
 from azft.domain.run import RunEvent
 from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
 from azft.plugins.markers import hookspec

@@ -100,18 +100,19 @@ def read_names(raw: object) -> tuple[str, ...] | Unparsable | None:
     >>> read_names("Standard_A, Standard_B,"), read_names("['Standard_A\\xa0', 'STANDARD_A']")
     (('Standard_A', 'Standard_B'), ('Standard_A',))
     """
+    found = raw
     if isinstance(raw, str):
         text = raw.strip()
         if text in {"", "None", "null"}:
             return None
-        raw = read_literal(text) if text[0] in "[({'\"" or "(" in text else re.split(r"[,;]", text)
-        raw = [raw] if isinstance(raw, str) else raw
-    if isinstance(raw, Unparsable):
-        return raw
-    if not isinstance(raw, list | tuple | set | frozenset) or any(not isinstance(entry, str) for entry in raw):
-        return None if raw is None else Unparsable(str(raw), "not a list of names")
+        found = read_literal(text) if text[0] in "[({'\"" or "(" in text else re.split(r"[,;]", text)
+        found = [found] if isinstance(found, str) else found
+    if found is None or isinstance(found, Unparsable):
+        return found
+    if not isinstance(found, list | tuple | set | frozenset) or any(not isinstance(entry, str) for entry in found):
+        return Unparsable(str(raw), "not a list of names")
     names: dict[str, str] = {}
-    for entry in raw:
+    for entry in found:
         for name in unicodedata.normalize("NFKC", entry).replace(",", " ").replace(";", " ").split():
             if not _NAME.fullmatch(name):
                 return Unparsable(str(raw), f"{name[:40]!r} is not a name")
@@ -136,13 +137,14 @@ def read_minimum(raw: object) -> MinimumSize | Unparsable | None:
 
 def read_defaults(raw: object) -> Mapping[str, ParameterValue] | Unparsable | None:
     """Return the plain values of a mapping, or of a text that spells one."""
+    found = raw
     if isinstance(raw, str):
-        raw = None if raw.strip() in {"", "None", "null"} else read_literal(raw.strip())
-    if raw is None or isinstance(raw, Unparsable):
-        return raw
-    if not isinstance(raw, Mapping):
+        found = None if raw.strip() in {"", "None", "null"} else read_literal(raw.strip())
+    if found is None or isinstance(found, Unparsable):
+        return found
+    if not isinstance(found, Mapping):
         return Unparsable(str(raw), "not a mapping")
-    plain = {str(name): value for name, value in raw.items() if isinstance(value, str | int | float | bool)}
+    plain = {str(name): value for name, value in found.items() if isinstance(value, str | int | float | bool)}
     return plain or None
 
 

@@ -7,8 +7,8 @@ from datetime import date
 
 from azft.domain.card import MinimumSize
 from azft.domain.compute import Compute, Usage
+from azft.domain.findings import Finding
 from azft.domain.model import Model
-from azft.domain.plan import Finding
 from azft.rules.card import same_size
 
 UNSUPPORTED = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")

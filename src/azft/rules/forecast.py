@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from azft.domain.data import DataSettings
+from azft.domain.forecast import Forecast
 from azft.domain.parameters import Parameters
-from azft.domain.plan import Forecast
 from azft.rules.sampling import portion, share
 
 
@@ -18,6 +18,29 @@ class Rows:
 
     train: int | None
     test: int | None
+
+
+def timed(
+    known: Forecast, tokens_per_row: float, speed: tuple[float, float] | None, price: float | None, *, nodes: int
+) -> Forecast:
+    """Return the forecast with the time that a speed (slow and fast, tokens a second) means, and its cost.
+
+    `price` is that of one node for an hour.
+
+    >>> timed(Forecast(100, 0, 10, 10, 20), 50.0, (100.0, 200.0), 3.6, nodes=1).seconds
+    (50.0, 100.0)
+    """
+    if speed is None:
+        return known
+    tokens = known.steps * known.batch * tokens_per_row
+    seconds = (tokens / speed[1], tokens / speed[0])
+    cost = None if price is None else scaled(seconds, price * nodes / 3600)
+    return evolve(known, seconds=seconds, cost=cost)
+
+
+def scaled(ends: tuple[float, float], factor: float) -> tuple[float, float]:
+    """Return both ends of a band times a factor."""
+    return ends[0] * factor, ends[1] * factor
 
 
 def forecast(rows: Rows, settings: DataSettings, parameters: Parameters, *, devices: int) -> Forecast | None:

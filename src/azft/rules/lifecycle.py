@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from azft.domain.findings import Finding
 from azft.domain.model import Model
-from azft.domain.plan import Finding
 
 CHAT = "chat-completion"
 

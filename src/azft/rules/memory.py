@@ -13,8 +13,8 @@ from typing import Literal
 from attrs import frozen
 
 from azft.domain.architecture import Architecture
+from azft.domain.findings import Finding, Severity
 from azft.domain.parameters import Parameters
-from azft.domain.plan import Finding, Severity
 
 GIB = 2**30
 BAND = 0.2

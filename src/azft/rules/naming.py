@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from azft.domain.plan import Finding
+from azft.domain.findings import Finding
 from azft.domain.specs import NamingContext
 
 LONGEST = 255

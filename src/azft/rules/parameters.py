@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 from azft.domain.component import Component, ComponentInput
+from azft.domain.findings import Severity
 from azft.domain.parameters import Layer, Parameters, ParameterValue, Resolved
-from azft.domain.plan import Severity
 from azft.rules.inputs import Refused, read_value
 from azft.rules.suggest import did_you_mean
 

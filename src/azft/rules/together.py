@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from azft.domain.findings import Finding, Severity
+from azft.domain.forecast import Forecast
 from azft.domain.parameters import Parameters
-from azft.domain.plan import Finding, Forecast, Severity
 from azft.rules.parameters import RECIPE, USER
 
 CHAT_METRIC = "loss"

@@ -16,14 +16,15 @@ from azft.backends.azureml.jobs import AzureJobs
 from azft.backends.azureml.metrics import Metrics
 from azft.backends.azureml.models import find_registry_model
 from azft.backends.azureml.registering import AzureModels
-from azft.backends.azureml.signin import find_workspace, sign_in
+from azft.backends.azureml.signin import Credential, find_workspace
 from azft.backends.azureml.watching import POLL, Watcher, status_of
 from azft.domain.component import Component
 from azft.domain.compute import Compute, ComputeSize, Usage
 from azft.domain.evaluation import EvaluationReport
+from azft.domain.findings import Finding
 from azft.domain.job import Job
 from azft.domain.model import Model
-from azft.domain.plan import Finding, Plan
+from azft.domain.plan import Plan
 from azft.domain.resource import Endpoint, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunStatus
 from azft.domain.specs import ModelSpec
@@ -57,7 +58,7 @@ class AzureMLBackend:
     ) -> None:
         given = {"subscription_id": subscription_id, "resource_group": resource_group, "workspace": workspace}
         self.workspace = find_workspace(given)
-        self._clients = Clients(credential or sign_in(interactive=interactive), self.workspace)
+        self._clients = Clients(credential or Credential(interactive=interactive), self.workspace)
         self._poll = poll
         self._components = Components(self._clients)
         self._computes = AzureComputes(self._clients)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from attrs import frozen
 
 from azft.errors import AuthenticationError, ConfigurationError
 
+REMEMBERED = 5.0
+"""Seconds for which a failed sign-in is not tried again."""
 MANAGEMENT = "https://management.azure.com/.default"
 _ENVIRONMENT = {
     "subscription_id": "AZURE_SUBSCRIPTION_ID",
@@ -87,6 +91,32 @@ def sign_in(*, interactive: bool = False) -> Any:
             "interactive=True to sign in with the browser",
         ) from None
     return credential
+
+
+class Credential:
+    """Signs in when the first token is wanted, so that a plan can list a failure among everything else.
+
+    A failure is told again to whoever asks within a few seconds, rather than tried again by each of several threads.
+    """
+
+    def __init__(self, *, interactive: bool = False) -> None:
+        self._interactive = interactive
+        self._signed_in: Any = None
+        self._failure: tuple[float, AuthenticationError] | None = None
+        self._lock = threading.Lock()
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        """Return a token; `AuthenticationError` names every way that was tried."""
+        with self._lock:
+            if self._failure is not None and time.monotonic() - self._failure[0] < REMEMBERED:
+                raise self._failure[1]
+            if self._signed_in is None:
+                try:
+                    self._signed_in = sign_in(interactive=self._interactive)
+                except AuthenticationError as error:
+                    self._failure = (time.monotonic(), error)
+                    raise
+        return self._signed_in.get_token(*scopes, **options)
 
 
 def links_tried(message: str) -> list[tuple[str, str]]:

@@ -18,9 +18,10 @@ from azft.backends.local.tracking import Tracking
 from azft.domain.component import Component
 from azft.domain.compute import Compute, ComputeSize, Usage
 from azft.domain.evaluation import EvaluationReport
+from azft.domain.findings import Finding
 from azft.domain.job import Job
 from azft.domain.model import Model
-from azft.domain.plan import Finding, Plan
+from azft.domain.plan import Plan
 from azft.domain.resource import Endpoint, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult
 from azft.domain.specs import ModelSpec

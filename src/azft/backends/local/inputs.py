@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from azft.domain.component import Component, ComponentInput
+from azft.domain.findings import Finding
 from azft.domain.parameters import Parameters
-from azft.domain.plan import Finding
 from azft.snapshot import chat_completion_pipeline
 
 HONOURED = frozenset(
