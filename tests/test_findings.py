@@ -360,9 +360,12 @@ def test_sizes_are_ranked_and_every_loser_has_a_reason(emulator: AzureMLEmulator
     assert any("quota" in reason for reason in offers["Standard_NC40ads_H100_v5"].why_not)
     assert any("allow-list" in reason for reason in offers["Standard_ND40rs_v2"].why_not)
     assert all(offer.why_not for offer in advice if offer.fit == "no")
-    unpriced = session.suggest(plan)
+    listed = session.suggest(plan)
+    assert (listed.best and listed.best.size, listed.best and listed.best.price) == ("Standard_NC24ads_A100_v4", 3.673)
+    assert "list of 2022" in str(listed)
+    unpriced = session.suggest(plan, prices={})
     assert unpriced.best is not None
-    assert unpriced.best.size == "Standard_NC24ads_A100_v4"
+    assert (unpriced.best.size, unpriced.best.price) == ("Standard_NC24ads_A100_v4", None)
 
 
 def test_every_code_in_the_package_is_documented_and_every_documented_one_is_used() -> None:

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from azft.discovery import connect, load_plugins
 from azft.domain.data import DataSettings
 from azft.domain.evaluation import EvaluationReport
-from azft.domain.offers import Advice, ModelList
+from azft.domain.offers import Advice, ModelList, Prices
 from azft.domain.parameters import ParameterValue
 from azft.domain.plan import Plan
 from azft.domain.resource import CleanupReport, RegisteredModel, Resource
@@ -34,6 +34,7 @@ from azft.plugins.manager import Plugins
 from azft.ports import Backend
 from azft.rules.forecast import timed
 from azft.rules.lifecycle import CHAT
+from azft.snapshot import list_prices
 from azft.speeds import Speeds, Stopwatch
 
 
@@ -53,9 +54,9 @@ class FineTuneSession:
     `model`, `dataset` and `naming` are names that plugins offer, or values. `backend` is a name or a connected
     backend. `parameters` are inputs of the fine-tuning component and win over everything else; `recipe` is a named
     set of them ("quick", "lora", "full", or a plugin's) that the parameters win over. `prices` are for one node and
-    hour, by machine size, and give a plan its cost. `percent`, `sample`, `validation`, `test` and `seed` choose rows
-    as `DatasetPreparer` does. `folder` keeps the ledger, the prepared data and the local backend's runs. `progress`
-    false keeps standard output quiet; everything is in `logging` then.
+    hour, by machine size, in place of the dated list that ships with azft. `percent`, `sample`, `validation`, `test`
+    and `seed` choose rows as `DatasetPreparer` does. `folder` keeps the ledger, the prepared data and the local
+    backend's runs. `progress` false keeps standard output quiet; everything is in `logging` then.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class FineTuneSession:
         self._naming = catalogue.naming_schemes.pick(naming)
         self._data = DataSettings(percent, sample, validation, test, seed)
         self._recipe = catalogue.recipes.pick(recipe) if recipe else None
-        self._prices = {name.lower(): price for name, price in (prices or {}).items()}
+        self._prices = None if prices is None else dict(prices)
         self._parameters = dict(parameters or {})
         self._compute = compute
         self._progress = progress
@@ -108,20 +109,20 @@ class FineTuneSession:
         )
         if plan.forecast is None or plan.look is None:
             return plan
-        price = self._prices.get(plan.compute.size.lower())
+        prices = list_prices() if self._prices is None else Prices(self._prices)
         nodes = plan.parameters.integer("num_nodes_finetune")
-        ends = timed(plan.forecast, plan.look.tokens, self._speeds.of(plan), price, nodes=nodes)
-        return evolve(plan, forecast=ends)
+        ends = timed(plan.forecast, plan.look.tokens, self._speeds.of(plan), prices.of(plan.compute.size), nodes=nodes)
+        return evolve(plan, forecast=evolve(ends, label=prices.label if ends.cost else ""))
 
     def models(self, task: str = CHAT) -> ModelList:
         """List what can be tuned for a task today; retired models are marked, with others to take instead."""
         return list_models(self.backend, self._models, task, datetime.now(UTC).date())
 
     def suggest(self, plan: Plan | None = None, *, prices: Mapping[str, float] | None = None) -> Advice:
-        """Rank the machine sizes on offer for a plan; `prices` are yours, by size, for one node and hour."""
+        """Rank the machine sizes on offer for a plan; `prices` take the place of the session's."""
         plan = plan or self.plan()
         nodes = plan.parameters.integer("num_nodes_finetune")
-        known = {**self._prices, **(prices or {})}
+        known = self._prices if prices is None else prices
         return ComputeValidator(self.backend).suggest(plan.model, plan.parameters, nodes=nodes, prices=known)
 
     def submit(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> Run:

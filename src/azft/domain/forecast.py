@@ -11,8 +11,8 @@ SHOWN_AS_SECONDS = 120
 class Forecast:
     """What the run will do: rows, rows in one step over all devices, and steps.
 
-    `seconds` of training, from the speed of earlier runs of the same kind, and `cost` in the currency of the given
-    prices, are each a low and a high end; None where no run or no price is known.
+    `seconds` of training, from the speed of earlier runs of the same kind, and `cost` in the currency that
+    `label` names, are each a low and a high end; None where no run or no price is known.
     """
 
     train_rows: int
@@ -22,13 +22,18 @@ class Forecast:
     steps: int
     seconds: tuple[float, float] | None = None
     cost: tuple[float, float] | None = None
+    label: str = ""
 
     def __str__(self) -> str:
         every = f"{self.steps_per_epoch:,} an epoch"
         said = f"{self.steps:,} steps of {self.batch} rows, {every}, over {self.train_rows:,} rows"
         if self.seconds:
             said += f"; {_duration(self.seconds[0])} to {_duration(self.seconds[1])} of training"
-        return said + (f", {self.cost[0]:.2f} to {self.cost[1]:.2f} to pay" if self.cost else "")
+        return said + (
+            f", {self.cost[0]:.2f} to {self.cost[1]:.2f} to pay{f' ({self.label})' if self.label else ''}"
+            if self.cost
+            else ""
+        )
 
 
 @frozen

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from azft.domain import tables
 from azft.domain.card import Lifecycle, ModelCard
+from azft.domain.mappings import copied
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+@frozen
+class Prices:
+    """What one node costs for an hour, by machine size; `label` names the currency, the place and the day."""
+
+    an_hour: Mapping[str, float] = field(converter=copied, factory=dict)
+    label: str = ""
+
+    def of(self, size: str) -> float | None:
+        """Return the price of a size, whatever its case; None if there is none."""
+        folded = {name.lower(): price for name, price in self.an_hour.items()}
+        return folded.get(size.lower())
 
 
 @frozen
@@ -84,9 +98,10 @@ class SizeOffer:
 
 @frozen
 class Advice:
-    """Machine sizes for one job, best first."""
+    """Machine sizes for one job, best first; `label` says what the prices are."""
 
     offers: tuple[SizeOffer, ...]
+    label: str = ""
 
     @property
     def best(self) -> SizeOffer | None:
@@ -113,4 +128,10 @@ class Advice:
             )
             for offer in self.offers
         ]
-        return [tables.table("Machine sizes", ("size", "GPUs", "GiB each", "price/h", "verdict"), rows)]
+        return [
+            tables.table(
+                "Machine sizes" + (f" ({self.label})" if self.label else ""),
+                ("size", "GPUs", "GiB each", "price/h", "verdict"),
+                rows,
+            )
+        ]

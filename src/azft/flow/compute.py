@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 
-from azft.domain.compute import Compute
+from azft.domain.compute import Compute, ComputeSize
 from azft.domain.findings import Finding
 from azft.domain.model import Model
-from azft.domain.offers import Advice
+from azft.domain.offers import Advice, Prices
 from azft.domain.parameters import Parameters
 from azft.errors import ComputeError
 from azft.ports import ComputeSource
 from azft.rules.advice import advise
 from azft.rules.compute import compute_findings, quota_findings
+from azft.snapshot import list_prices
 
 
 class ComputeValidator:
@@ -45,13 +46,17 @@ class ComputeValidator:
         nodes: int = 1,
         sequence: int = 2048,
         prices: Mapping[str, float] | None = None,
+        sizes: Sequence[ComputeSize] | None = None,
     ) -> Advice:
         """Return the machine sizes on offer, best first: what fits, then the cheapest, and why the others lost.
 
-        `sequence` is the longest row in tokens, `prices` are yours, by size, for one node and hour.
+        `sequence` is the longest row in tokens. `prices`, by size for one node and hour, take the place of the dated
+        list that ships with azft, and `sizes` that of what the backend offers.
         """
-        sizes, usage = self._backend.list_sizes(), self._backend.usage()
-        return advise(sizes, usage, model, parameters, sequence=sequence, nodes=nodes, prices=prices)
+        offered = self._backend.list_sizes() if sizes is None else sizes
+        known = list_prices() if prices is None else Prices(prices)
+        usage = self._backend.usage()
+        return advise(offered, usage, model, parameters, sequence=sequence, nodes=nodes, prices=known)
 
     def _look(
         self, name: str, model: Model, nodes: int, gpus: int | None

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from azft.domain.compute import Compute, ComputeSize, Usage
 from azft.domain.model import Model
-from azft.domain.offers import Advice, Fit, SizeOffer
+from azft.domain.offers import Advice, Fit, Prices, SizeOffer
 from azft.domain.parameters import Parameters
 from azft.rules.compute import compute_findings, quota_findings
 from azft.rules.memory import RESERVE_GIB, memory_estimate, training_of
@@ -24,22 +24,22 @@ def advise(
     *,
     sequence: int,
     nodes: int = 1,
-    prices: Mapping[str, float] | None = None,
+    prices: Prices,
 ) -> Advice:
-    """Return every size with GPUs, best first; `prices` are for one node and hour, by size, in any currency.
+    """Return every size with GPUs, best first.
 
     A size without a price is ranked by its GPUs and cores, behind those with one.
     """
-    priced = {name.lower(): price for name, price in (prices or {}).items()}
     offers = [
         (_offer(size, usage, model, parameters, sequence=sequence, nodes=nodes), size) for size in sizes if size.gpus
     ]
-    costed = [
-        (evolve(offer, price=priced[size.name.lower()] * nodes) if size.name.lower() in priced else offer, size)
-        for offer, size in offers
-    ]
+    costed = [(evolve(offer, price=_times(prices.of(size.name), nodes)), size) for offer, size in offers]
     costed.sort(key=lambda pair: _rank(*pair))
-    return Advice(tuple(offer for offer, _size in costed))
+    return Advice(tuple(offer for offer, _size in costed), prices.label)
+
+
+def _times(price: float | None, nodes: int) -> float | None:
+    return None if price is None else price * nodes
 
 
 def _rank(offer: SizeOffer, size: ComputeSize) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from azft.domain.architecture import Architecture
 from azft.domain.card import ModelCard
 from azft.domain.component import Component, ComponentInput
+from azft.domain.offers import Prices
 from azft.rules.card import completed, read_card
 
 
@@ -113,6 +114,13 @@ def with_snapshot(card: ModelCard, name: str) -> ModelCard:
 def machine(name: str) -> VirtualMachine | None:
     """Return the machine size of that name, whatever its case."""
     return next((size for size in virtual_machines() if size.name.lower() == name.lower()), None)
+
+
+@cache
+def list_prices() -> Prices:
+    """Return dated list prices of GPU sizes; a size that is not in the list has none."""
+    found = _load("prices.json")
+    return Prices(found["an_hour"], found["label"])
 
 
 def registry_model(name: str) -> RegistryEntry | None:
