@@ -110,8 +110,9 @@ class FineTuneSession:
         if plan.forecast is None or plan.look is None:
             return plan
         prices = list_prices() if self._prices is None else Prices(self._prices)
-        nodes = plan.parameters.integer("num_nodes_finetune")
-        ends = timed(plan.forecast, plan.look.tokens, self._speeds.of(plan), prices.of(plan.compute.size), nodes=nodes)
+        ends = timed(
+            plan.forecast, plan.look.tokens, self._speeds.of(plan), prices.of(plan.compute.size), nodes=plan.nodes
+        )
         return evolve(plan, forecast=evolve(ends, label=prices.label if ends.cost else ""))
 
     def models(self, task: str = CHAT) -> ModelList:
@@ -121,9 +122,11 @@ class FineTuneSession:
     def suggest(self, plan: Plan | None = None, *, prices: Mapping[str, float] | None = None) -> Advice:
         """Rank the machine sizes on offer for a plan; `prices` take the place of the session's."""
         plan = plan or self.plan()
-        nodes = plan.parameters.integer("num_nodes_finetune")
         known = self._prices if prices is None else prices
-        return ComputeValidator(self.backend).suggest(plan.model, plan.parameters, nodes=nodes, prices=known)
+        tokens = plan.look.tokens if plan.look else 0.0
+        return ComputeValidator(self.backend).suggest(
+            plan.model, plan.parameters, nodes=plan.nodes, tokens=tokens, prices=known
+        )
 
     def submit(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> Run:
         """Prepare the data, start the job, return at once; a plan with errors is a `PlanError` before that.

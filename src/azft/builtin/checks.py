@@ -7,7 +7,7 @@ from azft.domain.plan import Plan
 from azft.plugins import hookimpl
 from azft.rules.compute import compute_findings, quota_findings
 from azft.rules.lifecycle import CHAT, model_findings
-from azft.rules.memory import fit_findings, training_of
+from azft.rules.memory import fit_findings, row_length, training_of
 from azft.rules.naming import name_findings
 from azft.rules.parameters import COMPONENT
 from azft.rules.together import together
@@ -19,7 +19,7 @@ ALTERNATIVES = 3
 @hookimpl
 def azft_check(plan: Plan) -> list[Finding]:
     """Find what the model, the compute, the quota, the memory, the parameters and the names would stumble over."""
-    nodes, gpus = _nodes(plan), _gpus(plan)
+    nodes, gpus = plan.nodes, _gpus(plan)
     compute = plan.compute
     found = [*model_findings(plan.model, plan.day, others=_alternatives(plan))]
     if compute.state != "unknown":
@@ -27,21 +27,12 @@ def azft_check(plan: Plan) -> list[Finding]:
         found += quota_findings(compute, plan.usage, nodes=nodes)
     shape = plan.model.architecture
     if plan.model.tuned_by_registry and shape is not None and compute.gpu_memory_gib:
-        limit = plan.parameters.integer("max_seq_length")
-        how = training_of(
-            plan.parameters,
-            devices=compute.gpus * nodes,
-            sequence=_longest(limit, shape.context, plan.look.tokens if plan.look else 0.0),
-            sharded=True,
-        )
+        length = row_length(shape, plan.parameters, plan.look.tokens if plan.look else 0.0)
+        how = training_of(plan.parameters, devices=compute.gpus * nodes, sequence=length)
         found += fit_findings(shape, how, compute.gpu_memory_gib, compute.name)
     context = shape.context if shape else 0
     found += together(plan.parameters, context=context, forecast=plan.forecast)
     return [*found, *name_findings(plan.display_name, plan.model_name)]
-
-
-def _nodes(plan: Plan) -> int:
-    return plan.parameters.integer("num_nodes_finetune") if "num_nodes_finetune" in plan.parameters else 1
 
 
 def _gpus(plan: Plan) -> int | None:
@@ -50,12 +41,6 @@ def _gpus(plan: Plan) -> int | None:
     if name not in plan.parameters or plan.parameters.explain(name).source == COMPONENT:
         return None
     return plan.parameters.integer(name)
-
-
-def _longest(limit: int, context: int, tokens: float) -> int:
-    """Return the tokens of one row to reckon with: twice the data's mean, within what the model reads."""
-    most = min(limit, context) if limit > 0 else context
-    return max(1, min(most, int(2 * tokens) or 2048))
 
 
 def _alternatives(plan: Plan) -> list[str]:

@@ -6,6 +6,21 @@ from attrs import frozen
 
 
 @frozen
+class ComputeSize:
+    """A machine size on offer: GPUs, cores, and memory in GiB of one node."""
+
+    name: str
+    gpus: int
+    cores: int
+    memory_gib: float
+    family: str = ""
+    gpu: str = ""
+    gpu_memory_gib: float = 0.0
+    disk_gib: float = 0.0
+    retired: str = ""
+
+
+@frozen
 class Compute:
     """One compute target: a cluster, or this machine. Memory and disk are in GiB per node, GPU memory in GiB each.
 
@@ -28,19 +43,23 @@ class Compute:
     retired: str = ""
 
 
-@frozen
-class ComputeSize:
-    """A machine size on offer: GPUs, cores, and memory in GiB of one node."""
-
-    name: str
-    gpus: int
-    cores: int
-    memory_gib: float
-    family: str = ""
-    gpu: str = ""
-    gpu_memory_gib: float = 0.0
-    disk_gib: float = 0.0
-    retired: str = ""
+def machines(name: str, size: ComputeSize, *, nodes: int, state: str = "Succeeded", tier: str = "Dedicated") -> Compute:
+    """Return a compute of so many nodes of a size."""
+    return Compute(
+        name,
+        size.name,
+        size.gpus,
+        size.cores,
+        size.memory_gib,
+        nodes,
+        state,
+        tier,
+        size.family,
+        size.gpu,
+        size.gpu_memory_gib,
+        size.disk_gib,
+        size.retired,
+    )
 
 
 @frozen

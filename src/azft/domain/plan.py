@@ -58,6 +58,11 @@ class Plan:
             raise ConfigurationError(f"the plan has no parameter {name!r}", hint="list(plan.parameters)") from None
 
     @property
+    def nodes(self) -> int:
+        """How many machines the job runs on."""
+        return nodes_of(self.parameters)
+
+    @property
     def errors(self) -> tuple[Finding, ...]:
         """The findings that stop a submit."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
@@ -120,6 +125,12 @@ class Plan:
         if findings:
             parts.append(tables.table("Findings", ("code", "severity", "about", "what and why"), findings))
         return parts
+
+
+def nodes_of(parameters: Parameters) -> int:
+    """Return how many machines the parameters ask for; one, where the component has no such input."""
+    name = "num_nodes_finetune"
+    return parameters.integer(name) if name in parameters else 1
 
 
 def _differences(old: Plan, new: Plan) -> Iterator[str]:

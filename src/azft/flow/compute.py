@@ -44,19 +44,19 @@ class ComputeValidator:
         parameters: Parameters,
         *,
         nodes: int = 1,
-        sequence: int = 2048,
+        tokens: float = 0.0,
         prices: Mapping[str, float] | None = None,
         sizes: Sequence[ComputeSize] | None = None,
     ) -> Advice:
         """Return the machine sizes on offer, best first: what fits, then the cheapest, and why the others lost.
 
-        `sequence` is the longest row in tokens. `prices`, by size for one node and hour, take the place of the dated
-        list that ships with azft, and `sizes` that of what the backend offers.
+        `tokens` is the mean length of a row, 0 if it is not known. `prices`, by size for one node and hour, take the
+        place of the dated list that ships with azft, and `sizes` that of what the backend offers.
         """
         offered = self._backend.list_sizes() if sizes is None else sizes
         known = list_prices() if prices is None else Prices(prices)
         usage = self._backend.usage()
-        return advise(offered, usage, model, parameters, sequence=sequence, nodes=nodes, prices=known)
+        return advise(offered, usage, model, parameters, tokens=tokens, nodes=nodes, prices=known)
 
     def _look(
         self, name: str, model: Model, nodes: int, gpus: int | None

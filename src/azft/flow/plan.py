@@ -12,10 +12,10 @@ from azft.domain.data import DataSettings
 from azft.domain.findings import Finding, Severity
 from azft.domain.model import Model
 from azft.domain.parameters import Layer, Parameters, ParameterValue
-from azft.domain.plan import Plan
+from azft.domain.plan import Plan, nodes_of
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingContext, NamingScheme, Recipe
 from azft.lookups.rows import look_at
-from azft.lookups.services import look_up, versions_of
+from azft.lookups.services import look_up, name_taken
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
@@ -71,7 +71,6 @@ class Planner:
         context = NamingContext(found.model, dataset, resolved, gpus_per_node=max(machine.gpus, 1))
         names, named = _names(naming, context)
         rows = Rows(look.train_rows, look.test_rows if chosen.test_split else None) if look else Rows(None, None)
-        nodes = resolved.integer("num_nodes_finetune") if "num_nodes_finetune" in resolved else 1
         plan = Plan(
             backend=self._backend.name,
             model=found.model,
@@ -90,24 +89,16 @@ class Planner:
                 *map(_finding, problems),
                 *seen,
                 *named,
-                *self._taken(names[1]),
+                *name_taken(self._backend, names[1]),
             ),
             day=self._day,
             usage=found.usage,
             look=look,
-            forecast=forecast(rows, settings, resolved, devices=max(machine.gpus, 1) * nodes),
+            forecast=forecast(rows, settings, resolved, devices=max(machine.gpus, 1) * nodes_of(resolved)),
             snapshot=found.snapshot,
         )
         more = (*self._backend.check(plan), *self._plugins.findings(plan))
         return evolve(plan, findings=_ordered((*plan.findings, *more)))
-
-    def _taken(self, name: str) -> tuple[Finding, ...]:
-        """Say that the registered name exists already."""
-        versions = versions_of(self._backend, name)
-        if not versions:
-            return ()
-        found = f"it has {len(versions)} version{'s' if len(versions) > 1 else ''} already"
-        return (Finding("AZFT-N003", "note", name, found, fix="the run's model becomes one more version"),)
 
 
 def _names(naming: NamingScheme, context: NamingContext) -> tuple[tuple[str, str], tuple[Finding, ...]]:

@@ -19,6 +19,7 @@ from azft.rules.suggest import did_you_mean
 from azft.snapshot import architectures, chat_completion_pipeline, registry_models, snapshot_card, taken
 
 T = TypeVar("T")
+REFUSED = "AZFT-A004"
 _CODES: tuple[tuple[type[BackendError], str, str], ...] = (
     (AuthenticationError, "AZFT-A001", "sign-in"),
     (UnreachableError, "AZFT-A003", "network"),
@@ -67,19 +68,23 @@ def look_up(backend: Backend, spec: ModelSpec, compute: str) -> Found:
     return Found(
         answer(model, lambda: _remembered(spec), missing=_no_model(spec)),
         answer(machine, lambda: Compute(compute, "unknown", state="unknown")),
-        answer(component, chat_completion_pipeline),
+        answer(component, chat_completion_pipeline, missing=_no_component()),
         tuple(quotas),
-        tuple({finding.code: finding for finding in problems}.values()),
+        tuple({_sameness(finding): finding for finding in problems}.values()),
         taken() if stand_ins else "",
     )
 
 
-def versions_of(backend: Backend, name: str) -> tuple[str, ...]:
-    """Return the versions a registered name has; a service that did not answer was reported before."""
+def name_taken(backend: Backend, name: str) -> tuple[Finding, ...]:
+    """Say that the registered name exists already, or that nobody could tell."""
     try:
-        return tuple(backend.versions(name))
-    except BackendError:
+        versions = backend.versions(name)
+    except BackendError as error:
+        return (_finding(error, backend.name),)
+    if not versions:
         return ()
+    found = f"it has {len(versions)} version{'s' if len(versions) > 1 else ''} already"
+    return (Finding("AZFT-N003", "note", name, found, fix="the run's model becomes one more version"),)
 
 
 def _remembered(spec: ModelSpec) -> Model:
@@ -98,8 +103,19 @@ def _no_model(spec: ModelSpec) -> Finding:
     return Finding("AZFT-M001", "error", spec.name, found, "a model of the registry", fix)
 
 
+def _no_component() -> Finding:
+    known = chat_completion_pipeline()
+    found = f"the registry does not give the component {known.name}"
+    return Finding(REFUSED, "error", known.name, found, "the component", "ask for access to the registry 'azureml'")
+
+
+def _sameness(finding: Finding) -> str:
+    """Return what makes two findings one: several questions that meet the same closed door, but not two refusals."""
+    return str(finding) if finding.code == REFUSED else finding.code
+
+
 def _finding(error: BackendError, backend: str) -> Finding:
     for kind, code, subject in _CODES:
         if isinstance(error, kind):
             return Finding(code, "error", subject, error.message, fix=error.hint or "mend it and plan again")
-    return Finding("AZFT-A004", "error", backend, error.message, fix=error.hint or "mend it and plan again")
+    return Finding(REFUSED, "error", backend, error.message, fix=error.hint or "mend it and plan again")

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve
 
-from azft.domain.compute import Compute, ComputeSize, Usage
+from azft.domain.compute import Compute, ComputeSize, Usage, machines
 from azft.domain.model import Model
 from azft.domain.offers import Advice, Fit, Prices, SizeOffer
 from azft.domain.parameters import Parameters
 from azft.rules.compute import compute_findings, quota_findings
-from azft.rules.memory import RESERVE_GIB, memory_estimate, training_of
+from azft.rules.memory import memory_estimate, row_length, training_of
 
 _BY_FIT: Mapping[Fit, int] = {"fits": 0, "tight": 1, "unknown": 2, "no": 3}
 
@@ -22,7 +22,7 @@ def advise(
     model: Model,
     parameters: Parameters,
     *,
-    sequence: int,
+    tokens: float,
     nodes: int = 1,
     prices: Prices,
 ) -> Advice:
@@ -30,9 +30,7 @@ def advise(
 
     A size without a price is ranked by its GPUs and cores, behind those with one.
     """
-    offers = [
-        (_offer(size, usage, model, parameters, sequence=sequence, nodes=nodes), size) for size in sizes if size.gpus
-    ]
+    offers = [(_offer(size, usage, model, parameters, tokens=tokens, nodes=nodes), size) for size in sizes if size.gpus]
     costed = [(evolve(offer, price=_times(prices.of(size.name), nodes)), size) for offer, size in offers]
     costed.sort(key=lambda pair: _rank(*pair))
     return Advice(tuple(offer for offer, _size in costed), prices.label)
@@ -49,34 +47,21 @@ def _rank(offer: SizeOffer, size: ComputeSize) -> tuple[object, ...]:
 
 
 def _offer(
-    size: ComputeSize, usage: Sequence[Usage], model: Model, parameters: Parameters, *, sequence: int, nodes: int
+    size: ComputeSize, usage: Sequence[Usage], model: Model, parameters: Parameters, *, tokens: float, nodes: int
 ) -> SizeOffer:
-    compute = Compute(
-        size.name,
-        size.name,
-        size.gpus,
-        size.cores,
-        size.memory_gib,
-        nodes,
-        family=size.family,
-        gpu=size.gpu,
-        gpu_memory_gib=size.gpu_memory_gib,
-        disk_gib=size.disk_gib,
-        retired=size.retired,
-    )
+    compute = machines(size.name, size, nodes=nodes)
     found = (*compute_findings(size.name, compute, model, nodes=nodes), *quota_findings(compute, usage, nodes=nodes))
     against = [finding.found for finding in found if finding.severity == "error"]
-    fit, memory = _fit(model, parameters, compute, sequence, nodes)
+    fit, memory = _fit(model, parameters, compute, tokens, nodes)
     if fit == "no":
         against.append(f"needs {memory} GiB on each GPU, and there are {size.gpu_memory_gib:.0f}")
     return SizeOffer(size.name, size.gpus, size.gpu, fit, memory, tuple(against))
 
 
-def _fit(model: Model, parameters: Parameters, compute: Compute, sequence: int, nodes: int) -> tuple[Fit, str]:
+def _fit(model: Model, parameters: Parameters, compute: Compute, tokens: float, nodes: int) -> tuple[Fit, str]:
     if model.architecture is None or not compute.gpu_memory_gib:
         return "unknown", ""
-    how = training_of(parameters, devices=compute.gpus * nodes, sequence=sequence, sharded=True)
+    length = row_length(model.architecture, parameters, tokens)
+    how = training_of(parameters, devices=compute.gpus * nodes, sequence=length)
     estimate = memory_estimate(model.architecture, how)
-    room = compute.gpu_memory_gib - RESERVE_GIB
-    fit: Fit = "fits" if estimate.high <= room else "no" if estimate.low > room else "tight"
-    return fit, f"{estimate.low:.0f}-{estimate.high:.0f}"
+    return estimate.fit(compute.gpu_memory_gib), f"{estimate.low:.0f}-{estimate.high:.0f}"

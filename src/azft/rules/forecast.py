@@ -34,13 +34,10 @@ def timed(
         return known
     tokens = known.steps * known.batch * tokens_per_row
     seconds = (tokens / speed[1], tokens / speed[0])
-    cost = None if price is None else scaled(seconds, price * nodes / 3600)
-    return evolve(known, seconds=seconds, cost=cost)
-
-
-def scaled(ends: tuple[float, float], factor: float) -> tuple[float, float]:
-    """Return both ends of a band times a factor."""
-    return ends[0] * factor, ends[1] * factor
+    if price is None:
+        return evolve(known, seconds=seconds)
+    a_second = price * nodes / 3600
+    return evolve(known, seconds=seconds, cost=(seconds[0] * a_second, seconds[1] * a_second))
 
 
 def forecast(rows: Rows, settings: DataSettings, parameters: Parameters, *, devices: int) -> Forecast | None:

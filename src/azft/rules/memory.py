@@ -8,12 +8,14 @@ scores. What the CUDA context, the allocator's slack and communication buffers t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from attrs import frozen
 
 from azft.domain.architecture import Architecture
 from azft.domain.findings import Finding, Severity
+from azft.domain.offers import Fit
 from azft.domain.parameters import Parameters
 
 GIB = 2**30
@@ -23,6 +25,8 @@ SHARDED_WEIGHTS = 3
 """The ZeRO stage that shares the weights out as well."""
 RESERVE_GIB = 2.0
 """CUDA context, allocator slack and communication buffers, on a GPU."""
+TYPICAL = 2048
+"""Tokens of a row where the data was not looked at."""
 ADAM, ADAFACTOR = 8, 0.1
 """Bytes of optimizer state for each trained weight in 32 bit."""
 
@@ -37,7 +41,7 @@ _LOGITS = 12
 _WORKED_FULL = {"32": 1.2, "mixed": 1.0, "half": 1.2}
 _WORKED_LORA = {"32": 1.3, "mixed": 1.4, "half": 1.8}
 """What a layer's recomputation and gradients take, in multiples of what it keeps."""
-_VERDICTS: dict[bool, tuple[str, Severity]] = {True: ("AZFT-G001", "error"), False: ("AZFT-G002", "warning")}
+_VERDICTS: Mapping[Fit, tuple[str, Severity]] = {"no": ("AZFT-G001", "error"), "tight": ("AZFT-G002", "warning")}
 _RESIDUAL = {"32": 4, "mixed": 4, "half": 2}
 
 
@@ -67,6 +71,11 @@ class MemoryEstimate:
     low: float
     high: float
 
+    def fit(self, gpu_memory_gib: float) -> Fit:
+        """Return whether it fits in the memory of a GPU: "tight" where the limit lies within the band."""
+        room = gpu_memory_gib - RESERVE_GIB
+        return "fits" if self.high <= room else "no" if self.low > room else "tight"
+
     def __str__(self) -> str:
         return (
             f"about {self.total:.1f} GiB ({self.low:.1f} to {self.high:.1f}): weights {self.weights:.1f}, "
@@ -74,9 +83,9 @@ class MemoryEstimate:
         )
 
 
-def training_of(parameters: Parameters, *, devices: int, sequence: int, sharded: bool) -> Training:
-    """Return what the parameters mean for memory; `sharded` says that DeepSpeed takes part if they ask for it."""
-    deepspeed = sharded and parameters.flag("apply_deepspeed")
+def training_of(parameters: Parameters, *, devices: int, sequence: int) -> Training:
+    """Return what the parameters mean for memory, in the component that Azure ML runs."""
+    deepspeed = parameters.flag("apply_deepspeed")
     half = parameters.text("precision") == "16"
     lora = parameters.flag("apply_lora")
     return Training(
@@ -86,9 +95,16 @@ def training_of(parameters: Parameters, *, devices: int, sequence: int, sharded:
         devices=devices,
         batch=parameters.integer("per_device_train_batch_size"),
         sequence=sequence,
-        checkpointing=sharded and (deepspeed or not lora),
+        checkpointing=deepspeed or not lora,
         adafactor=parameters.text("optim") == "adafactor",
     )
+
+
+def row_length(shape: Architecture, parameters: Parameters, tokens: float) -> int:
+    """Return the tokens of one row to reckon with: twice the data's mean, `TYPICAL` if unknown, within what is read."""
+    limit = parameters.integer("max_seq_length")
+    most = min(limit, shape.context) if limit > 0 else shape.context
+    return max(1, min(most, int(2 * tokens) or TYPICAL))
 
 
 def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
@@ -143,11 +159,12 @@ def fit_findings(shape: Architecture, how: Training, gpu_memory_gib: float, subj
     """Return whether the job fits: an error where even the low end does not, a warning within the band."""
     estimate = memory_estimate(shape, how)
     room = gpu_memory_gib - RESERVE_GIB
-    if estimate.high <= room:
+    fit = estimate.fit(gpu_memory_gib)
+    if fit == "fits":
         return ()
     expected = f"at most {room:.0f} of {gpu_memory_gib:.0f} GiB on each GPU"
     fix = "; ".join(_cures(how))
-    code, severity = _VERDICTS[estimate.low > room]
+    code, severity = _VERDICTS[fit]
     return (Finding(code, severity, subject, f"needs {estimate}", expected, fix),)
 
 

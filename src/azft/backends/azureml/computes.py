@@ -10,7 +10,7 @@ from attrs import evolve
 
 from azft.backends.azureml.client import Clients, word
 from azft.backends.azureml.errors import translated
-from azft.domain.compute import Compute, ComputeSize, Usage
+from azft.domain.compute import Compute, ComputeSize, Usage, machines
 from azft.errors import ConfigurationError
 from azft.snapshot import machine
 
@@ -34,7 +34,7 @@ class AzureComputes:
             return None
         if name.lower().startswith("standard_"):
             size = self.size(name)
-            return None if size is None else _of(SERVERLESS, size, "Succeeded", "Dedicated", MOST_NODES)
+            return None if size is None else machines(SERVERLESS, size, nodes=MOST_NODES)
         from azure.core.exceptions import ResourceNotFoundError
 
         with translated(f"compute {name!r}"):
@@ -46,7 +46,8 @@ class AzureComputes:
         size = self.size(kind) or self.withdrawn(kind)
         tier = word(getattr(found, "tier", "") or "dedicated").replace("_", "")
         nodes = int(getattr(found, "max_instances", 1) or 1)
-        return _of(found.name, size, word(found.provisioning_state), TIERS.get(tier.lower(), tier), nodes)
+        state = word(found.provisioning_state)
+        return machines(found.name, size, nodes=nodes, state=state, tier=TIERS.get(tier.lower(), tier))
 
     def size(self, name: str) -> ComputeSize | None:
         """Return the machine size of that name, whatever its case."""
@@ -94,7 +95,7 @@ class AzureComputes:
         )
         with translated(f"creating compute {name!r}"):
             made = self._clients.workspace.compute.begin_create_or_update(cluster).result()
-        return _of(made.name, known, word(made.provisioning_state), kind, max_nodes)
+        return machines(made.name, known, nodes=max_nodes, state=word(made.provisioning_state), tier=kind)
 
     def delete(self, name: str) -> None:
         """Delete a cluster; one that is gone is fine."""
@@ -116,24 +117,6 @@ def _field(entry: Any, name: str, wire: str) -> Any:
     """Return a number by its name, or by the service's spelling: azure-ai-ml 1.35 leaves some only there."""
     value = getattr(entry, name, None)
     return (getattr(entry, wire, None) if value is None else value) or 0
-
-
-def _of(name: str, size: ComputeSize, state: str, tier: str, nodes: int) -> Compute:
-    return Compute(
-        name,
-        size.name,
-        size.gpus,
-        size.cores,
-        size.memory_gib,
-        nodes,
-        state,
-        tier,
-        size.family,
-        size.gpu,
-        size.gpu_memory_gib,
-        size.disk_gib,
-        size.retired,
-    )
 
 
 def _size(entry: Any) -> ComputeSize:

@@ -103,7 +103,4 @@ def check_inputs(parameters: Parameters) -> list[Finding]:
         elif entry.name in REFUSED:
             found = f"{entry.value!r} cannot be used on this machine: {REFUSED[entry.name]}"
             findings.append(Finding("AZFT-P102", "error", entry.name, found, fix=f"leave {entry.name} out"))
-    if parameters.text("metric_for_best_model") != "loss":
-        found = f"{parameters['metric_for_best_model']!r}: chat fine-tuning measures the loss only"
-        findings.append(Finding("AZFT-P102", "error", "metric_for_best_model", found, "'loss'", "leave it out"))
     return findings
