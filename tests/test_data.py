@@ -143,18 +143,21 @@ def message(role: str, content: object = "text") -> dict[str, object]:
     ],
 )
 def test_a_bad_row_is_named_with_file_line_and_reason(jsonl: Callable[..., Path], row: object, reason: str) -> None:
-    source = jsonl(conversation(), row, conversation())
+    source = jsonl(ROWS[0], row, ROWS[1])
     with pytest.raises(DatasetError) as caught:
         prepared(source)
     (bad,) = caught.value.rows
     assert (bad.file, bad.line) == (str(source), 2)
     assert reason in bad.reason
     assert f"{source}, line 2: " in str(caught.value)
-    assert list(Path("data").iterdir()) == []
+    report = Path("data/mine-bad_rows.jsonl").resolve()
+    assert [path.resolve() for path in Path("data").iterdir()] == [report]
+    (said,) = lines(report)
+    assert (said["line"], said["code"], said["action"]) == (2, bad.code, "refused")
 
 
 def test_all_bad_rows_are_kept_and_the_first_ten_shown(jsonl: Callable[..., Path]) -> None:
-    with pytest.raises(DatasetError, match=r"25 bad rows[\s\S]*and 15 more, all in \.rows") as caught:
+    with pytest.raises(DatasetError, match=r"25 bad rows[\s\S]*and 15 more, all in .*mine-bad_rows\.jsonl") as caught:
         prepared(jsonl(*[{}] * 25))
     assert [row.line for row in caught.value.rows] == list(range(1, 26))
 
@@ -190,7 +193,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 
 
 def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path, jsonl: Callable[..., Path]) -> None:
-    source = jsonl(*[conversation("q" * 500, "a" * 500)] * 100)
+    source = jsonl(*[conversation(f"{number} {'q' * 500}", "a" * 500) for number in range(100)])
     code = f"""
 import resource, sys, azft
 preparer = azft.DatasetPreparer({str(tmp_path / "data")!r})

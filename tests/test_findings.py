@@ -78,7 +78,7 @@ def broken(_context: object) -> str:
     raise KeyError("team")
 
 
-def data(source: str, **more: str) -> dict[str, Any]:
+def data(source: str, **more: Any) -> dict[str, Any]:
     return {"dataset": DatasetSpec("mine", source, **more)}
 
 

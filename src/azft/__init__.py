@@ -9,7 +9,8 @@ _HOMES = {
     "azft.domain.component": ("Component", "ComponentInput"),
     "azft.domain.card": ("Fact", "ModelCard"),
     "azft.domain.compute": ("Compute", "ComputeSize", "Usage"),
-    "azft.domain.data": ("BadRow", "DataSettings", "PreparedData", "SourceRow"),
+    "azft.domain.checks": ("Checks",),
+    "azft.domain.data": ("DataSettings", "PreparedData"),
     "azft.domain.evaluation": ("EvaluationReport",),
     "azft.domain.job": ("Job",),
     "azft.domain.model": ("Model",),
@@ -18,9 +19,11 @@ _HOMES = {
     "azft.domain.forecast": ("DataLook", "Forecast"),
     "azft.domain.plan": ("Plan",),
     "azft.domain.resource": ("CleanupReport", "Endpoint", "RegisteredModel", "Resource"),
+    "azft.domain.rows": ("BadRow", "SourceRow"),
     "azft.domain.run": ("Run", "RunEvent", "RunResult", "RunStatus"),
     "azft.domain.specs": (
         "BackendSpec",
+        "Converter",
         "DatasetSpec",
         "ModelSpec",
         "NamingContext",
@@ -28,6 +31,7 @@ _HOMES = {
         "Reader",
         "Recipe",
     ),
+    "azft.domain.tokens": ("TokenStatistics",),
     "azft.errors": (
         "AuthenticationError",
         "AzftError",
@@ -56,6 +60,7 @@ _HOMES = {
     "azft.flow.prepare": ("DatasetPreparer",),
     "azft.flow.register": ("ModelRegistrar",),
     "azft.flow.watch": ("RunWatcher",),
+    "azft.gate.prepared": ("DataReport", "PreparedDataset"),
     "azft.plugins.markers": ("hookimpl",),
     "azft.session": ("FineTuned", "FineTuneSession"),
 }
@@ -64,9 +69,10 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 if TYPE_CHECKING:
     from azft.discovery import connect, load_plugins
     from azft.domain.card import Fact, ModelCard
+    from azft.domain.checks import Checks
     from azft.domain.component import Component, ComponentInput
     from azft.domain.compute import Compute, ComputeSize, Usage
-    from azft.domain.data import BadRow, DataSettings, PreparedData, SourceRow
+    from azft.domain.data import DataSettings, PreparedData
     from azft.domain.evaluation import EvaluationReport
     from azft.domain.findings import Finding
     from azft.domain.forecast import DataLook, Forecast
@@ -75,8 +81,19 @@ if TYPE_CHECKING:
     from azft.domain.parameters import Parameters, Resolved
     from azft.domain.plan import Plan
     from azft.domain.resource import CleanupReport, Endpoint, RegisteredModel, Resource
+    from azft.domain.rows import BadRow, SourceRow
     from azft.domain.run import Run, RunEvent, RunResult, RunStatus
-    from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingContext, NamingScheme, Reader, Recipe
+    from azft.domain.specs import (
+        BackendSpec,
+        Converter,
+        DatasetSpec,
+        ModelSpec,
+        NamingContext,
+        NamingScheme,
+        Reader,
+        Recipe,
+    )
+    from azft.domain.tokens import TokenStatistics
     from azft.errors import (
         AuthenticationError,
         AzftError,
@@ -105,6 +122,7 @@ if TYPE_CHECKING:
     from azft.flow.prepare import DatasetPreparer
     from azft.flow.register import ModelRegistrar
     from azft.flow.watch import RunWatcher
+    from azft.gate.prepared import DataReport, PreparedDataset
     from azft.plugins.markers import hookimpl
     from azft.session import FineTuned, FineTuneSession
 else:
@@ -129,6 +147,7 @@ __all__ = [
     "BackendError",
     "BackendSpec",
     "BadRow",
+    "Checks",
     "CleanupReport",
     "Component",
     "ComponentInput",
@@ -137,7 +156,9 @@ __all__ = [
     "ComputeSize",
     "ComputeValidator",
     "ConfigurationError",
+    "Converter",
     "DataLook",
+    "DataReport",
     "DataSettings",
     "DatasetError",
     "DatasetPreparer",
@@ -166,6 +187,7 @@ __all__ = [
     "Planner",
     "PluginError",
     "PreparedData",
+    "PreparedDataset",
     "Reader",
     "Recipe",
     "RegisteredModel",
@@ -183,6 +205,7 @@ __all__ = [
     "RunTimeoutError",
     "RunWatcher",
     "SourceRow",
+    "TokenStatistics",
     "UnknownNameError",
     "UnreachableError",
     "UnsupportedError",

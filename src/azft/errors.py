@@ -27,8 +27,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from azft.domain.data import BadRow
+    from pathlib import Path
+
     from azft.domain.findings import Finding
+    from azft.domain.rows import BadRow
     from azft.domain.run import Run, RunStatus
 
 
@@ -81,16 +83,28 @@ class ComputeError(AzftError, ValueError):
 
 
 class DatasetError(AzftError):
-    """Data cannot be used; `rows` has every bad row's file, line and reason."""
+    """Data cannot be used; `rows` has the bad rows (the first thousand), and `report` the path of a file with all."""
 
     SHOWN = 10
 
-    def __init__(self, message: str, rows: Sequence[BadRow] = (), *, hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        rows: Sequence[BadRow] = (),
+        *,
+        hint: str = "",
+        total: int = 0,
+        report: Path | None = None,
+    ) -> None:
         lines = [message, *(f"  - {row}" for row in rows[: self.SHOWN])]
-        if len(rows) > self.SHOWN:
-            lines.append(f"  ... and {len(rows) - self.SHOWN} more, all in .rows")
+        more = max(total, len(rows)) - self.SHOWN
+        if more > 0:
+            lines.append(f"  ... and {more:,} more, all in {report or '.rows'}")
+        elif report is not None:
+            lines.append(f"  all of it is in {report}")
         super().__init__("\n".join(lines), hint=hint)
         self.rows = tuple(rows)
+        self.report = report
 
 
 class RunError(AzftError):

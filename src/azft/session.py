@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve, frozen
 
 from azft.discovery import connect, load_plugins
-from azft.domain.data import DataSettings
+from azft.domain.data import ACCEPTABLE, DataSettings
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.offers import Advice, ModelList, Prices
 from azft.domain.parameters import ParameterValue
@@ -27,12 +28,13 @@ from azft.flow.plan import Planner
 from azft.flow.prepare import DatasetPreparer
 from azft.flow.register import ModelRegistrar
 from azft.flow.watch import RunWatcher
+from azft.gate.prepared import PreparedDataset
 from azft.ledger import Ledger
 from azft.lookups.models import list_models
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
-from azft.rules.forecast import timed
+from azft.rules.forecast import rows_in_a_step, sequence_limit, timed
 from azft.rules.lifecycle import CHAT
 from azft.snapshot import list_prices
 from azft.speeds import Speeds, Stopwatch
@@ -54,8 +56,9 @@ class FineTuneSession:
     `model`, `dataset` and `naming` are names that plugins offer, or values. `backend` is a name or a connected
     backend. `parameters` are inputs of the fine-tuning component and win over everything else; `recipe` is a named
     set of them ("quick", "lora", "full", or a plugin's) that the parameters win over. `prices` are for one node and
-    hour, by machine size, in place of the dated list that ships with azft. `percent`, `sample`, `validation`, `test`
-    and `seed` choose rows as `DatasetPreparer` does. `folder` keeps the ledger, the prepared data and the local
+    hour, by machine size, in place of the dated list that ships with azft. `percent`, `sample`, `validation`, `test`,
+    `seed`, `on_bad`, `accept`, `convert` and `tokenizer` are as `DatasetPreparer` takes them; weights that were given
+    bring their own tokenizer. `folder` keeps the ledger, the prepared data and the local
     backend's runs. `progress` false keeps standard output quiet; everything is in `logging` then.
     """
 
@@ -75,6 +78,10 @@ class FineTuneSession:
         validation: float = 0.1,
         test: float = 0.1,
         seed: int = 42,
+        on_bad: str = "raise",
+        accept: Collection[str] = (),
+        convert: Callable[[Mapping[str, Any]], Any] | None = None,
+        tokenizer: Any = None,
         folder: str | Path = ".azft",
         plugins: Plugins | None = None,
         progress: bool = True,
@@ -86,7 +93,10 @@ class FineTuneSession:
         self._model = catalogue.models.pick(model)
         self._dataset = catalogue.datasets.pick(dataset)
         self._naming = catalogue.naming_schemes.pick(naming)
-        self._data = DataSettings(percent, sample, validation, test, seed)
+        self._data = DataSettings(percent, sample, validation, test, seed, on_bad, accept)
+        self._convert = convert
+        self._tokenizer = tokenizer
+        self._prepared: PreparedDataset | None = None
         self._recipe = catalogue.recipes.pick(recipe) if recipe else None
         self._prices = None if prices is None else dict(prices)
         self._parameters = dict(parameters or {})
@@ -97,7 +107,10 @@ class FineTuneSession:
         self._speeds = Speeds(self.folder)
 
     def plan(self) -> Plan:
-        """Decide everything, change nothing, list every problem."""
+        """Decide everything, change nothing, list every problem.
+
+        After `prepare` it knows every row; before, it looks at the first thousand of each split.
+        """
         plan = Planner(self.backend, self._plugins).plan(
             self._model,
             self._dataset,
@@ -106,6 +119,7 @@ class FineTuneSession:
             data=self._data,
             parameters=self._parameters,
             recipe=self._recipe,
+            prepared=self._prepared,
         )
         if plan.forecast is None or plan.look is None:
             return plan
@@ -128,13 +142,12 @@ class FineTuneSession:
             plan.model, plan.parameters, nodes=plan.nodes, tokens=tokens, prices=known
         )
 
-    def submit(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> Run:
-        """Prepare the data, start the job, return at once; a plan with errors is a `PlanError` before that.
+    def prepare(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> PreparedDataset:
+        """Check every row and write the files of the run; `submit` does it too, and finds what is there already.
 
-        `accept` names the codes of errors to go on in spite of, such as "AZFT-C003".
+        `accept` names codes of rows that go through in spite of their fault, beside those of the session.
         """
         plan = plan or self.plan()
-        PipelineBuilder().check(plan, accept=accept)
         settings = plan.data
         data = DatasetPreparer(
             self.folder / "data",
@@ -143,9 +156,28 @@ class FineTuneSession:
             validation=settings.validation,
             test=settings.test,
             seed=settings.seed,
+            on_bad=settings.on_bad,
+            accept=sorted({*settings.accept, *accept}),
+            keep=settings.keep,
+            convert=self._convert,
+            tokenizer=self._tokenizer if self._tokenizer is not None else _own_tokenizer(plan),
+            max_seq_length=sequence_limit(plan.model, plan.parameters),
+            batch=plan.forecast.batch if plan.forecast else rows_in_a_step(plan.parameters, plan.compute.gpus),
+            progress=self._progress,
             plugins=self._plugins,
         ).prepare(plan.dataset)
         self._ledger.made(Resource("data", data.folder.name, self.backend.name))
+        self._prepared = data
+        return data
+
+    def submit(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> Run:
+        """Prepare the data, start the job, return at once; a plan with errors is a `PlanError` before that.
+
+        `accept` names the codes of errors to go on in spite of, such as "AZFT-C003", and of rows, such as "AZFT-R101".
+        """
+        plan = plan or self.plan()
+        PipelineBuilder().check(plan, accept=accept)
+        data = self.prepare(plan, accept=[code for code in accept if code in ACCEPTABLE])
         run = self.backend.submit(PipelineBuilder().build(plan, data, accept=accept))
         self._ledger.made(Resource("run", run.id, self.backend.name))
         self._speeds.expect(run.id, plan)
@@ -204,3 +236,8 @@ class FineTuneSession:
             return backend
         settings = {"folder": self.folder} if backend == "local" else {}
         return connect(backend, plugins=self._plugins, **settings)
+
+
+def _own_tokenizer(plan: Plan) -> str | None:
+    """Return the folder of weights that were given, as the tokenizer is in it."""
+    return plan.model.weights if plan.model.weights and Path(plan.model.weights).is_dir() else None

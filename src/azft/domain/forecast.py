@@ -40,8 +40,8 @@ class Forecast:
 class DataLook:
     """What a look at the source's first rows showed; `train_rows` and `test_rows` are None where it did not end.
 
-    `tokens` is the mean length of a conversation, estimated from its characters, and `too_long` the share of the
-    rows looked at that is longer than the model reads.
+    `tokens` is the mean length of a conversation, and `too_long` the share of the rows looked at that is longer than
+    the model reads; `exact` says that they were counted, and not estimated from the text.
     """
 
     looked_at: int
@@ -49,11 +49,13 @@ class DataLook:
     test_rows: int | None
     tokens: float = 0.0
     too_long: float = 0.0
+    exact: bool = False
 
     def __str__(self) -> str:
         train = "more" if self.train_rows is None else f"{self.train_rows:,}"
         test = "" if self.test_rows is None else f", {self.test_rows:,} to test"
-        return f"{train} rows to train{test}; about {self.tokens:.0f} tokens each, {self.too_long:.0%} too long"
+        about = "" if self.exact else "about "
+        return f"{train} rows to train{test}; {about}{self.tokens:.0f} tokens each, {self.too_long:.0%} too long"
 
 
 def _duration(seconds: float) -> str:

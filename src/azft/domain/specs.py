@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import Attribute, field, frozen
 
 from azft.domain.mappings import copied
 from azft.domain.parameters import ParameterValue
+from azft.domain.rows import Part
 from azft.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class DatasetSpec:
 
     `source` is `scheme://rest`, read by the reader of that scheme. An empty `test_split` means the source has
     none, so a test set is cut from the training rows. `label` is the short name used in display names.
-    `stand_in` names the source that takes its place when the model itself is a stand-in.
+    `stand_in` names the source that takes its place when the model itself is a stand-in. `converter` names what makes
+    messages of a row; empty, it is detected. `columns` maps the source's own column names to those a converter knows,
+    such as `{"Frage": "instruction", "Antwort": "output"}`.
     """
 
     name: str = field(validator=_legal_name)
@@ -66,6 +69,8 @@ class DatasetSpec:
     test_split: str = ""
     label: str = ""
     stand_in: str = field(default="", validator=_legal_source)
+    converter: str = ""
+    columns: Mapping[str, str] = field(converter=copied, factory=dict)
 
 
 @frozen
@@ -73,13 +78,37 @@ class Reader:
     """Rows for one source scheme: `read(rest, split)` yields rows (mappings), in order, every time it is called.
 
     `count(rest, split)` returns the number of rows if that is known without reading them; it saves a pass.
-    `near` says that reading takes no network, so that a plan may look at the first rows.
+    `near` says that reading takes no network, so that a plan may look at the first rows. `parts(rest, split)` takes
+    the place of both for a source that can be read in pieces.
     """
 
     scheme: str
-    read: Callable[[str, str], Iterable[Any]]
+    read: Callable[[str, str], Iterable[Any]] | None = None
     count: Callable[[str, str], int | None] | None = None
     near: bool = False
+    parts: Callable[[str, str], Sequence[Part]] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.read is None and self.parts is None:
+            raise ConfigurationError(f"Reader {self.scheme!r} reads nothing", hint="give it read= or parts=")
+
+    def rows(self, rest: str, split: str) -> Iterable[Any]:
+        """Yield rows one by one, from a reader that reads them so."""
+        return self.read(rest, split) if self.read else ()
+
+
+@frozen
+class Converter:
+    """Makes messages of a dataset's rows: `convert(row)` returns them, or raises `ValueError` with the reason.
+
+    `detects(row)` returns what it recognises a row by, such as "'conversations' of 'from' and 'value'", or nothing.
+    `reads` names the columns that it looks at, where it can tell; the others are left unread.
+    """
+
+    name: str = field(validator=_legal_name)
+    convert: Callable[[Mapping[str, Any]], Any]
+    detects: Callable[[Mapping[str, Any]], str] = field(default=lambda _row: "")
+    reads: tuple[str, ...] = ()
 
 
 @frozen

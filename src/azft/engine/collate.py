@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from attrs import frozen
 
-from azft.engine.packing import pack
 from azft.engine.rows import Rows
 from azft.engine.tokens import IGNORE
+from azft.rules.packing import pack
 
 Row = dict[str, list[int]]
 

@@ -8,18 +8,18 @@ from datetime import UTC, date, datetime
 from attrs import evolve
 
 from azft.domain.compute import Compute
-from azft.domain.data import DataSettings
+from azft.domain.data import DataSettings, PreparedData
 from azft.domain.findings import Finding, Severity
 from azft.domain.model import Model
-from azft.domain.parameters import Layer, Parameters, ParameterValue
+from azft.domain.parameters import Layer, ParameterValue
 from azft.domain.plan import Plan, nodes_of
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingContext, NamingScheme, Recipe
-from azft.lookups.rows import look_at
+from azft.lookups.rows import look_at, look_back
 from azft.lookups.services import look_up, name_taken
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
-from azft.rules.forecast import Rows, forecast
+from azft.rules.forecast import Rows, forecast, sequence_limit, steps_of
 from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, USER, Problem, resolve
 
 TUTORIAL: Mapping[str, ParameterValue] = {
@@ -41,7 +41,7 @@ class Planner:
     def __init__(self, backend: Backend, plugins: Plugins, *, day: date | None = None) -> None:
         self._backend = backend
         self._plugins = plugins
-        self._readers = Catalogue(plugins).readers
+        self._catalogue = Catalogue(plugins)
         self._day = day or datetime.now(UTC).date()
 
     def plan(
@@ -54,8 +54,12 @@ class Planner:
         data: DataSettings | None = None,
         parameters: Mapping[str, ParameterValue] | None = None,
         recipe: Recipe | None = None,
+        prepared: PreparedData | None = None,
     ) -> Plan:
-        """Return the plan with the findings of every look-up, the parameters, the backend, and every plugin."""
+        """Return the plan with the findings of every look-up, the parameters, the backend, and every plugin.
+
+        Where `prepared` is of the same source and settings, rows and tokens are its own, and nothing is estimated.
+        """
         found = look_up(self._backend, model, compute)
         machine = found.compute or Compute(compute or "compute", "")
         layers = (
@@ -67,10 +71,17 @@ class Planner:
         resolved, problems = resolve(layers, found.component)
         chosen, notes = _fitting(dataset, found.model)
         settings = data or DataSettings()
-        look, seen = look_at(chosen, settings, self._readers.pick, limit=_limit(found.model, resolved))
+        limit = sequence_limit(found.model, resolved)
+        devices = max(machine.gpus, 1) * nodes_of(resolved)
+        if prepared is not None and (prepared.source, prepared.settings) == (chosen.source, settings):
+            look, seen = look_back(prepared)
+            ahead = steps_of(prepared.train.rows, prepared.validation.rows, resolved, devices=devices)
+        else:
+            look, seen = look_at(chosen, settings, self._catalogue, limit=limit)
+            rows = Rows(look.train_rows, look.test_rows if chosen.test_split else None) if look else Rows(None, None)
+            ahead = forecast(rows, settings, resolved, devices=devices)
         context = NamingContext(found.model, dataset, resolved, gpus_per_node=max(machine.gpus, 1))
         names, named = _names(naming, context)
-        rows = Rows(look.train_rows, look.test_rows if chosen.test_split else None) if look else Rows(None, None)
         plan = Plan(
             backend=self._backend.name,
             model=found.model,
@@ -94,7 +105,7 @@ class Planner:
             day=self._day,
             usage=found.usage,
             look=look,
-            forecast=forecast(rows, settings, resolved, devices=max(machine.gpus, 1) * nodes_of(resolved)),
+            forecast=ahead,
             snapshot=found.snapshot,
         )
         more = (*self._backend.check(plan), *self._plugins.findings(plan))
@@ -121,13 +132,6 @@ def _bounds(model: Model) -> tuple[Finding, ...]:
         for key in model.defaults
         if key in BOUNDS
     )
-
-
-def _limit(model: Model, parameters: Parameters) -> int:
-    """Return the longest sequence in tokens, 0 if it is not known."""
-    limit = parameters.integer("max_seq_length") if "max_seq_length" in parameters else -1
-    context = model.architecture.context if model.architecture else 0
-    return min(limit, context) if limit > 0 and context else max(limit, context, 0)
 
 
 def _fitting(dataset: DatasetSpec, model: Model) -> tuple[DatasetSpec, tuple[Finding, ...]]:

@@ -3,44 +3,54 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve
 
+from azft import __version__
 from azft.discovery import load_plugins
-from azft.domain.data import BadRow, DataFile, DataSettings, PreparedData, SourceRow
-from azft.domain.jsonable import to_json
-from azft.domain.specs import DatasetSpec, Reader
+from azft.domain.data import ACCEPTABLE, DataFile, DataSettings
+from azft.domain.findings import Finding
+from azft.domain.jsonable import from_json, to_dict, to_json
+from azft.domain.rows import Part
+from azft.domain.specs import DatasetSpec
+from azft.engine.counting import TokenCounter
 from azft.errors import ConfigurationError, DatasetError
 from azft.files import remove_leftovers, scratch_folder, settle, sha256_of
+from azft.gate.bad import BadRows
+from azft.gate.choosing import chosen
+from azft.gate.converting import Choice, detect, of_function
+from azft.gate.counting import Counting
+from azft.gate.dividing import renamed
+from azft.gate.passing import TEST, TRAIN, Gate, examined
+from azft.gate.prepared import PreparedDataset
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
-from azft.rules.chat import why_not_a_conversation
-from azft.rules.sampling import choose, portion, share
+from azft.progress import shown
+from azft.sources.plain import parts_of
 
-WHOLE = 100.0
-SPLITS = ("train", "validation", "test")
-
-
-@frozen
-class _Spool:
-    """The checked rows of one split on disk, one JSON object a line, and how many of them are wanted."""
-
-    path: Path
-    rows: int
-    wanted: int
+MANIFEST = "prepared.json"
+LAYOUT = 2
+"""Grows when the same request would give other files than before, so that none is taken from an older azft."""
+FILES = (TRAIN, "validation", TEST)
+Splits = Mapping[str, Sequence[Part]]
+_log = logging.getLogger("azft.data")
 
 
 class DatasetPreparer:
     """Prepares datasets below `folder`; the same source and settings give the same files and the same name.
 
-    `percent`, `sample`, `validation`, `test` and `seed` are those of `DataSettings`.
+    `percent`, `sample`, `validation`, `test`, `seed`, `on_bad`, `accept` and `keep` are those of `DataSettings`.
+    `convert` is a function of your own that makes messages of a row. `tokenizer` (a folder, a hub id, or a loaded
+    one), `max_seq_length` and `batch` tell what the tokens mean for training; `exact` counts every row, or none but
+    those near the limit, where it is not left to the size of the data. `progress` shows a bar on a terminal.
     """
 
     def __init__(
@@ -52,134 +62,177 @@ class DatasetPreparer:
         validation: float = 0.1,
         test: float = 0.1,
         seed: int = 42,
+        on_bad: str = "raise",
+        accept: Collection[str] = (),
+        keep: bool = False,
+        convert: Callable[[Mapping[str, Any]], Any] | None = None,
+        tokenizer: Any = None,
+        max_seq_length: int = 0,
+        batch: int = 1,
+        exact: bool | None = None,
+        progress: bool = True,
         plugins: Plugins | None = None,
     ) -> None:
         self._folder = Path(folder).absolute()
-        self._settings = DataSettings(percent, sample, validation, test, seed)
+        self._settings = DataSettings(percent, sample, validation, test, seed, on_bad, accept, keep)
+        self._convert = convert
+        counter = None if tokenizer is None else TokenCounter(tokenizer)
+        self._counting = Counting(counter, max(max_seq_length, 0), max(batch, 1), exact)
+        self._progress = progress
         self._catalogue = Catalogue(plugins or load_plugins())
 
-    def prepare(self, dataset: str | DatasetSpec) -> PreparedData:
+    def prepare(self, dataset: str | DatasetSpec) -> PreparedDataset:
         """Return the prepared files; rows are streamed, so memory does not grow with the data.
 
-        Errors: `UnknownNameError` for a dataset or scheme nobody offers; `DatasetError` with every bad row, and for
-        a source that cannot be read or a disk that cannot be written. Nothing half-written is left.
+        The same request for the same content returns what is there. Errors: `UnknownNameError` for a dataset,
+        converter or scheme nobody offers; `DatasetError` with the bad rows and the path of a report that has all of
+        them, and for a source that cannot be read or a disk that cannot be written. Nothing half-written is left.
         """
         spec = self._catalogue.datasets.pick(dataset)
+        with _disk_explained(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self._folder)
+            splits = self._splits(spec)
+            choice = self._choice(spec, splits[TRAIN])
+            key = self._key(spec, splits)
+            return self._made_before(key) or self._make(spec, splits, choice, key)
+
+    def preview(self, dataset: str | DatasetSpec, rows: int = 5) -> Any:
+        """Return the first rows of the source as a pandas frame, as they are; only a file's head is read."""
+        import pandas as pd
+
+        spec = self._catalogue.datasets.pick(dataset)
+        return pd.DataFrame(examined(self._splits(spec, train_only=True)[TRAIN], rows))
+
+    def _splits(self, spec: DatasetSpec, *, train_only: bool = False) -> Splits:
         if not spec.source:
             raise ConfigurationError(
                 f"dataset {spec.name!r} has no source", hint="DatasetSpec(NAME, source='file://...')"
             )
         scheme, _, rest = spec.source.partition("://")
         reader = self._catalogue.readers.pick(scheme)
-        with _disk_explained(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(self._folder)
-            with scratch_folder(self._folder, "prepare") as work:
-                return self._write(spec, reader, rest, work)
+        splits = {TRAIN: parts_of(reader, rest, spec.train_split)}
+        if spec.test_split and not train_only:
+            splits[TEST] = parts_of(reader, rest, spec.test_split)
+        return splits
 
-    def _write(self, spec: DatasetSpec, reader: Reader, rest: str, work: Path) -> PreparedData:
-        bad: list[BadRow] = []
-        files = work / "files"
-        files.mkdir()
-        train = self._spool(reader, rest, spec.train_split, work / "train.spool", bad)
-        tests = self._spool(reader, rest, spec.test_split, work / "test.spool", bad) if spec.test_split else None
-        if bad:
-            raise DatasetError(
-                f"{spec.source} has {len(bad):,} bad rows", bad, hint="repair or remove them; nothing was written"
-            )
-        if train.rows == 0:
-            raise DatasetError(f"{spec.source} has no rows", hint="each row is an object with 'messages'")
-        self._split(train, tests, files)
-        return self._settle(spec, files)
+    def _choice(self, spec: DatasetSpec, parts: Sequence[Part]) -> Choice:
+        if self._convert is not None:
+            return of_function(self._convert)
+        if spec.converter:
+            return Choice(self._catalogue.converters.pick(spec.converter), "as the dataset says")
+        return detect(self._catalogue.converters, examined(parts), spec.columns)
 
-    def _spool(self, reader: Reader, rest: str, split: str, path: Path, bad: list[BadRow]) -> _Spool:
-        """Check the rows and put the good ones aside; where the first rows are wanted and counted, read no more."""
-        known = reader.count(rest, split) if reader.count and self._settings.percent < WHOLE else None
-        rows: Iterable[Any] = reader.read(rest, split)
-        if known is not None and self._settings.sample == "first":
-            rows = islice(rows, portion(known, self._settings.percent))
-        written = 0
-        with path.open("wb") as spool:
-            for number, row in enumerate(rows, start=1):
-                given = (
-                    row if isinstance(row, SourceRow | BadRow) else SourceRow(row, f"{reader.scheme}://{rest}", number)
-                )
-                checked = _checked(given)
-                if isinstance(checked, BadRow):
-                    bad.append(checked)
-                else:
-                    spool.write(checked)
-                    written += 1
-        partial = known is not None and self._settings.sample == "first"
-        return _Spool(path, written, written if partial else portion(written, self._settings.percent))
+    def _key(self, spec: DatasetSpec, splits: Splits) -> str:
+        """Return a digest of the request and of the content it reads; empty if the content cannot be told."""
+        if self._convert is not None:
+            return ""
+        counting = self._counting
+        how = [counting.counter.name if counting.counter else "", counting.limit, counting.batch, counting.exact]
+        request = [LAYOUT, __version__, to_dict(spec), to_dict(self._settings), how]
+        digest = hashlib.sha256(orjson.dumps(request, default=str))
+        for split, parts in splits.items():
+            for part in chosen(parts, self._settings)[0]:
+                content = part.content()
+                if not content:
+                    return ""
+                digest.update(f"{split}\0{part.file}\0{content}\n".encode())
+        return digest.hexdigest()
 
-    def _split(self, train: _Spool, tests: _Spool | None, files: Path) -> None:
-        settings = self._settings
-        with _open_all(files) as out:
-            rest = train.wanted
-            to_test: Iterator[bool] = iter(())
-            if tests is None:
-                cut = share(rest, settings.test)
-                to_test = choose(rest, cut, settings.seed + 1)
-                rest -= cut
-            else:
-                out["test"].writelines(self._wanted(tests))
-            to_validation = choose(rest, share(rest, settings.validation), settings.seed + 2)
-            for line in self._wanted(train):
-                if next(to_test, False):
-                    out["test"].write(line)
-                else:
-                    out["validation" if next(to_validation, False) else "train"].write(line)
+    def _made_before(self, key: str) -> PreparedDataset | None:
+        """Return what an earlier request like this one made of the same content, if its files are what they were."""
+        for manifest in self._folder.glob(f"*/{MANIFEST}") if key else ():
+            text = manifest.read_bytes()
+            if orjson.loads(text).get("key") != key:
+                continue
+            found = _moved(from_json(PreparedDataset, text), manifest.parent)
+            files = (found.train, found.validation, found.test)
+            if all(file.path.is_file() and sha256_of(file.path) == file.sha256 for file in files):
+                return found
+            _log.warning("%s was changed since it was made, so it is made again", manifest.parent)
+            shutil.rmtree(manifest.parent)
+        return None
 
-    def _wanted(self, spool: _Spool) -> Iterator[bytes]:
-        with spool.path.open("rb") as lines:
-            if self._settings.sample == "first":
-                yield from islice(lines, spool.wanted)
-            else:
-                chosen = choose(spool.rows, spool.wanted, self._settings.seed)
-                yield from (line for line, taken in zip(lines, chosen, strict=True) if taken)
-
-    def _settle(self, spec: DatasetSpec, files: Path) -> PreparedData:
-        made = {split: _described(files / f"{split}.jsonl") for split in SPLITS}
-        for split in ("train", "test"):
-            if made[split].rows == 0:
+    def _make(self, spec: DatasetSpec, splits: Splits, choice: Choice, key: str) -> PreparedDataset:
+        report = self._folder / f"{_file_name(spec.name)}-bad_rows.jsonl"
+        with scratch_folder(self._folder, "prepare") as work, shown(enabled=self._progress) as steps:
+            files = work / "files"
+            files.mkdir()
+            with BadRows(files / "bad_rows.jsonl", files / "rejects.jsonl") as bad:
+                gate = Gate(self._settings, choice, self._counting, bad=bad, steps=steps, columns=spec.columns)
+                sides = gate.check(splits, work)
+            if gate.refused:
+                (files / "bad_rows.jsonl").replace(report)
                 raise DatasetError(
-                    f"{spec.source} leaves no row to {split} with", hint="give more rows, or a larger share"
+                    f"{spec.source} has {gate.refused:,} bad rows ({_by_code(bad)})",
+                    bad.held,
+                    hint=_hint(bad),
+                    total=len(bad),
+                    report=report,
                 )
-        digest = hashlib.sha256("\n".join(made[split].sha256 for split in SPLITS).encode()).hexdigest()
-        final = self._folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', spec.name)}-{digest[:12]}"
-        train, validation, test = (evolve(made[split], path=final / f"{split}.jsonl") for split in SPLITS)
-        prepared = PreparedData(spec.name, spec.source, final, train, validation, test, self._settings, digest)
-        (files / "prepared.json").write_bytes(to_json(prepared))
-        settle(files, final)
-        return prepared
+            if not any(flags.any() for _spool, flags in sides[:1]):
+                raise DatasetError(f"{spec.source} has no rows", hint="each row is an object with 'messages'")
+            report.unlink(missing_ok=True)
+            made = gate.divide(sides, files)
+            for split in (TRAIN, TEST):
+                if made[split].rows == 0:
+                    said = f"{spec.source} leaves no row to {split} with"
+                    raise DatasetError(said, hint="give more rows, or a larger share")
+            prepared = evolve(self._described(spec, made, gate, key), converter=str(choice))
+            (files / MANIFEST).write_bytes(to_json(prepared))
+            steps.stage("make durable")
+            settle(files, prepared.folder)
+            return prepared
+
+    def _described(self, spec: DatasetSpec, made: Mapping[str, DataFile], gate: Gate, key: str) -> PreparedDataset:
+        digest = hashlib.sha256("\n".join(made[split].sha256 for split in FILES).encode()).hexdigest()
+        ours = hashlib.sha256(digest.encode() + orjson.dumps([to_dict(spec), to_dict(self._settings), key])).hexdigest()
+        final = self._folder / f"{_file_name(spec.name)}-{ours[:12]}"
+        ending = renamed(made, final)
+        counter = self._counting.counter
+        return PreparedDataset(
+            spec.name,
+            spec.source,
+            final,
+            ending[TRAIN],
+            ending["validation"],
+            ending[TEST],
+            self._settings,
+            digest,
+            revision=gate.revision,
+            version=__version__,
+            key=key,
+            tokenizer=counter.name if counter and Path(counter.name).exists() else "",
+            checks=gate.checks.with_findings(*_few_rows(made[TRAIN], self._counting.batch)),
+            tokens=gate.tokens,
+        )
 
 
-def _checked(row: SourceRow | BadRow) -> bytes | BadRow:
-    """Return the row as the component reads it, or why it is bad."""
-    if isinstance(row, BadRow):
-        return row
-    reason = why_not_a_conversation(row.value)
-    if reason:
-        return BadRow(row.file, row.line, reason)
-    messages = [{"role": message["role"], "content": message["content"]} for message in row.value["messages"]]
-    return orjson.dumps({"messages": messages}) + b"\n"
+def _few_rows(train: DataFile, batch: int) -> list[Finding]:
+    if train.rows >= batch:
+        return []
+    found = f"{train.rows:,} rows to train on are fewer than one batch of {batch:,}"
+    return [Finding("AZFT-D008", "warning", "train", found, fix="more rows, or a smaller batch")]
 
 
-def _described(path: Path) -> DataFile:
-    with path.open("rb") as lines:
-        rows = sum(1 for _line in lines)
-    return DataFile(path, rows, sha256_of(path))
+def _moved(prepared: PreparedDataset, folder: Path) -> PreparedDataset:
+    """Return the dataset as it lies in the folder, which may have been moved with all it holds."""
+    files = renamed({name: getattr(prepared, name) for name in FILES}, folder)
+    return evolve(prepared, folder=folder, train=files[TRAIN], validation=files["validation"], test=files[TEST])
 
 
-@contextmanager
-def _open_all(folder: Path) -> Iterator[dict[str, BinaryIO]]:
-    with (
-        (folder / "train.jsonl").open("wb") as train,
-        (folder / "validation.jsonl").open("wb") as validation,
-        (folder / "test.jsonl").open("wb") as test,
-    ):
-        yield {"train": train, "validation": validation, "test": test}
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
+
+
+def _by_code(bad: BadRows) -> str:
+    return ", ".join(f"{rows:,} {code}" for code, rows in sorted(bad.codes.items()))
+
+
+def _hint(bad: BadRows) -> str:
+    accept = sorted(set(bad.codes) & set(ACCEPTABLE))
+    let = f"; accept={accept} lets them through" if set(bad.codes) <= set(ACCEPTABLE) else ""
+    return f'repair or remove them, or on_bad="drop" leaves them out and on_bad="fix" mends what it can{let}'
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
+from azft.domain.specs import BackendSpec, Converter, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
 from azft.errors import ConfigurationError, DuplicateNameError, UnknownNameError
 from azft.plugins.manager import Plugins
 from azft.rules.suggest import did_you_mean
@@ -51,6 +51,7 @@ class Catalogue:
         self.models = Menu(plugins, "azft_models", ModelSpec, noun="model")
         self.datasets = Menu(plugins, "azft_datasets", DatasetSpec, noun="dataset")
         self.readers = Menu(plugins, "azft_readers", Reader, noun="reader for the scheme", key="scheme")
+        self.converters = Menu(plugins, "azft_converters", Converter, noun="converter")
         self.recipes = Menu(plugins, "azft_recipes", Recipe, noun="recipe")
         self.naming_schemes = Menu(plugins, "azft_naming_schemes", NamingScheme, noun="naming scheme")
         self.backends = Menu(plugins, "azft_backends", BackendSpec, noun="backend")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from azft.domain.findings import Finding
 from azft.domain.plan import Plan
 from azft.domain.run import RunEvent
-from azft.domain.specs import BackendSpec, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
+from azft.domain.specs import BackendSpec, Converter, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
 from azft.plugins.markers import hookspec
 
 
@@ -30,6 +30,12 @@ def azft_datasets() -> Iterable[DatasetSpec]:
 @hookspec
 def azft_readers() -> Iterable[Reader]:
     """Offer readers, each for the source scheme it names."""
+    return ()
+
+
+@hookspec
+def azft_converters() -> Iterable[Converter]:
+    """Offer converters: what makes messages of a dataset's own columns."""
     return ()
 
 

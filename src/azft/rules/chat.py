@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
+from operator import contains
 from typing import Any
+
+from azft.domain.rows import Fault
+from azft.rules.text import BLANK, has_surrogate, is_blank, was_not_utf8
 
 ROLES = ("system", "user", "assistant")
 
 
-def why_not_a_conversation(row: Any) -> str:
-    """Return the reason, or nothing for a good row.
+def are_sound(talks: Sequence[Any]) -> bool:
+    """Return whether every one is a list of sound messages with role and content alone.
 
-    A good row is an object whose `messages` hold an optional system message, then user and assistant in turns,
-    starting with the user and ending with the assistant, none of them empty.
+    The verdict of `fault_of` in a fraction of the time, but for halves of surrogate pairs, which a serialiser finds,
+    and for system messages, which it does not know: nearly every row is good, and the loops run in C.
+
+    >>> are_sound([[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]]), are_sound([[]])
+    (True, False)
+    """
+    try:
+        messages = list(chain.from_iterable(talks))
+        roles = [message["role"] for message in messages]
+        texts = [message["content"] for message in messages]
+        if roles != ["user", "assistant"] * (len(roles) // 2) or sum(map(len, messages)) != 2 * len(messages):
+            return False
+        if set(map(type, talks)) - {list} or not all(talks) or any(len(talk) % 2 for talk in talks):
+            return False
+        if not all(texts) or any(map(str.isspace, texts)) or any(map(contains, texts, repeat("\0"))):
+            return False
+        return all(map(str.isascii, texts)) or all(text.strip(BLANK) for text in texts)
+    except (KeyError, TypeError):
+        return False
+
+
+def why_not_a_conversation(row: Any) -> str:
+    """Return the reason, or nothing for a good row; a good row is an object whose `messages` are a conversation.
 
     >>> question, answer = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
     >>> why_not_a_conversation({"messages": [question, answer]})
@@ -19,54 +46,86 @@ def why_not_a_conversation(row: Any) -> str:
     >>> why_not_a_conversation({"messages": [question]})
     'no assistant turn, so there is nothing to learn'
     """
-    if not isinstance(row, dict):
-        return f"{_kind(row)} instead of an object with 'messages'"
+    fault = not_an_object(row) or fault_of(row["messages"])
+    return fault.reason if fault else ""
+
+
+def not_an_object(row: Any) -> Fault | None:
+    """Return what is wrong with a row that is no object, or has no `messages`."""
+    if not isinstance(row, Mapping):
+        said = f"{kind_of(row)} instead of an object with 'messages'"
+        return Fault("AZFT-R005", said, "one object for each conversation")
     if "messages" not in row:
-        return "no 'messages'" + (f"; it has {', '.join(map(str, list(row)[:5]))}" if row else "; it is empty")
-    messages = row["messages"]
+        said = "no 'messages'" + (f"; it has {', '.join(map(str, list(row)[:5]))}" if row else "; it is empty")
+        return Fault("AZFT-R007", said, "name the columns (columns={...}), the converter, or a function (convert=...)")
+    return None
+
+
+def fault_of(messages: Any) -> Fault | None:
+    """Return the first thing that is wrong with the messages, or None.
+
+    They are an optional system message, then user and assistant in turns, starting with the user and ending with
+    the assistant, none of them blank.
+    """
     if not isinstance(messages, list):
-        return f"'messages' is {_kind(messages)}, expected a list"
+        return Fault("AZFT-R006", f"'messages' is {kind_of(messages)}, expected a list", "a list of messages")
     for number, message in enumerate(messages, start=1):
-        reason = _why_not_a_message(message)
-        if reason:
-            return f"message {number} {reason}"
-    return _why_not_in_turns([message["role"] for message in messages])
+        fault = _fault_of_message(message, number)
+        if fault:
+            return fault
+    return _fault_of_turns([message["role"] for message in messages])
 
 
-def _why_not_a_message(message: Any) -> str:
+def _fault_of_message(message: Any, number: int) -> Fault | None:
+    return _fault_of_shape(message, number) or _fault_of_text(message["role"], message["content"], number)
+
+
+def _fault_of_shape(message: Any, number: int) -> Fault | None:
     if not isinstance(message, dict):
-        return f"is {_kind(message)}, expected an object with 'role' and 'content'"
+        said = f"message {number} is {kind_of(message)}, expected an object with 'role' and 'content'"
+        return Fault("AZFT-R006", said, "an object with 'role' and 'content'")
     for key in ("role", "content"):
         if not isinstance(message.get(key), str):
-            return (
-                f"has no text {key!r}"
-                if key not in message
-                else f"has {key!r} of type {_kind(message[key])}, expected text"
-            )
-    if message["role"] not in ROLES:
-        return f"has the unknown role {message['role']!r}, expected one of {', '.join(ROLES)}"
-    content = message["content"]
-    if not content or content.isspace():
-        return f"({message['role']}) is empty"
-    if any("\ud800" <= character <= "\udfff" for character in content):
-        return "holds half of a surrogate pair, which is not valid text"
-    return ""
+            found = f"has {key!r} of type {kind_of(message[key])}" if key in message else f"has no {key!r}"
+            return Fault("AZFT-R006", f"message {number} {found}, expected text", f"give it a text {key!r}")
+    return None
 
 
-def _why_not_in_turns(roles: list[str]) -> str:
+def _fault_of_text(role: str, content: str, number: int) -> Fault | None:
+    if role not in ROLES:
+        said = f"message {number} has the unknown role {role[:40]!r}, expected one of {', '.join(ROLES)}"
+        return Fault("AZFT-R008", said, "rename the role")
+    if is_blank(content):
+        return Fault("AZFT-R010", f"message {number} ({role}) is empty", "fill it in, or end before it")
+    if "\0" in content:
+        return Fault("AZFT-R004", f"message {number} ({role}) holds a NUL character", "remove it")
+    if was_not_utf8(content):
+        return Fault("AZFT-R002", f"message {number} ({role}) is not valid UTF-8", "save the file as UTF-8")
+    if has_surrogate(content):
+        said = f"message {number} ({role}) holds half of a surrogate pair, which is not valid text"
+        return Fault("AZFT-R003", said, "remove it, or write the whole character")
+    return None
+
+
+def _fault_of_turns(roles: list[str]) -> Fault | None:
     turns = roles[1:] if roles[:1] == ["system"] else roles
     if "user" not in turns:
-        return "no user turn"
+        return Fault("AZFT-R011", "no user turn", "a conversation needs a question")
     if "assistant" not in turns:
-        return "no assistant turn, so there is nothing to learn"
+        return Fault("AZFT-R012", "no assistant turn, so there is nothing to learn", "a conversation needs an answer")
     for number, role in enumerate(turns):
         expected = "user" if number % 2 == 0 else "assistant"
         if role != expected:
             position = number + 1 + len(roles) - len(turns)
-            return f"roles out of order: message {position} is from {role}, expected {expected}"
-    return "" if turns[-1] == "assistant" else "the last message is from the user, so its answer is missing"
+            said = f"roles out of order: message {position} is from {role}, expected {expected}"
+            return Fault("AZFT-R009", said, "user and assistant take turns, after one system message at most")
+    if turns[-1] == "assistant":
+        return None
+    said = "the last message is from the user, so its answer is missing"
+    return Fault("AZFT-R013", said, "add the answer, or end the conversation before the question")
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Return what a JSON value is, in words."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true/false", type(None): "null"}
     return names.get(type(value), "a number")

@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 
 from azft.domain.data import DataSettings
 from azft.domain.forecast import Forecast
+from azft.domain.model import Model
 from azft.domain.parameters import Parameters
 from azft.rules.sampling import portion, share
 
@@ -40,6 +41,19 @@ def timed(
     return evolve(known, seconds=seconds, cost=(seconds[0] * a_second, seconds[1] * a_second))
 
 
+def sequence_limit(model: Model, parameters: Parameters) -> int:
+    """Return the longest sequence in tokens, 0 if it is not known."""
+    limit = parameters.integer("max_seq_length") if "max_seq_length" in parameters else -1
+    context = model.architecture.context if model.architecture else 0
+    return min(limit, context) if limit > 0 and context else max(limit, context, 0)
+
+
+def rows_in_a_step(parameters: Parameters, devices: int) -> int:
+    """Return the rows of one optimizer step over all devices."""
+    per_device = parameters.integer("per_device_train_batch_size")
+    return per_device * parameters.integer("gradient_accumulation_steps") * max(devices, 1)
+
+
 def forecast(rows: Rows, settings: DataSettings, parameters: Parameters, *, devices: int) -> Forecast | None:
     """Return the steps of the run; None where the number of rows is not known.
 
@@ -56,9 +70,12 @@ def forecast(rows: Rows, settings: DataSettings, parameters: Parameters, *, devi
     if rows.test is None:
         train -= share(train, settings.test)
     validation = share(train, settings.validation)
-    train -= validation
-    per_device = parameters.integer("per_device_train_batch_size")
-    batch = per_device * parameters.integer("gradient_accumulation_steps") * max(devices, 1)
+    return steps_of(train - validation, validation, parameters, devices=devices)
+
+
+def steps_of(train: int, validation: int, parameters: Parameters, *, devices: int) -> Forecast:
+    """Return the steps that so many rows to train on take."""
+    batch = rows_in_a_step(parameters, devices)
     per_epoch = max(1, math.ceil(train / batch))
     limit = parameters.integer("max_steps")
     steps = limit if limit > 0 else per_epoch * parameters.integer("num_train_epochs")

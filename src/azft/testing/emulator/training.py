@@ -10,16 +10,17 @@ from typing import Any
 import orjson
 
 from azft.backends.local.inputs import local_component
-from azft.builtin.files import read_file
-from azft.domain.data import BadRow, DataFile, DataSettings, PreparedData
+from azft.domain.data import DataFile, DataSettings, PreparedData
 from azft.domain.job import Job
 from azft.domain.parameters import Layer
+from azft.domain.rows import BadRow
 from azft.domain.specs import ModelSpec
 from azft.errors import AzftError, ConfigurationError, DatasetError
 from azft.files import sha256_of
 from azft.rules.chat import why_not_a_conversation
 from azft.rules.parameters import resolve
 from azft.snapshot import RegistryVersion
+from azft.sources.files import parts_of_file
 from azft.testing.emulator.world import CONTAINER, World, folder_for, path_of
 
 VALIDATION_SHARE = 0.2
@@ -121,7 +122,7 @@ def _file(world: World, folder: Path, inputs: Mapping[str, Any], key: str) -> Pa
 
 
 def _rows(path: Path) -> Iterable[bytes]:
-    for row in read_file(path):
+    for row in (row for part in parts_of_file(path) for chunk in part.read(None) for row in chunk.rows()):
         reason = row.reason if isinstance(row, BadRow) else why_not_a_conversation(row.value)
         if reason:
             raise DatasetError(f"{path.name}, line {row.line}: {reason}")

@@ -1,0 +1,33 @@
+"""What the gate found in a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import evolve, field, frozen
+
+from azft.domain.findings import Finding
+from azft.domain.mappings import copied
+
+
+@frozen
+class Checks:
+    """Rows read, bad rows by their code and by what became of them, and findings about the whole.
+
+    `ignored` counts what messages held beside role and content, by name; it is not in the prepared files.
+    """
+
+    read: int = 0
+    codes: Mapping[str, int] = field(converter=copied, factory=dict)
+    actions: Mapping[str, int] = field(converter=copied, factory=dict)
+    ignored: Mapping[str, int] = field(converter=copied, factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def bad(self) -> int:
+        """The number of bad rows, repaired and accepted ones among them."""
+        return sum(self.codes.values())
+
+    def with_findings(self, *findings: Finding) -> Checks:
+        """Return the same with more findings."""
+        return evolve(self, findings=(*self.findings, *findings))

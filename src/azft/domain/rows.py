@@ -1,0 +1,143 @@
+"""Rows on their way in: single ones, the pieces a source is read in, and those that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+from attrs import frozen
+
+LONGEST = 16 << 20
+"""Bytes that one row may have, so that a file without line ends cannot fill the memory."""
+
+
+@frozen
+class SourceRow:
+    """One row as read, and where it stands: a file and a line (or row) number counted from 1."""
+
+    value: Any
+    file: str
+    line: int
+
+
+@frozen
+class Fault:
+    """What is wrong with a row, the code of that kind of fault, and what would mend it."""
+
+    code: str
+    reason: str
+    fix: str
+
+
+@frozen
+class BadRow:
+    """A row that cannot be used: where it stands, why, by which code, what it looks like, and what would mend it.
+
+    `unit` is what `line` counts: lines of a text file, rows of another. `original` is the row itself, or its bytes
+    where they are not text. `action` says what became of it: "refused", "dropped", "repaired", or "kept".
+    """
+
+    file: str
+    line: int
+    reason: str
+    code: str = "AZFT-R000"
+    fix: str = ""
+    unit: str = "line"
+    split: str = ""
+    action: str = "refused"
+    original: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason} [{self.code}]"
+
+    @property
+    def place(self) -> str:
+        """The file and the line or row."""
+        return f"{self.file}, {self.unit} {self.line}"
+
+
+@frozen(eq=False)
+class Chunk:
+    """Neighbouring rows of one file, each with its number; a value that could not be read is a `BadRow`.
+
+    `load(start, stop)` makes the values of a range of them, so that one thread can decode many rows and leave making
+    objects to another, a few at a time.
+    """
+
+    file: str
+    numbers: Sequence[int]
+    load: Callable[[int, int], Sequence[Any]]
+    unit: str = "line"
+
+    @classmethod
+    def of(cls, file: str, numbers: Sequence[int], values: Sequence[Any], unit: str = "line") -> Chunk:
+        """Return a chunk of values that are there already."""
+        return cls(file, numbers, lambda start, stop: values[start:stop], unit)
+
+    def pieces(self, size: int) -> Iterator[tuple[Sequence[int], Sequence[Any]]]:
+        """Yield (numbers, values) of so many rows at a time."""
+        for start in range(0, len(self.numbers), size):
+            numbers = self.numbers[start : start + size]
+            yield numbers, self.load(start, start + len(numbers))
+
+    def rows(self) -> Iterator[SourceRow | BadRow]:
+        """Yield the rows one by one, each with its place."""
+        for number, value in zip(self.numbers, self.load(0, len(self.numbers)), strict=True):
+            yield value if isinstance(value, BadRow) else SourceRow(value, self.file, number)
+
+
+class Wanted:
+    """Which rows to take, told one at a time in the order of the rows; `left` of them are still to come."""
+
+    def __init__(self, chosen: Iterable[bool], count: int) -> None:
+        self._chosen = iter(chosen)
+        self.left = count
+
+    def takes(self) -> bool:
+        """Return whether the next row is wanted."""
+        wanted = self.left > 0 and next(self._chosen, False)
+        self.left -= wanted
+        return wanted
+
+
+T = TypeVar("T")
+
+
+def only(rows: Iterable[T], wanted: Wanted | None) -> Iterator[T]:
+    """Yield the wanted rows, and look at no more once there are none to come."""
+    if wanted is None:
+        yield from rows
+        return
+    for row in rows:
+        if wanted.takes():
+            yield row
+        if not wanted.left:
+            return
+
+
+class Reads(Protocol):
+    """Yields the wanted rows, all of them for None, with the named columns, all of them for none."""
+
+    def __call__(self, wanted: Wanted | None, columns: tuple[str, ...] = (), /) -> Iterator[Chunk]:
+        """Yield chunks in order."""
+        ...
+
+
+@frozen(eq=False)
+class Part:
+    """A piece of a source that can be read by itself: a file, or a row group of a Parquet file.
+
+    `rows` is their number where it is known without
+    reading, and `count()` finds it out. `content()` is a digest of what would be read, empty where nothing can be
+    told without reading. `clustered` says that the part is one of several pieces of a file, so that some can be left
+    unread. `columns` are the names of the columns where they are known without reading.
+    """
+
+    file: str
+    read: Reads
+    count: Callable[[], int]
+    rows: int | None = None
+    content: Callable[[], str] = str
+    clustered: bool = False
+    columns: tuple[str, ...] = ()
+    revision: str = ""

@@ -1,0 +1,66 @@
+"""The rows of one split that went through the gate: their lines in one file, and a record of each in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+RECORD = np.dtype(
+    [
+        ("high", "<u8"),
+        ("low", "<u8"),
+        ("offset", "<u8"),
+        ("line", "<u8"),
+        ("file", "<u4"),
+        ("size", "<u4"),
+        ("messages", "<u4"),
+        ("spare", "<u4"),
+    ]
+)
+"""The prompt's fingerprint in two halves, where the line lies, where the row came from, its bytes, and its messages."""
+AT_ONCE = 1 << 14
+Records = NDArray[Any]
+
+
+@frozen(eq=False)
+class Spool:
+    """`rows` lines in `lines`, as many records in `index`; `files` are the names that a record's `file` counts."""
+
+    split: str
+    lines: Path
+    index: Path
+    rows: int
+    files: Sequence[str]
+    unit: str
+    sha256: str = ""
+
+    def records(self, at_once: int = AT_ONCE) -> Iterator[tuple[int, Records]]:
+        """Yield (number of the first row, records) in pieces of constant size."""
+        first = 0
+        with self.index.open("rb") as file:
+            while block := file.read(at_once * RECORD.itemsize):
+                found = np.frombuffer(block, RECORD)
+                yield first, found
+                first += len(found)
+
+    def place(self, row: int) -> tuple[str, int]:
+        """Return the file and the line of a row by its number in the spool."""
+        record = self._record(row)
+        return self.files[int(record["file"])], int(record["line"])
+
+    def line(self, row: int) -> bytes:
+        """Return the line of a row by its number in the spool."""
+        record = self._record(row)
+        with self.lines.open("rb") as file:
+            file.seek(int(record["offset"]))
+            return file.read(int(record["size"]))
+
+    def _record(self, row: int) -> Any:
+        with self.index.open("rb") as file:
+            file.seek(row * RECORD.itemsize)
+            return np.frombuffer(file.read(RECORD.itemsize), RECORD)[0]

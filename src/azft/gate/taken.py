@@ -1,0 +1,97 @@
+"""The good rows of one chunk, in columns; and a whole chunk at once, where nothing is wrong with any of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+from attrs import field, frozen
+
+from azft.domain.rows import LONGEST
+from azft.gate.spool import RECORD
+from azft.rules.chat import are_sound
+from azft.rules.text import prompt_print
+
+Convert = Callable[[Mapping[str, Any]], Any]
+RECORDED = 2_000
+"""Rows whose records are made at once."""
+FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What somebody else's function raises on a row it did not expect, and a serialiser on half a surrogate pair."""
+
+
+@frozen
+class Taken:
+    """Lines, and for each its prompt's fingerprint, its number, and its number of messages."""
+
+    lines: list[bytes] = field(factory=list)
+    prints: list[bytes] = field(factory=list)
+    numbers: list[int] = field(factory=list)
+    messages: list[int] = field(factory=list)
+
+    def add(self, line: bytes, messages: Sequence[Any], number: int) -> None:
+        """Take one more row."""
+        self.lines.append(line)
+        self.prints.append(prompt_print(messages))
+        self.numbers.append(number)
+        self.messages.append(len(messages))
+
+
+class Recorder:
+    """Makes records of rows and writes them, many rows at a time."""
+
+    def __init__(self, index: BinaryIO) -> None:
+        self._index = index
+        self._offset = 0
+        self._prints: list[bytes] = []
+        self._columns: tuple[list[int], ...] = ([], [], [], [])
+
+    def take(self, rows: Taken, file: int) -> None:
+        """Remember the rows, and write when there are enough."""
+        new = (map(len, rows.lines), rows.numbers, rows.messages, repeat(file, len(rows.lines)))
+        for column, values in zip(self._columns, new, strict=True):
+            column.extend(values)
+        self._prints += rows.prints
+        if len(self._prints) >= RECORDED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the records of the rows that are remembered."""
+        sizes, numbers, messages, files = (np.array(column, np.int64) for column in self._columns)
+        found = np.zeros(len(sizes), RECORD)
+        prints = np.frombuffer(b"".join(self._prints), "<u8").reshape(-1, 2)
+        found["high"], found["low"] = prints[:, 0], prints[:, 1]
+        found["offset"] = self._offset + np.cumsum(sizes) - sizes
+        found["size"], found["line"], found["messages"], found["file"] = sizes, numbers, messages, files
+        self._index.write(found.tobytes())
+        self._offset += int(sizes.sum())
+        self._prints.clear()
+        for column in self._columns:
+            column.clear()
+
+
+def line_of(value: Any, messages: Sequence[Any], *, keep: bool) -> bytes:
+    """Return the row as a line of JSON, with its other columns if they are kept."""
+    row = {"messages": messages}
+    if keep:
+        row = value if value.get("messages") is messages else {**value, **row}
+    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def all_at_once(convert: Convert, values: Sequence[Any], numbers: Sequence[int], *, keep: bool) -> Taken | None:
+    """Return the rows if every one of them is good as it is, or None if anything has to be looked at.
+
+    The loops are the interpreter's own: a row takes a few microseconds, most of them spent on its bytes.
+    """
+    try:
+        talks = list(map(convert, values))
+        if not are_sound(talks):
+            return None
+        lines = [line_of(value, talk, keep=keep) for value, talk in zip(values, talks, strict=True)]
+    except FAILURES:
+        return None
+    if max(map(len, lines), default=0) > LONGEST:
+        return None
+    return Taken(lines, list(map(prompt_print, talks)), list(numbers), list(map(len, talks)))

@@ -1,0 +1,75 @@
+"""The files of a local source, and the parts they are read in."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from azft.domain.rows import Part
+from azft.errors import DatasetError
+from azft.sources.items import items_part
+from azft.sources.lines import lines_part
+from azft.sources.opening import COMPRESSED, KINDS, kind_of
+from azft.sources.parquet import path_parts
+from azft.sources.tables import table_part
+
+_PARTS: dict[str, Callable[[Path], list[Part]]] = {
+    ".jsonl": lambda path: [lines_part(path)],
+    ".ndjson": lambda path: [lines_part(path)],
+    ".json": lambda path: [items_part(path)],
+    ".csv": lambda path: [table_part(path)],
+    ".tsv": lambda path: [table_part(path)],
+    ".parquet": path_parts,
+}
+
+
+def file_parts(rest: str, split: str) -> Sequence[Part]:
+    """Return the parts of one split of `file://REST`."""
+    return [part for path in files_of(Path(rest).expanduser(), split) for part in parts_of_file(path)]
+
+
+def parts_of_file(path: Path) -> list[Part]:
+    """Return the parts of one file; `DatasetError` if its kind is not known."""
+    kind = kind_of(path.name)
+    if not kind:
+        known = f"azft reads {', '.join(KINDS)}; all but .parquet with {', '.join(COMPRESSED)} behind it too"
+        raise DatasetError(f"{path}: unknown kind of file", hint=known)
+    return _PARTS[kind](path)
+
+
+def files_of(source: Path, split: str) -> list[Path]:
+    """Return the files of one split: a file or a glob is taken as it is, a folder is searched for the split's files.
+
+    In a folder the split `train` is in `train.jsonl`, `train-00000-of-00002.parquet`, `train/...` and the like.
+    """
+    if source.is_file():
+        return [source]
+    if source.is_dir():
+        known = sorted(path for path in source.rglob("*") if kind_of(path.name) and path.is_file())
+        names = of_split([path.relative_to(source).as_posix() for path in known], split)
+        if not names:
+            said = ", ".join(str(path.relative_to(source)) for path in known[:5]) or f"no {', '.join(KINDS)} file"
+            hint = "give the DatasetSpec train_split= and test_split= as the files are called, or a file or glob"
+            raise DatasetError(f"{source} has no file of the split {split!r}; it has {said}", hint=hint)
+        return [source / name for name in names]
+    found = [Path(name) for name in sorted(glob.glob(str(source), recursive=True)) if Path(name).is_file()]
+    if not found:
+        raise DatasetError(f"no file {source}", hint="file:// takes a file, a glob such as chats/*.jsonl, or a folder")
+    return found
+
+
+def of_split(names: Sequence[str], split: str) -> list[str]:
+    """Return those of the relative file names that belong to the split.
+
+    >>> of_split(["data/train_sft-00000-of-00003.parquet", "data/test_sft-00000-of-00001.parquet"], "train_sft")
+    ['data/train_sft-00000-of-00003.parquet']
+    """
+    named = re.compile(rf"(.*[.-])?{re.escape(split)}([.-].*|_\d.*)?")
+
+    def belongs(name: str) -> bool:
+        *folders, last = name.split("/")
+        return any(named.fullmatch(part) for part in (*folders, last.partition(".")[0] or last))
+
+    return [name for name in names if belongs(name)]

@@ -1,0 +1,65 @@
+"""Rows of JSONL files: one JSON value a line, read in blocks so that no line can fill the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from azft.domain.rows import LONGEST, BadRow, Chunk, Part, Wanted, only
+from azft.files import BLOCK
+from azft.sources.opening import BOM, content_of, opened
+from azft.sources.parsing import parsed
+
+TOO_LONG = "AZFT-R014"
+
+
+def lines_part(path: Path) -> Part:
+    """Return the file as one part."""
+    return Part(str(path), partial(_read, path), partial(_count, path), content=partial(content_of, path))
+
+
+def _read(path: Path, wanted: Wanted | None, _columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
+    with opened(path) as stream:
+        for first, lines in _blocks(stream):
+            numbers: list[int] = []
+            values: list[Any] = []
+            full = ((number, line) for number, line in enumerate(lines, start=first) if line and not line.isspace())
+            for number, line in only(full, wanted):
+                numbers.append(number)
+                values.append(_value(line, str(path), number))
+            if numbers:
+                yield Chunk.of(str(path), numbers, values)
+            if wanted is not None and not wanted.left:
+                return
+
+
+def _value(line: bytes, file: str, number: int) -> Any:
+    if len(line) > LONGEST:
+        said = f"longer than {LONGEST >> 20} MiB"
+        return BadRow(file, number, said, TOO_LONG, "split it, or leave it out", original=line[:200])
+    return parsed(line, file, number)
+
+
+def _count(path: Path) -> int:
+    with opened(path) as stream:
+        return sum(sum(1 for line in lines if line and not line.isspace()) for _first, lines in _blocks(stream))
+
+
+def _blocks(stream: BinaryIO) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield (number of the first line, whole lines) block by block; a line past the limit is cut, and so known."""
+    number = 1
+    rest = b""
+    block = stream.read(BLOCK).removeprefix(BOM)
+    while block:
+        head, *lines = block.split(b"\n")
+        rest = rest + head if len(rest) <= LONGEST else rest
+        if lines:
+            tail = lines.pop()
+            yield number, [rest, *lines]
+            number += 1 + len(lines)
+            rest = tail
+        block = stream.read(BLOCK)
+    if rest:
+        yield number, [rest]
