@@ -235,8 +235,10 @@ def test_a_failed_run_raises_with_its_reason_and_a_timeout_says_how_to_return(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "long.jsonl"
-    row = {"messages": [{"role": "user", "content": "x" * 900}, {"role": "assistant", "content": "y"}]}
-    source.write_bytes((orjson.dumps(row) + b"\n") * 20)
+    talks = (
+        [{"role": "user", "content": f"{n} {'x' * 900}"}, {"role": "assistant", "content": "y"}] for n in range(20)
+    )
+    source.write_bytes(b"".join(orjson.dumps({"messages": talk}) + b"\n" for talk in talks))
     session = FineTuneSession(dataset=azft.DatasetSpec("long", f"file://{source}"), parameters={"max_seq_length": 2})
     run = session.submit()
     with pytest.raises(azft.RunTimeoutError, match=r"session\.attach"):

@@ -10,6 +10,7 @@ from attrs import evolve
 from azft.domain.compute import Compute
 from azft.domain.data import DataSettings, PreparedData
 from azft.domain.findings import Finding, Severity
+from azft.domain.forecast import DataLook, Forecast
 from azft.domain.model import Model
 from azft.domain.parameters import Layer, ParameterValue
 from azft.domain.plan import Plan, nodes_of
@@ -73,6 +74,8 @@ class Planner:
         settings = data or DataSettings()
         limit = sequence_limit(found.model, resolved)
         devices = max(machine.gpus, 1) * nodes_of(resolved)
+        look: DataLook | None
+        ahead: Forecast | None
         if prepared is not None and (prepared.source, prepared.settings) == (chosen.source, settings):
             look, seen = look_back(prepared)
             ahead = steps_of(prepared.train.rows, prepared.validation.rows, resolved, devices=devices)
