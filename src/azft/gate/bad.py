@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -67,18 +68,22 @@ def excerpt(original: Any) -> str:
     if isinstance(original, bytes):
         text = original[: 4 * EXCERPT].decode(errors="replace")
     else:
-        text = "" if original is None else str(original) if isinstance(original, str) else _json(original)
+        text = "" if original is None else original if isinstance(original, str) else _readable(original)
     flat = "".join(character if character.isprintable() else " " for character in text[: EXCERPT + 1])
     return flat if len(flat) <= EXCERPT else f"{flat[: EXCERPT - 3]}..."
 
 
-def _json(value: Any) -> str:
-    return _line(value).decode().rstrip()
+def _readable(value: Any) -> str:
+    return json.dumps(value, default=repr, ensure_ascii=False)
 
 
 def _original(original: Any) -> dict[str, Any]:
-    """Return the row for the reject file; bytes that are no text go as base64, so that nothing is lost."""
+    """Return the row for the reject file: bytes that are no text as base64, text that is none as escaped JSON."""
     if not isinstance(original, bytes):
+        try:
+            orjson.dumps(original, default=repr, option=orjson.OPT_NON_STR_KEYS)
+        except (TypeError, orjson.JSONEncodeError):
+            return {"text": json.dumps(original, default=repr)}
         return {"row": original}
     try:
         return {"text": original.decode()}
@@ -87,10 +92,4 @@ def _original(original: Any) -> dict[str, Any]:
 
 
 def _line(value: Any) -> bytes:
-    """Return one line of JSON; halves of surrogate pairs, which only the standard library writes, are escaped."""
-    try:
-        return orjson.dumps(value, default=repr, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
-    except (TypeError, orjson.JSONEncodeError):
-        import json
-
-        return json.dumps(value, default=repr).encode() + b"\n"
+    return orjson.dumps(value, default=repr, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)

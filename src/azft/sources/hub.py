@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from azft.domain.rows import Chunk, Part, Wanted, only
 from azft.errors import DatasetError
@@ -54,7 +54,7 @@ def hub_parts(rest: str, split: str) -> Sequence[Part]:
         files = {sibling.rfilename: sibling for sibling in info.siblings or ()}
         chosen = _files_of_split(info.card_data, sorted(files), address, split)
         if not chosen or not all(name.endswith(".parquet") for name in chosen):
-            return [_streamed(rest, address, split)]
+            return [_streamed(rest, evolve(address, revision=info.sha or address.revision), split)]
         parts: list[Part] = []
         for name in chosen:
             source = _remote(api, address, info.sha or "", files[name])
@@ -64,12 +64,13 @@ def hub_parts(rest: str, split: str) -> Sequence[Part]:
 
 def _remote(api: Any, address: Address, revision: str, file: Any) -> ParquetSource:
     from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers
 
     shown = f"hf://{address.name}/{file.rfilename}"
     url = hf_hub_url(
         address.name, file.rfilename, repo_type="dataset", revision=revision or None, endpoint=api.endpoint
     )
-    stream = RangeFile(shown, url, file.size, api._build_hf_headers)
+    stream = RangeFile(shown, url, file.size, build_hf_headers)
     return ParquetSource(shown, lambda: stream, footer(shown, stream), f"{file.blob_id}", revision)
 
 
@@ -115,7 +116,9 @@ def _streamed(rest: str, address: Address, split: str) -> Part:
     return Part(
         f"hf://{rest} {split}",
         partial(_read_stream, rest, address, split),
-        lambda: _count_stream(rest, address, split),
+        partial(_count_stream, rest, address, split),
+        content=lambda: address.revision,
+        revision=address.revision,
     )
 
 

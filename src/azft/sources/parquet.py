@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import xxhash
-from attrs import frozen
+from attrs import field, frozen
 
 from azft.domain.rows import BadRow, Chunk, Part, Wanted
 from azft.errors import DatasetError
@@ -29,9 +29,11 @@ class ParquetSource:
     version: str = ""
     revision: str = ""
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of the top-level columns."""
+    columns: tuple[str, ...] = field(init=False)
+    """The names of the top-level columns."""
+
+    @columns.default
+    def _top_level(self) -> tuple[str, ...]:
         return tuple(self.metadata.schema.to_arrow_schema().names)
 
 
@@ -132,7 +134,7 @@ def _value(name: str, batch: Any, number: int) -> Any:
 
 def _content(source: ParquetSource, group: int) -> str:
     """Return a digest of the row group: of its bytes, or of its place in a file whose version is known."""
-    digest = xxhash.xxh3_128(f"{source.metadata.schema}\0{group}".encode())
+    digest = xxhash.xxh3_128(f"{group}\0{','.join(source.columns)}".encode())
     if source.version:
         digest.update(source.version.encode())
         return digest.hexdigest()
