@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
-from azft import FineTuned, FineTuneSession
+from azft import FineTuned, FineTuneSession, PreparedData
 from azft.testing.contract import SAMPLE
 
 collect_ignore = ["notebook_flow.py"]
@@ -20,6 +21,16 @@ Conversation = dict[str, list[dict[str, str]]]
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder of the test's own, so that nothing lands in the checkout."""
     monkeypatch.chdir(tmp_path)
+
+
+def rows_of(path: Path) -> list[Any]:
+    """Return the values of a JSONL file."""
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def everything(data: PreparedData) -> list[Any]:
+    """Return the rows of the three files."""
+    return [row for file in (data.train, data.validation, data.test) for row in rows_of(file.path)]
 
 
 def conversation(question: str = "Hi", answer: str = "Hello") -> Conversation:

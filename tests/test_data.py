@@ -27,7 +27,7 @@ from azft import (
 )
 from azft.rules.chat import why_not_a_conversation
 from azft.rules.sampling import choose, portion
-from tests.conftest import conversation
+from tests.conftest import conversation, rows_of
 
 ROOT = Path(__file__).parents[1]
 ROWS = [conversation(f"question {number}", f"answer {number}") for number in range(40)]
@@ -37,10 +37,6 @@ def prepared(source: object, **settings: Any) -> PreparedData:
     return DatasetPreparer("data", **settings).prepare(DatasetSpec("mine", f"file://{source}"))
 
 
-def lines(path: Path) -> list[Any]:
-    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
-
-
 def test_the_sample_has_the_size_promised_and_is_what_its_tool_writes() -> None:
     data = DatasetPreparer("data").prepare("ultrachat_sample")
     assert (data.train.rows, data.validation.rows, data.test.rows) == (891, 99, 132)
@@ -48,7 +44,7 @@ def test_the_sample_has_the_size_promised_and_is_what_its_tool_writes() -> None:
     subprocess.run([sys.executable, ROOT / "tools" / "make_sample.py"], check=True, capture_output=True)
     after = {path.name: path.read_bytes() for path in (ROOT / "src/azft/snapshot/ultrachat_sample").glob("*.jsonl")}
     assert before == after
-    train, test = (lines(ROOT / f"src/azft/snapshot/ultrachat_sample/{name}_sft.jsonl") for name in ("train", "test"))
+    train, test = (rows_of(ROOT / f"src/azft/snapshot/ultrachat_sample/{name}_sft.jsonl") for name in ("train", "test"))
     answers = {row["messages"][-1]["content"] for row in train}
     assert len(answers) >= 60
     assert any(len(row["messages"]) > 2 for row in train)
@@ -88,7 +84,7 @@ def test_a_glob_takes_all_files_in_order(tmp_path: Path, jsonl: Callable[..., Pa
 def test_splits_are_explicit_seeded_and_lose_nothing(jsonl: Callable[..., Path]) -> None:
     source = jsonl(*ROWS)
     data = prepared(source, validation=0.25, test=0.2)
-    parts = [lines(file.path) for file in (data.train, data.validation, data.test)]
+    parts = [rows_of(file.path) for file in (data.train, data.validation, data.test)]
     assert [len(part) for part in parts] == [24, 8, 8]
     assert sorted(map(str, (row for part in parts for row in part))) == sorted(map(str, ROWS))
     assert prepared(source, validation=0.25, test=0.2) == data
@@ -99,7 +95,7 @@ def test_splits_are_explicit_seeded_and_lose_nothing(jsonl: Callable[..., Path])
 def test_a_percentage_takes_the_first_rows_or_a_seeded_sample(jsonl: Callable[..., Path]) -> None:
     source = jsonl(*ROWS)
     first = prepared(source, percent=25, validation=0)
-    assert all(int(str(row).split("question ")[1].split("'")[0]) < 10 for row in lines(first.train.path))
+    assert all(int(str(row).split("question ")[1].split("'")[0]) < 10 for row in rows_of(first.train.path))
     sampled = prepared(source, percent=25, validation=0, sample="random")
     assert sampled.train.rows + sampled.test.rows == 10
     assert sampled.sha256 != first.sha256
@@ -152,7 +148,7 @@ def test_a_bad_row_is_named_with_file_line_and_reason(jsonl: Callable[..., Path]
     assert f"{source}, line 2: " in str(caught.value)
     report = Path("data/mine-bad_rows.jsonl").resolve()
     assert [path.resolve() for path in Path("data").iterdir()] == [report]
-    (said,) = lines(report)
+    (said,) = rows_of(report)
     assert (said["line"], said["code"], said["action"]) == (2, bad.code, "refused")
 
 

@@ -22,18 +22,11 @@ from azft.rules.codes import CODES
 from azft.rules.repair import repaired
 from azft.rules.text import is_blank
 from benchmarks.planted import KINDS, good, plant, talk
+from tests.conftest import everything, rows_of
 
 
 def prepared(source: Path | str, **more: Any) -> PreparedDataset:
     return DatasetPreparer("data", progress=False, **more).prepare(DatasetSpec("mine", f"file://{source}"))
-
-
-def rows_of(path: Path) -> list[Any]:
-    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
-
-
-def everything(data: PreparedDataset) -> list[Any]:
-    return [row for file in (data.train, data.validation, data.test) for row in rows_of(file.path)]
 
 
 def prompts_of(path: Path) -> set[str]:

@@ -177,7 +177,7 @@ class DatasetPreparer:
             for split in (TRAIN, TEST):
                 if made[split].rows == 0:
                     said = f"{spec.source} leaves no row to {split} with"
-                    raise DatasetError(said, hint="give more rows, or a larger share")
+                    raise DatasetError(said, hint="give more rows, or a larger share; rows with one prompt stay together")
             prepared = evolve(self._described(spec, made, gate, key), converter=str(choice))
             (files / MANIFEST).write_bytes(to_json(prepared))
             steps.stage("make durable")
