@@ -192,7 +192,8 @@ def test_token_statistics_are_those_of_the_tokenizer(jsonl: Callable[..., Path],
 
     rows = [good(number, size=10 + number) for number in range(200)]
     loaded = AutoTokenizer.from_pretrained(tokenizer)
-    lengths = sorted(len(loaded.apply_chat_template(row["messages"])["input_ids"]) for row in rows)
+    texts = [str(loaded.apply_chat_template(row["messages"], tokenize=False)) for row in rows]
+    lengths = sorted(len(loaded.encode(text, add_special_tokens=False)) for text in texts)
     data = prepared(jsonl(*rows), tokenizer=tokenizer, max_seq_length=300, batch=8, exact=True)
     found = data.tokens
     assert found is not None
@@ -200,7 +201,7 @@ def test_token_statistics_are_those_of_the_tokenizer(jsonl: Callable[..., Path],
     assert dict(found.quantiles)[50.0] == lengths[99]
     assert dict(found.quantiles)[100.0] == lengths[-1]
     assert found.truncated == sum(length > 300 for length in lengths) / 200
-    assert found.steps == 25
+    assert found.steps == -(-data.train.rows // 8)
     assert sum(rows for _from, _to, rows in found.histogram) == 200
     assert 0 < found.packed < found.padding < 1
     guess = prepared(jsonl(*rows), tokenizer=tokenizer, max_seq_length=300, batch=8, exact=False).tokens

@@ -16,11 +16,12 @@ WIDEST, NARROWEST = 100, 60
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
-    """Return a rich table of text cells; the last column wraps."""
+    """Return a rich table of text cells; the last column wraps. Without any name there is no head."""
     from rich import box
     from rich.table import Table
 
-    drawn = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, expand=False)
+    shape = box.SIMPLE_HEAD if any(columns) else None
+    drawn = Table(title=title or None, box=shape, title_justify="left", pad_edge=False, show_header=any(columns))
     for number, column in enumerate(columns):
         drawn.add_column(column, overflow="fold", no_wrap=number == 0 and len(columns) > 1)
     for row in rows:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+import math
+
+from attrs import evolve, frozen
 
 
 @frozen
 class TokenStatistics:
-    """Tokens of the training rows as the model reads them, chat template included.
+    """Tokens of the training split as the model reads them, chat template included; rows cut off it later count too.
 
     `exact` tells whether every row was counted; else `error` has the median and the 99th percentile of the relative
     error of an estimated row, on rows that were counted. `quantiles` are (percent, tokens). `histogram` has
@@ -35,6 +37,12 @@ class TokenStatistics:
     steps: int = 0
     steps_packed: int = 0
     counted: int = 0
+
+    def of_rows(self, rows: int) -> TokenStatistics:
+        """Return the same with the steps of so many rows, which are left of these."""
+        share = rows / self.rows if self.rows else 0.0
+        steps = -(-rows // self.batch)
+        return evolve(self, steps=steps, steps_packed=min(steps, math.ceil(self.steps_packed * share)))
 
     @property
     def mean(self) -> float:

@@ -177,7 +177,9 @@ class DatasetPreparer:
             for split in (TRAIN, TEST):
                 if made[split].rows == 0:
                     said = f"{spec.source} leaves no row to {split} with"
-                    raise DatasetError(said, hint="give more rows, or a larger share; rows with one prompt stay together")
+                    raise DatasetError(
+                        said, hint="give more rows, or a larger share; rows with one prompt stay together"
+                    )
             prepared = evolve(self._described(spec, made, gate, key), converter=str(choice))
             (files / MANIFEST).write_bytes(to_json(prepared))
             steps.stage("make durable")
@@ -204,7 +206,7 @@ class DatasetPreparer:
             key=key,
             tokenizer=counter.name if counter and Path(counter.name).exists() else "",
             checks=gate.checks.with_findings(*_few_rows(made[TRAIN], self._counting.batch)),
-            tokens=gate.tokens,
+            tokens=gate.tokens.of_rows(made[TRAIN].rows) if gate.tokens else None,
         )
 
 

@@ -68,7 +68,7 @@ def divide(
             sizes = records["size"].tolist()
             for number, outlet in enumerate(outlets):
                 rows = np.flatnonzero(place == number).tolist()
-                outlet.write([bytes(block[starts[row] : starts[row] + sizes[row]]) for row in rows])
+                outlet.write([block[starts[row] : starts[row] + sizes[row]] for row in rows])
     return {
         name: DataFile(outlet.path, outlet.rows, outlet.sha256) for name, outlet in zip(names, outlets, strict=True)
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ BEHIND = 16 << 20
 """Bytes after which the digest catches up; it reads what was just written, which is still in memory."""
 BLOCK = 4 << 20
 """Bytes hashed at once: each block costs two turns at the interpreter lock."""
+Line = bytes | memoryview
 AT_MOST = 512
 """Lines given to the system at once; it takes 1,024."""
 
@@ -37,7 +39,7 @@ class Outlet:
         self._sha256 = hashlib.sha256()
         return self
 
-    def write(self, lines: list[bytes]) -> None:
+    def write(self, lines: Sequence[Line]) -> None:
         """Write lines."""
         for start in range(0, len(lines), AT_MOST):
             self._put(lines[start : start + AT_MOST])
@@ -57,7 +59,7 @@ class Outlet:
             self._pool.shutdown(cancel_futures=True)
             self._file.close()
 
-    def _put(self, lines: list[bytes]) -> None:
+    def _put(self, lines: Sequence[Line]) -> None:
         """Write all of the lines: the system may take a part, as when the disk is nearly full, and then says why."""
         size = sum(map(len, lines))
         written = os.writev(self._file.fileno(), lines)

@@ -46,7 +46,10 @@ def share_table(tokens: TokenStatistics) -> Rows:
     """Return what the lengths mean for training."""
     quantiles = ", ".join(f"{percent:g} %: {length:,}" for percent, length in tokens.quantiles)
     rows: Rows = [
-        ("tokens", f"{'' if tokens.exact else 'about '}{tokens.tokens:,}, {tokens.mean:,.0f} a conversation"),
+        (
+            "tokens",
+            f"{'' if tokens.exact else 'about '}{tokens.tokens:,} in {tokens.rows:,} rows, {tokens.mean:,.0f} each",
+        ),
         ("how", tokens.method + ("" if tokens.exact else _error(tokens))),
         ("at most", quantiles),
     ]
@@ -77,6 +80,8 @@ def _mark(tokens: TokenStatistics, start: int, stop: int) -> str:
 
 
 def _error(tokens: TokenStatistics) -> str:
+    if not tokens.counted:
+        return f"; meant to within {tokens.error[1]:.0%}, and not measured"
     return f"; a row is off by {tokens.error[0]:.1%} (median) to {tokens.error[1]:.1%} (99th percentile)"
 
 

@@ -25,7 +25,7 @@ class Ratio:
         return np.maximum(np.rint(sizes @ [self.per_byte, self.per_message]), 1).astype(np.int64)
 
 
-UNCALIBRATED = Ratio(1 / BYTES_PER_TOKEN, MESSAGE_TOKENS, (0.1, 0.25))
+UNCALIBRATED = Ratio(1 / BYTES_PER_TOKEN, MESSAGE_TOKENS, (0.0, 0.25))
 
 
 def fit(sizes: Sizes, tokens: NDArray[np.int64]) -> Ratio:
