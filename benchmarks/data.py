@@ -19,10 +19,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.local_hub import LocalHub
-from benchmarks.planted import plant
-from benchmarks.ultrachat import TEST_ROWS, TRAIN_ROWS, generate, ten_copies
-
 SPLITS = ("train_sft", "test_sft")
 
 
@@ -30,15 +26,16 @@ def run(name: str, *arguments: object, memory: bool = True, **environment: str) 
     """Run a part in a fresh process; returns its seconds, its peak of resident and of anonymous memory in MiB."""
     command = [sys.executable, "-W", "ignore", __file__, "--part", name, *map(str, arguments)]
     begun = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **environment}, text=True)
+    settings = {**os.environ, "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", **environment}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=settings, text=True)
     anonymous = 0
     while memory and process.poll() is None:
         anonymous = max(anonymous, _anonymous(process.pid))
         time.sleep(0.02)
-    said = process.communicate()[0]
+    said, wrong = process.communicate()
     seconds = time.perf_counter() - begun
     if process.returncode:
-        sys.exit(f"{name} failed")
+        sys.exit(f"{name} failed\n{wrong}")
     found = dict(line.split("=") for line in said.splitlines() if "=" in line)
     return {"seconds": seconds, "anonymous": anonymous / 1024, **{key: float(value) for key, value in found.items()}}
 
@@ -246,6 +243,8 @@ def compared(title: str, rounds: int, ways: dict[str, Callable[[], dict[str, flo
 
 def conversion(folder: Path, rounds: int) -> None:
     """Everything of both splits."""
+    from benchmarks.ultrachat import TEST_ROWS, TRAIN_ROWS, generate
+
     source = generate(folder / "full")
     ways = {
         "notebook": lambda: run("notebook", source, folder / "nb", 100),
@@ -260,6 +259,9 @@ def conversion(folder: Path, rounds: int) -> None:
 
 def subset(folder: Path, rounds: int) -> None:
     """Five percent, from files and from a hub."""
+    from benchmarks.local_hub import LocalHub
+    from benchmarks.ultrachat import generate
+
     source = generate(folder / "full")
     ways = {
         "notebook, 5 %": lambda: run("notebook", source, folder / "nb5", 5),
@@ -282,6 +284,8 @@ def subset(folder: Path, rounds: int) -> None:
 
 def previews(folder: Path, _rounds: int) -> None:
     """Show the first rows of a file of 1.5 GB."""
+    from benchmarks.ultrachat import generate
+
     source = generate(folder / "full")
     if not (folder / "nb" / "out").exists():
         run("notebook", source, folder / "nb", 100)
@@ -301,6 +305,8 @@ def previews(folder: Path, _rounds: int) -> None:
 
 def statistics(folder: Path, rounds: int) -> None:
     """Token statistics, exact on 5 % and estimated on everything."""
+    from benchmarks.ultrachat import TRAIN_ROWS, generate
+
     source = generate(folder / "full")
     small, whole = folder / "tokens5", folder / "tokens100"
     for target in (small, whole):
@@ -333,6 +339,8 @@ def statistics(folder: Path, rounds: int) -> None:
 
 def faults(folder: Path, rounds: int) -> None:
     """Check a file with 300 faults, and one without."""
+    from benchmarks.planted import plant
+
     folder.mkdir(parents=True, exist_ok=True)
     planted, clean = folder / "planted.jsonl", folder / "clean.jsonl"
     wanted = plant(planted, 100_000, 300, size=150)
@@ -351,6 +359,8 @@ def faults(folder: Path, rounds: int) -> None:
 
 def growth(folder: Path, rounds: int) -> None:
     """Ten times the data."""
+    from benchmarks.ultrachat import generate, ten_copies
+
     one = generate(folder / "third", scale=0.3, seed=1)
     ten = ten_copies(one, folder / "ten")
     ways = {

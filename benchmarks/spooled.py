@@ -17,4 +17,4 @@ def spooled(folder: Path, work: Path) -> Spool:
     with BadRows(work / "bad_rows.jsonl", work / "rejects.jsonl") as bad:
         checker = Checker("train", lambda row: row["messages"], bad)
         chunks = (chunk for part in parts_of_file(path) for chunk in part.read(None))
-        return checker.run(chunks, work, digest=False)
+        return checker.run(chunks, work, final=False)

@@ -254,7 +254,7 @@ def test_a_failed_run_raises_with_its_reason_and_a_timeout_says_how_to_return(
 def test_ctrl_c_stops_the_watching_and_not_the_run(tmp_path: Path) -> None:
     code = (
         "import azft; from azft.testing.contract import SAMPLE;"
-        "session = azft.FineTuneSession(dataset=SAMPLE, percent=8, parameters={'num_train_epochs': 2});"
+        "session = azft.FineTuneSession(dataset=SAMPLE, percent=8, parameters={'num_train_epochs': 6});"
         "session.watch(session.submit())"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]

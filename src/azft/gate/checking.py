@@ -19,7 +19,7 @@ from azft.gate.taken import Convert, Recorder, Taken, all_at_once, line_of
 from azft.rules.chat import fault_of
 from azft.rules.repair import repaired
 
-TOGETHER = 100
+TOGETHER = 50
 """Rows checked at once: their text fits into a core's cache."""
 
 
@@ -60,10 +60,10 @@ class Checker:
         self._files: dict[str, int] = {}
         self._unit = "line"
 
-    def run(self, chunks: Iterable[Chunk], folder: Path, *, digest: bool) -> Spool:
-        """Check everything and return the rows that went through; `digest` asks for the SHA-256 of their lines."""
+    def run(self, chunks: Iterable[Chunk], folder: Path, *, final: bool) -> Spool:
+        """Check everything and return the rows that went through; `final` says that their lines are a file already."""
         lines, index = folder / f"{self._split}.lines", folder / f"{self._split}.index"
-        with Outlet(lines, digest=digest) as out, index.open("wb") as records:
+        with Outlet(lines, final=final) as out, index.open("wb") as records:
             recorder = Recorder(records)
             for chunk in chunks:
                 self._take(chunk, out, recorder)

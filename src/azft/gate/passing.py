@@ -132,7 +132,7 @@ class Gate:
             policy=self._policy,
             keep=self._settings.keep,
         )
-        spool = checker.run(self._watched(prefetched(chunks)), work, digest=split in self._whole)
+        spool = checker.run(self._watched(prefetched(chunks)), work, final=split in self._whole)
         self._read += checker.read
         self._ignored += checker.ignored
         return spool

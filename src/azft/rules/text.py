@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 import xxhash
 
 BLANK = (
-    "".join(chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()) + "\u200b\u200c\u200d\u2060\ufeff"
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u200d\u2060\ufeff"
 )
 """Unicode's spaces, and the characters of no width: a text of these alone says nothing."""
 _SPACES = bytes(code for code in range(128) if chr(code).isspace())
