@@ -22,14 +22,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 SPLITS = ("train_sft", "test_sft")
 
 
-def run(name: str, *arguments: object, memory: bool = True, **environment: str) -> dict[str, float]:
+def made(name: str, source: object, target: Path, *arguments: object, **environment: str) -> dict[str, float]:
+    """Run a part that fills a folder; what an earlier one left there is removed before, which is not timed."""
+    shutil.rmtree(target, ignore_errors=True)
+    return run(name, source, target, *arguments, **environment)
+
+
+def run(name: str, *arguments: object, **environment: str) -> dict[str, float]:
     """Run a part in a fresh process; returns its seconds, its peak of resident and of anonymous memory in MiB."""
     command = [sys.executable, "-W", "ignore", __file__, "--part", name, *map(str, arguments)]
     begun = time.perf_counter()
     settings = {**os.environ, "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", **environment}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=settings, text=True)
     anonymous = 0
-    while memory and process.poll() is None:
+    while process.poll() is None:
         anonymous = max(anonymous, _anonymous(process.pid))
         time.sleep(0.02)
     said, wrong = process.communicate()
@@ -42,28 +48,29 @@ def run(name: str, *arguments: object, memory: bool = True, **environment: str) 
 
 def _anonymous(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+        return _status("RssAnon", pid)
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0)
+
+
+def _status(key: str, pid: int | str = "self") -> int:
+    """Return a figure of a process in KiB; a zombie has none."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{key}:")), 0)
 
 
 def told(**values: float) -> None:
-    """Say what was measured inside, and this process's own peak of resident memory."""
-    import resource
-
-    values["resident"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Say what was measured inside, and this process's own peak of resident memory (not its parent's)."""
+    values["resident"] = _status("VmHWM") / 1024
     print("\n".join(f"{key}={value}" for key, value in values.items()))
 
 
 def notebook(source: str, target: str, percent: str) -> None:
     """Convert as the notebook's script does."""
-    from datasets import load_dataset
-
-    for folder in ("cache", "out"):
-        shutil.rmtree(Path(target) / folder, ignore_errors=True)
     (Path(target) / "out").mkdir(parents=True)
     begun = time.perf_counter()
+    from datasets import load_dataset
+
     for split in SPLITS:
         rows: Any = load_dataset(source, split=f"{split}[0%:{percent}%]", cache_dir=f"{target}/cache")
         rows.to_json(f"{target}/out/{split}.jsonl")
@@ -72,10 +79,9 @@ def notebook(source: str, target: str, percent: str) -> None:
 
 def azft(source: str, target: str, percent: str, keep: str = "keep", validation: str = "0") -> None:
     """Convert with the whole gate."""
+    begun = time.perf_counter()
     from azft import DatasetPreparer, DatasetSpec
 
-    shutil.rmtree(target, ignore_errors=True)
-    begun = time.perf_counter()
     preparer = DatasetPreparer(
         target, percent=float(percent), validation=float(validation), keep=keep == "keep", progress=False
     )
@@ -116,11 +122,9 @@ def equal(target: str, ours: str) -> None:
 
 def preview(way: str, path: str) -> None:
     """Show the first rows of a large file; pandas is imported before the clock starts, as a notebook has it."""
-    import resource
-
     import pandas as pd
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = _status("VmHWM") / 1024
     if way == "notebook":
         begun = time.perf_counter()
         frame = pd.read_json(path, lines=True).head()
@@ -129,7 +133,7 @@ def preview(way: str, path: str) -> None:
         from azft.gate.prepared import PreparedDataset
 
         data = from_json(PreparedDataset, (Path(path) / "prepared.json").read_bytes())
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        before = _status("VmHWM") / 1024
         begun = time.perf_counter()
         frame = data.preview(5)
     told(inside=time.perf_counter() - begun, before=before, rows=len(frame))
@@ -194,7 +198,6 @@ def gate(path: str, target: str) -> None:
     """Check a JSONL file; the bad rows that are found are counted."""
     from azft import DatasetError, DatasetPreparer, DatasetSpec
 
-    shutil.rmtree(target, ignore_errors=True)
     begun = time.perf_counter()
     bad: dict[int, str] = {}
     try:
@@ -247,10 +250,10 @@ def conversion(folder: Path, rounds: int) -> None:
 
     source = generate(folder / "full")
     ways = {
-        "notebook": lambda: run("notebook", source, folder / "nb", 100),
-        "azft, all columns": lambda: run("azft", source, folder / "azft", 100, "keep"),
-        "azft, messages": lambda: run("azft", source, folder / "azft2", 100, "messages"),
-        "azft, messages, validation cut": lambda: run("azft", source, folder / "azft3", 100, "messages", 0.1),
+        "notebook": lambda: made("notebook", source, folder / "nb", 100),
+        "azft, all columns": lambda: made("azft", source, folder / "azft", 100, "keep"),
+        "azft, messages": lambda: made("azft", source, folder / "azft2", 100, "messages"),
+        "azft, messages, validation cut": lambda: made("azft", source, folder / "azft3", 100, "messages", 0.1),
         "(Parquet decoded, nothing else)": lambda: run("floor", source),
     }
     compared(f"1. {TRAIN_ROWS + TEST_ROWS:,} rows, whole process", rounds, ways)
@@ -264,8 +267,8 @@ def subset(folder: Path, rounds: int) -> None:
 
     source = generate(folder / "full")
     ways = {
-        "notebook, 5 %": lambda: run("notebook", source, folder / "nb5", 5),
-        "azft, first 5 %": lambda: run("azft", source, folder / "azft5", 5, "keep"),
+        "notebook, 5 %": lambda: made("notebook", source, folder / "nb5", 5),
+        "azft, first 5 %": lambda: made("azft", source, folder / "azft5", 5, "keep"),
     }
     compared("2. 5 % of the rows, whole process", rounds, ways)
     print(f"    rows equal: {run('equal', folder / 'nb5', folder / 'azft5')['rows']:,.0f}")
@@ -274,9 +277,10 @@ def subset(folder: Path, rounds: int) -> None:
     if not (hub / "chats").exists():
         (hub / "chats").symlink_to(source)
     stored = sum(path.stat().st_size for path in source.rglob("*.parquet"))
+    there = folder / "azfth"
     for keep in ("keep", "messages"):
         with LocalHub(hub.parent) as served:
-            found = run("azft", "hf://HuggingFaceH4/chats", folder / "azfth", 5, keep, HF_ENDPOINT=served.endpoint)
+            found = made("azft", "hf://HuggingFaceH4/chats", there, 5, keep, HF_ENDPOINT=served.endpoint)
             requests = sum("/resolve/" in line for line in served.requests)
             share = served.sent / stored
         print(f"    over HTTP ({keep}): {share:.2%} of the bytes, {requests} requests, {found['seconds']:.2f} s")
@@ -288,9 +292,9 @@ def previews(folder: Path, _rounds: int) -> None:
 
     source = generate(folder / "full")
     if not (folder / "nb" / "out").exists():
-        run("notebook", source, folder / "nb", 100)
+        made("notebook", source, folder / "nb", 100)
     if not list((folder / "azft").glob("*/prepared.json")):
-        run("azft", source, folder / "azft", 100)
+        made("azft", source, folder / "azft", 100)
     prepared = next((folder / "azft").glob("*/prepared.json")).parent
     ours = run("preview", "azft", prepared)
     theirs = run("preview", "notebook", folder / "nb" / "out" / "train_sft.jsonl")
@@ -314,7 +318,7 @@ def statistics(folder: Path, rounds: int) -> None:
             trained(source, target)
     for percent, target in ((5, small), (100, whole)):
         if not (target / "data").exists():
-            run("azft", source, target / "data", percent, "messages")
+            made("azft", source, target / "data", percent, "messages")
     ways = {
         "plain pass of the tokenizer, 5 %": lambda: run("tokens", small / "data", small, "plain"),
         "exact statistics, 5 %": lambda: run("tokens", small / "data", small, "exact"),
@@ -346,8 +350,8 @@ def faults(folder: Path, rounds: int) -> None:
     wanted = plant(planted, 100_000, 300, size=150)
     plant(clean, 100_000, 0, size=150, overlong=0)
     ways = {
-        "clean": lambda: run("gate", clean, folder / "clean"),
-        "300 faults": lambda: run("gate", planted, folder / "planted"),
+        "clean": lambda: made("gate", clean, folder / "clean"),
+        "300 faults": lambda: made("gate", planted, folder / "planted"),
     }
     found = compared("5. 100,000 rows of JSONL", rounds, ways)
     lines = (folder / "planted.found").read_text(encoding="ascii").splitlines()
@@ -364,8 +368,8 @@ def growth(folder: Path, rounds: int) -> None:
     one = generate(folder / "third", scale=0.3, seed=1)
     ten = ten_copies(one, folder / "ten")
     ways = {
-        "one": lambda: run("azft", one, folder / "one-out", 100, "messages"),
-        "ten": lambda: run("azft", ten, folder / "ten-out", 100, "messages"),
+        "one": lambda: made("azft", one, folder / "one-out", 100, "messages"),
+        "ten": lambda: made("azft", ten, folder / "ten-out", 100, "messages"),
     }
     found = compared("7. ten times the data", rounds, ways)
     print(f"    inside: {found['ten']['inside'] / found['one']['inside']:.2f} times the time for ten times the rows")

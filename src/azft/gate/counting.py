@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ NEAR = 0.1
 EXACT_BYTES = 16 << 20
 """Bytes of messages up to which every row is counted, if nothing else is said: a few seconds."""
 TOGETHER = 256
-TEMPLATE = 1_024
-"""Bytes that a chat template may put around a message, a system prompt of its own included."""
+TEMPLATE, HEADER = 1_024, 64
+"""Bytes that a chat template may put before a conversation, as a system prompt of its own, and around a message."""
 
 
 @frozen
@@ -158,13 +159,10 @@ def _nothing_left(lines: Any, first: int, records: Records, lengths: NDArray[np.
 
 
 def _lacks(messages: Sequence[Any], counter: TokenCounter, limit: int) -> bool:
-    """Return whether nothing is learned; it is counted only where the first answer may begin behind the limit.
+    """Return whether nothing is learned; only asked of the tokenizer where the prompt's bytes do not tell.
 
-    It cannot where there are fewer bytes before it than that, as a token has at least one.
+    A prompt has at most as many tokens as bytes, those of the chat template included.
     """
-    before = TEMPLATE
-    for message in messages:
-        if message["role"] == "assistant":
-            break
-        before += len(message["content"].encode()) + TEMPLATE
+    prompt = takewhile(lambda message: message["role"] != "assistant", messages)
+    before = TEMPLATE + sum(len(message["content"].encode()) + HEADER for message in prompt)
     return before >= limit and not counter.learns(messages, limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import mmap
@@ -84,12 +85,22 @@ class Outlet:
             written = 0
             while written < self._filled:
                 # A write may take fewer bytes, as when the disk is nearly full; the next one says why.
-                written += os.write(self._file, block[written:])
+                written += self._written(block[written:])
         self._settled()
         if self._final:
             self._hashing = self._pool.submit(self._hash, self._filling, self._filled)
         self._filling, self._other = self._other, self._filling
         self._filled = 0
+
+    def _written(self, block: memoryview) -> int:
+        try:
+            return os.write(self._file, block)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # Some file systems take the flag and then not the write; through the cache they do.
+            self._direct(wanted=False)
+            return os.write(self._file, block)
 
     def _hash(self, block: mmap.mmap, size: int) -> None:
         with memoryview(block)[:size] as filled:

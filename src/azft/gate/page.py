@@ -13,7 +13,8 @@ WIDE, HIGH, LEFT, BELOW = 760, 240, 56, 44
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 860px; margin: 2em auto; padding: 0 1em; color: #1b1b1b; }
 table { border-collapse: collapse; margin: 0.5em 0 1.5em; } th, td { padding: 0.2em 0.9em 0.2em 0; text-align: left;
-  vertical-align: top; border-bottom: 1px solid #ddd; } th { font-weight: 600; } h1 { font-size: 1.5em; }
+  vertical-align: top; border-bottom: 1px solid #ddd; } td:first-child { white-space: nowrap; }
+th { font-weight: 600; } h1 { font-size: 1.5em; }
 h2 { font-size: 1.15em; margin-top: 1.6em; } svg text { font: 12px system-ui, sans-serif; fill: #444; }
 code { overflow-wrap: anywhere; }
 """
@@ -40,23 +41,23 @@ def page(data: PreparedData) -> str:
 def lengths_picture(tokens: TokenStatistics) -> str:
     """Return a histogram as SVG; a line stands at the limit."""
     most = max((rows for _from, _to, rows in tokens.histogram), default=1)
-    last = tokens.histogram[-1][1] if tokens.histogram else 1
-    scale = (WIDE - LEFT) / last
+    first, last = (tokens.histogram[0][0], tokens.histogram[-1][1]) if tokens.histogram else (0, 1)
+    scale = (WIDE - LEFT) / (last - first)
     drawn = [_axis(most, "rows")]
     for start, stop, rows in tokens.histogram:
         height = rows / most * (HIGH - BELOW)
         colour = "#c0504d" if 0 < tokens.limit <= start else "#3b6ea8"
         drawn.append(
-            f'<rect x="{LEFT + start * scale + 1:.1f}" y="{HIGH - BELOW - height:.1f}" '
+            f'<rect x="{LEFT + (start - first) * scale + 1:.1f}" y="{HIGH - BELOW - height:.1f}" '
             f'width="{(stop - start) * scale - 2:.1f}" height="{height:.1f}" fill="{colour}">'
             f"<title>{start:,} to {stop - 1:,} tokens: {rows:,} rows</title></rect>"
         )
     every = max(1, len(tokens.histogram) // 8)
     for start, _stop, _rows in tokens.histogram[::every]:
-        drawn.append(f'<text x="{LEFT + start * scale:.1f}" y="{HIGH - BELOW + 16}">{start:,}</text>')
+        drawn.append(f'<text x="{LEFT + (start - first) * scale:.1f}" y="{HIGH - BELOW + 16}">{start:,}</text>')
     drawn.append(f'<text x="{LEFT}" y="{HIGH - 6}">tokens</text>')
-    if 0 < tokens.limit < last:
-        at = LEFT + tokens.limit * scale
+    if first <= tokens.limit < last and tokens.limit:
+        at = LEFT + (tokens.limit - first) * scale
         drawn.append(
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{HIGH - BELOW}" stroke="#c0504d" stroke-dasharray="4"/>'
         )

@@ -34,12 +34,12 @@ def histogram(counts: Lengths) -> tuple[tuple[int, int, int], ...]:
     present = np.flatnonzero(counts)
     if not len(present):
         return ()
-    rough = (int(present[-1]) + 1) / BARS
+    rough = (int(present[-1] - present[0]) + 1) / BARS
     unit = 10 ** math.floor(math.log10(max(rough, 1)))
     width = next(unit * step for step in (1, 2, 5, 10) if unit * step >= rough)
     return tuple(
         (start, start + width, int(counts[start : start + width].sum()))
-        for start in range(0, int(present[-1]) + 1, width)
+        for start in range(int(present[0]) // width * width, int(present[-1]) + 1, width)
     )
 
 
