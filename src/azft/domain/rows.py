@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
 from attrs import frozen
@@ -123,6 +124,25 @@ class Reads(Protocol):
         ...
 
 
+class ReadsMany(Protocol):
+    """Yields the wanted rows of several pieces of one file, named by their numbers."""
+
+    def __call__(
+        self, numbers: Sequence[int], wanted: Wanted | None, columns: tuple[str, ...] = (), /
+    ) -> Iterator[Chunk]:
+        """Yield chunks in order."""
+        ...
+
+
+@frozen(eq=False)
+class Piece:
+    """Where a part belongs: its file, its number there, and what reads several of that file in one go."""
+
+    whole: object
+    number: int
+    read: ReadsMany
+
+
 @frozen(eq=False)
 class Part:
     """A piece of a source that can be read by itself: a file, or a row group of a Parquet file.
@@ -141,3 +161,17 @@ class Part:
     clustered: bool = False
     columns: tuple[str, ...] = ()
     revision: str = ""
+    piece: Piece | None = None
+
+
+def read_all(parts: Iterable[Part], wanted: Wanted | None, columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
+    """Yield the wanted rows of the parts in order; pieces of one file are read in one go, which is quicker."""
+    for _whole, some in groupby(parts, key=lambda part: part.piece.whole if part.piece else part):
+        if wanted is not None and not wanted.left:
+            return
+        first, *others = some
+        if first.piece is None or not others:
+            yield from first.read(wanted, columns)
+        else:
+            numbers = [part.piece.number for part in (first, *others) if part.piece is not None]
+            yield from first.piece.read(numbers, wanted, columns)

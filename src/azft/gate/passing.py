@@ -14,7 +14,7 @@ import orjson
 from azft.domain.checks import Checks
 from azft.domain.data import DataFile, DataSettings
 from azft.domain.findings import Finding
-from azft.domain.rows import BadRow, Chunk, Fault, Part
+from azft.domain.rows import BadRow, Chunk, Fault, Part, read_all
 from azft.domain.tokens import TokenStatistics
 from azft.gate.bad import BadRows
 from azft.gate.checking import Checker, Policy
@@ -123,7 +123,7 @@ class Gate:
         self._same_columns(split, taken)
         self._steps.stage(f"check {split}", rows)
         reads = () if self._settings.keep or self._columns else self._choice.converter.reads
-        chunks = (chunk for part in taken if wanted is None or wanted.left for chunk in part.read(wanted, reads))
+        chunks = read_all(taken, wanted, reads)
         checker = Checker(
             split,
             self._choice.converter.convert,

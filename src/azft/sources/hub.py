@@ -71,7 +71,7 @@ def _remote(api: Any, address: Address, revision: str, file: Any) -> ParquetSour
         address.name, file.rfilename, repo_type="dataset", revision=revision or None, endpoint=api.endpoint
     )
     stream = RangeFile(shown, url, file.size, build_hf_headers)
-    return ParquetSource(shown, lambda: stream, footer(shown, stream), f"{file.blob_id}", revision)
+    return ParquetSource(shown, lambda: stream, footer(shown, stream), version=f"{file.blob_id}", revision=revision)
 
 
 def _files_of_split(card: Any, names: Sequence[str], address: Address, split: str) -> list[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any
 
 import xxhash
-from attrs import field, frozen
 
-from azft.domain.rows import BadRow, Chunk, Part, Wanted
+from azft.domain.rows import BadRow, Chunk, Part, Piece, Wanted
 from azft.errors import DatasetError
 from azft.sources.objects import rows_of
 from azft.sources.parsing import NOT_JSON
@@ -19,22 +19,40 @@ DECODED = 250
 """Rows decoded at once: a few milliseconds in which no other thread has to wait for this one."""
 
 
-@frozen(eq=False)
 class ParquetSource:
-    """One Parquet file: its name to show, what opens it (a path or a file object), its footer, and its version."""
+    """One Parquet file: its name to show, what opens it (a path or a file object), its footer, and its version.
 
-    name: str
-    open: Callable[[], Any]
-    metadata: Any
-    version: str = ""
-    revision: str = ""
+    It is opened once, however many row groups are read of it: every call of the library costs a turn at the
+    interpreter lock, which another thread holds most of the time.
+    """
 
-    columns: tuple[str, ...] = field(init=False)
-    """The names of the top-level columns."""
+    def __init__(
+        self, name: str, open_: Callable[[], Any], metadata: Any, *, version: str = "", revision: str = ""
+    ) -> None:
+        self.name = name
+        self.open = open_
+        self.metadata = metadata
+        self.version = version
+        self.revision = revision
+        self.columns: tuple[str, ...] = tuple(metadata.schema.to_arrow_schema().names)
+        self._file: Any = None
+        self._ends = list(accumulate(map(self.rows, range(metadata.num_row_groups))))
 
-    @columns.default
-    def _top_level(self) -> tuple[str, ...]:
-        return tuple(self.metadata.schema.to_arrow_schema().names)
+    def rows(self, group: int) -> int:
+        """Return how many rows a row group has."""
+        return int(self.metadata.row_group(group).num_rows)
+
+    def numbers(self, group: int) -> range:
+        """Return the numbers of a row group's rows, counted from 1 through the file."""
+        return range(self._ends[group] - self.rows(group) + 1, self._ends[group] + 1)
+
+    def file(self) -> Any:
+        """Return the open file."""
+        import pyarrow.parquet as pq
+
+        if self._file is None:
+            self._file = pq.ParquetFile(self.open(), metadata=self.metadata, pre_buffer=False)
+        return self._file
 
 
 def footer(name: str, stream: Any) -> Any:
@@ -55,42 +73,36 @@ def path_parts(path: Path) -> list[Part]:
 
 
 def parts_of(source: ParquetSource) -> list[Part]:
-    """Return a part for each row group."""
-    first = 1
-    parts = []
-    for group in range(source.metadata.num_row_groups):
-        rows = source.metadata.row_group(group).num_rows
-        parts.append(
-            Part(
-                source.name,
-                partial(_read, source, group, first),
-                lambda rows=rows: rows,  # type: ignore[misc]
-                rows,
-                partial(_content, source, group),
-                clustered=True,
-                columns=source.columns,
-                revision=source.revision,
-            )
+    """Return a part for each row group; neighbours are read in one go."""
+    return [
+        Part(
+            source.name,
+            partial(_read, source, (group,)),
+            partial(source.rows, group),
+            source.rows(group),
+            partial(_content, source, group),
+            clustered=True,
+            columns=source.columns,
+            revision=source.revision,
+            piece=Piece(source, group, partial(_read, source)),
         )
-        first += rows
-    return parts
+        for group in range(source.metadata.num_row_groups)
+    ]
 
 
 def _read(
-    source: ParquetSource, group: int, first: int, wanted: Wanted | None, columns: tuple[str, ...] = ()
+    source: ParquetSource, groups: Sequence[int], wanted: Wanted | None, columns: tuple[str, ...] = ()
 ) -> Iterator[Chunk]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     pool = pa.default_memory_pool()
     # The system's allocator gives back what a row group took; Arrow's own keeps 40 MB more, and is no faster here.
     pa.set_memory_pool(pa.system_memory_pool())
     kept = [column for column in source.columns if column in columns] if columns else None
+    rows = chain.from_iterable(map(source.numbers, groups))
     try:
-        file = pq.ParquetFile(source.open(), metadata=source.metadata, pre_buffer=False)
-        for batch in file.iter_batches(DECODED, row_groups=[group], columns=kept, use_threads=False):
-            numbers: Sequence[int] = range(first, first + batch.num_rows)
-            first += batch.num_rows
+        for batch in source.file().iter_batches(DECODED, row_groups=list(groups), columns=kept, use_threads=False):
+            numbers: Sequence[int] = list(islice(rows, batch.num_rows))
             taken, numbers = _wanted(batch, numbers, wanted) if wanted is not None else (batch, numbers)
             if numbers:
                 yield Chunk(source.name, numbers, partial(_values, source.name, taken, numbers), "row")
@@ -99,6 +111,7 @@ def _read(
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        first = next(rows)
         said = f"this row group cannot be read: {error}"
         yield Chunk.of(
             source.name, [first], [BadRow(source.name, first, said, NOT_JSON, "write the file again", "row")]
