@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from azft.gate.spool import Spool
 from azft.rules.text import conversation_print
 
-BUDGET = 1 << 18
-"""Fingerprints in memory at once: 8 MiB of them."""
+BUDGET = 1 << 17
+"""Fingerprints in memory at once: a few MiB of them."""
 PRINT = np.dtype([("high", "<u8"), ("low", "<u8"), ("side", "<u4"), ("row", "<u4")])
 Prints = NDArray[Any]
 

@@ -15,7 +15,7 @@ from azft.errors import DatasetError
 from azft.sources.objects import rows_of
 from azft.sources.parsing import NOT_JSON
 
-DECODED = 250
+DECODED = 200
 """Rows decoded at once: a few milliseconds in which no other thread has to wait for this one."""
 
 
