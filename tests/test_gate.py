@@ -217,14 +217,18 @@ def test_a_report_is_printed_and_written_with_pictures(
     jsonl: Callable[..., Path], tokenizer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [*(good(number) for number in range(40)), good(1), talk(("user", "<b>x</b>"))]
-    data = prepared(jsonl(*rows), tokenizer=tokenizer, max_seq_length=64, on_bad="drop")
+    source = jsonl(*rows)
+    tokens = prepared(source, tokenizer=tokenizer, on_bad="drop").tokens
+    assert tokens is not None
+    limit = dict(tokens.quantiles)[50.0]
+    data = prepared(source, tokenizer=tokenizer, max_seq_length=limit, on_bad="drop")
     report = data.report()
     said = str(report)
     for expected in ("42 rows", "AZFT-R101", "AZFT-R012", "█", "is the limit", "packed", "SHA-256", "saw 'messages'"):
         assert expected in said
     page = report.path.read_text(encoding="utf-8")
     assert page.count("<svg") == 2
-    assert "max_seq_length 64" in page
+    assert f"max_seq_length {limit}" in page
     data.show(2)
     shown = capsys.readouterr().out
     assert shown.count("[[Answer") == 2

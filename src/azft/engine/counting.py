@@ -36,7 +36,12 @@ class TokenCounter:
 
     def lengths(self, conversations: Sequence[Messages]) -> list[int]:
         """Return the tokens of each conversation, chat template included."""
-        return self._encoded(self.tokenizer.apply_chat_template(list(conversations), tokenize=False))
+        return self.counted(self.rendered(conversations))
+
+    def rendered(self, conversations: Sequence[Messages]) -> list[str]:
+        """Return each conversation as the chat template writes it."""
+        texts: list[str] = self.tokenizer.apply_chat_template(list(conversations), tokenize=False)
+        return texts
 
     def learns(self, messages: Messages, limit: int) -> bool:
         """Return whether anything is left to learn within the first `limit` tokens.
@@ -48,9 +53,10 @@ class TokenCounter:
             return True
         return encode(self.tokenizer, messages, limit).learned > 0
 
-    def _encoded(self, texts: Sequence[str]) -> list[int]:
+    def counted(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each rendered conversation."""
         fast = getattr(self.tokenizer, "backend_tokenizer", None)
         if fast is None:
             return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
         # Without offsets it takes less than half the time, and all cores.
-        return [len(row.ids) for row in fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+        return [len(row) for row in fast.encode_batch_fast(list(texts), add_special_tokens=False)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from azft.domain.tokens import TokenStatistics
 from azft.engine.counting import TokenCounter
+from azft.gate.prefetch import prefetched
 from azft.gate.spool import Records, Spool
 from azft.rules.calibration import UNCALIBRATED, Ratio, fit
 from azft.rules.lengths import LONGEST, drawn, histogram, over, packing, padding_waste, quantiles
@@ -23,7 +24,7 @@ NEAR = 0.1
 """How near to the limit, as a share of it, a row is counted rather than estimated; more where the error is larger."""
 EXACT_BYTES = 16 << 20
 """Bytes of messages up to which every row is counted, if nothing else is said: a few seconds."""
-TOGETHER = 256
+TOGETHER = 512
 TEMPLATE, HEADER = 1_024, 64
 """Bytes that a chat template may put before a conversation, as a system prompt of its own, and around a message."""
 
@@ -50,9 +51,8 @@ def count(spool: Spool, how: Counting, step: Callable[[int], None]) -> tuple[Tok
             lengths = ratio.tokens(_sizes(records))
             near = _uncertain(lengths, ratio, how) if not exact else np.arange(len(records))
             if how.counter is not None:
-                for start in range(0, len(near), TOGETHER):
-                    some = near[start : start + TOGETHER].tolist()
-                    lengths[some] = how.counter.lengths(_read(lines, records, some))
+                for some, texts in prefetched(_rendered(how.counter, lines, records, near.tolist())):
+                    lengths[some] = how.counter.counted(texts)
                     step(len(some))
                 counted += len(near)
                 nothing += _nothing_left(lines, first, records, lengths, how)
@@ -141,6 +141,15 @@ def _calibrated(spool: Spool, counter: TokenCounter) -> Ratio:
 
 def _read(lines: Any, records: Records, rows: Sequence[int]) -> list[Any]:
     return list(_messages(lines, records, rows))
+
+
+def _rendered(
+    counter: TokenCounter, lines: Any, records: Records, rows: Sequence[int]
+) -> Iterator[tuple[Sequence[int], list[str]]]:
+    """Yield some of the rows at a time, as the chat template writes them, while others are being counted."""
+    for start in range(0, len(rows), TOGETHER):
+        some = rows[start : start + TOGETHER]
+        yield some, counter.rendered(_read(lines, records, some))
 
 
 def _messages(lines: Any, records: Records, rows: Sequence[int]) -> Iterator[Any]:
