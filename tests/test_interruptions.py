@@ -103,6 +103,27 @@ def test_a_full_disk_is_an_error_of_the_write_that_met_it() -> None:
         outlet.write([b"x" * 100] * 1_000)
 
 
+@pytest.mark.parametrize("limit", [4 << 20, 6_000_000])
+def test_a_file_that_may_not_grow_is_an_error_and_leaves_nothing(source: Path, tmp_path: Path, limit: int) -> None:
+    folder = tmp_path / "split"
+    folder.mkdir()
+    for split in ("train", "test"):
+        (folder / f"{split}.jsonl").symlink_to(source)
+    code = f"""
+import resource, azft
+spec = azft.DatasetSpec("mine", "file://{folder}", test_split="test")
+preparer = azft.DatasetPreparer({str(tmp_path / "data")!r}, validation=0, accept=["AZFT-R103"], progress=False)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+try:
+    preparer.prepare(spec)
+except azft.DatasetError as error:
+    print(error)
+"""
+    said = subprocess.check_output([sys.executable, "-W", "ignore", "-c", code], text=True)
+    assert "cannot be read or written" in said
+    assert list((tmp_path / "data").iterdir()) == []
+
+
 def test_a_reader_that_fails_is_heard_and_one_that_is_left_ends() -> None:
     closed = []
 
