@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,17 +16,18 @@ from azft import __version__
 from azft.discovery import load_plugins
 from azft.domain.data import ACCEPTABLE, DataFile, DataSettings
 from azft.domain.findings import Finding
-from azft.domain.jsonable import from_json, to_dict, to_json
+from azft.domain.jsonable import to_dict, to_json
 from azft.domain.rows import Part
 from azft.domain.specs import DatasetSpec
 from azft.engine.counting import TokenCounter
 from azft.errors import ConfigurationError, DatasetError
-from azft.files import remove_leftovers, scratch_folder, settle, sha256_of
+from azft.files import remove_leftovers, scratch_folder, settle
 from azft.gate.bad import BadRows
 from azft.gate.choosing import chosen
 from azft.gate.converting import Choice, detect, of_function
 from azft.gate.counting import Counting
 from azft.gate.dividing import renamed
+from azft.gate.kept import MANIFEST, key_of, made_before
 from azft.gate.passing import TEST, TRAIN, Gate, examined
 from azft.gate.prepared import PreparedDataset
 from azft.plugins.catalogue import Catalogue
@@ -36,12 +35,8 @@ from azft.plugins.manager import Plugins
 from azft.progress import shown
 from azft.sources.plain import parts_of
 
-MANIFEST = "prepared.json"
-LAYOUT = 2
-"""Grows when the same request would give other files than before, so that none is taken from an older azft."""
 FILES = (TRAIN, "validation", TEST)
 Splits = Mapping[str, Sequence[Part]]
-_log = logging.getLogger("azft.data")
 
 
 class DatasetPreparer:
@@ -95,7 +90,7 @@ class DatasetPreparer:
             splits = self._splits(spec)
             choice = self._choice(spec, splits[TRAIN])
             key = self._key(spec, splits)
-            return self._made_before(key) or self._make(spec, splits, choice, key)
+            return made_before(self._folder, key) or self._make(spec, splits, choice, key)
 
     def preview(self, dataset: str | DatasetSpec, rows: int = 5) -> Any:
         """Return the first rows of the source as a pandas frame, as they are; only a file's head is read."""
@@ -124,34 +119,13 @@ class DatasetPreparer:
         return detect(self._catalogue.converters, examined(parts), spec.columns)
 
     def _key(self, spec: DatasetSpec, splits: Splits) -> str:
-        """Return a digest of the request and of the content it reads; empty if the content cannot be told."""
+        """Return a digest of the request and of the content it reads; empty if one of them cannot be told."""
         if self._convert is not None:
             return ""
         counting = self._counting
         how = [counting.counter.name if counting.counter else "", counting.limit, counting.batch, counting.exact]
-        request = [LAYOUT, __version__, to_dict(spec), to_dict(self._settings), how]
-        digest = hashlib.sha256(orjson.dumps(request, default=str))
-        for split, parts in splits.items():
-            for part in chosen(parts, self._settings)[0]:
-                content = part.content()
-                if not content:
-                    return ""
-                digest.update(f"{split}\0{part.file}\0{content}\n".encode())
-        return digest.hexdigest()
-
-    def _made_before(self, key: str) -> PreparedDataset | None:
-        """Return what an earlier request like this one made of the same content, if its files are what they were."""
-        for manifest in self._folder.glob(f"*/{MANIFEST}") if key else ():
-            text = manifest.read_bytes()
-            if orjson.loads(text).get("key") != key:
-                continue
-            found = _moved(from_json(PreparedDataset, text), manifest.parent)
-            files = (found.train, found.validation, found.test)
-            if all(file.path.is_file() and sha256_of(file.path) == file.sha256 for file in files):
-                return found
-            _log.warning("%s was changed since it was made, so it is made again", manifest.parent)
-            shutil.rmtree(manifest.parent)
-        return None
+        read = {split: chosen(parts, self._settings)[0] for split, parts in splits.items()}
+        return key_of([__version__, to_dict(spec), to_dict(self._settings), how], read)
 
     def _make(self, spec: DatasetSpec, splits: Splits, choice: Choice, key: str) -> PreparedDataset:
         report = self._folder / f"{_file_name(spec.name)}-bad_rows.jsonl"
@@ -215,12 +189,6 @@ def _few_rows(train: DataFile, batch: int) -> list[Finding]:
         return []
     found = f"{train.rows:,} rows to train on are fewer than one batch of {batch:,}"
     return [Finding("AZFT-D008", "warning", "train", found, fix="more rows, or a smaller batch")]
-
-
-def _moved(prepared: PreparedDataset, folder: Path) -> PreparedDataset:
-    """Return the dataset as it lies in the folder, which may have been moved with all it holds."""
-    files = renamed({name: getattr(prepared, name) for name in FILES}, folder)
-    return evolve(prepared, folder=folder, train=files[TRAIN], validation=files["validation"], test=files[TEST])
 
 
 def _file_name(name: str) -> str:
