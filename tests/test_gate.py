@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from azft.backends.local.engine.standin import build_tokenizer
 from azft.rules.chat import are_sound, fault_of
 from azft.rules.codes import CODES
 from azft.rules.repair import repaired
-from azft.rules.text import is_blank
+from azft.rules.text import BLANK, is_blank
 from benchmarks.planted import KINDS, good, plant, talk
 from tests.conftest import everything, rows_of
 
@@ -268,6 +269,10 @@ TALKS = st.lists(
     ),
     max_size=4,
 )
+
+
+def test_every_space_of_unicode_is_blank() -> None:
+    assert {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()} <= set(BLANK)
 
 
 @given(TALKS)
