@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 LONGEST = 16 << 20
 """Bytes that one row may have, so that a file without line ends cannot fill the memory."""
@@ -143,19 +144,24 @@ class Piece:
     read: ReadsMany
 
 
+def _once(count: Callable[[], int]) -> Callable[[], int]:
+    """Return the function with its answer remembered, as counting may mean reading everything."""
+    return cache(count)
+
+
 @frozen(eq=False)
 class Part:
     """A piece of a source that can be read by itself: a file, or a row group of a Parquet file.
 
-    `rows` is their number where it is known without
-    reading, and `count()` finds it out. `content()` is a digest of what would be read, empty where nothing can be
-    told without reading. `clustered` says that the part is one of several pieces of a file, so that some can be left
-    unread. `columns` are the names of the columns where they are known without reading.
+    `read(wanted, columns)` yields its rows. `rows` is their number where it is known without reading, and `count()`
+    finds it out, once. `content()` is a digest of what would be read, empty where nothing can be told without reading.
+    `clustered` says that the part is one of several pieces of a file, so that some can be left unread, and `piece`
+    which. `columns` are the names of the columns where they are known without reading.
     """
 
     file: str
     read: Reads
-    count: Callable[[], int]
+    count: Callable[[], int] = field(converter=_once)
     rows: int | None = None
     content: Callable[[], str] = str
     clustered: bool = False

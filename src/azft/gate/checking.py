@@ -124,11 +124,6 @@ class Checker:
         self._refuse(evolve(fault, fix=mended[1]), chunk, number, value, action="repaired")
         return self._trimmed(mended[0])
 
-    def _line(self, value: Any, messages: Sequence[Any]) -> bytes:
-        if not self._keep:
-            return orjson.dumps({"messages": messages}, option=orjson.OPT_APPEND_NEWLINE)
-        return orjson.dumps({**value, "messages": messages}, option=orjson.OPT_APPEND_NEWLINE)
-
     def _refuse(self, fault: Fault, chunk: Chunk, number: int, value: Any, action: str = "") -> None:
         action = action or self._policy.action
         refused = BadRow(chunk.file, number, fault.reason, fault.code, fault.fix, chunk.unit, self._split, action)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
 import numpy as np
-import orjson
 from attrs import frozen
 from numpy.typing import NDArray
 
@@ -49,13 +49,14 @@ def count(spool: Spool, how: Counting, step: Callable[[int], None]) -> tuple[Tok
     with spool.lines.open("rb") as lines:
         for first, records in spool.records():
             lengths = ratio.tokens(_sizes(records))
+            talks = partial(spool.messages, lines, records)
             near = _uncertain(lengths, ratio, how) if not exact else np.arange(len(records))
             if how.counter is not None:
-                for some, texts in prefetched(_rendered(how.counter, lines, records, near.tolist())):
+                for some, texts in prefetched(_rendered(how.counter, talks, near.tolist())):
                     lengths[some] = how.counter.counted(texts)
                     step(len(some))
                 counted += len(near)
-                nothing += _nothing_left(lines, first, records, lengths, how)
+                nothing += (first + row for row in _nothing_left(talks, lengths, how))
             tokens += int(lengths.sum())
             counts += np.bincount(np.minimum(lengths, LONGEST), minlength=LONGEST + 1)
     found = _Found(spool.rows, tokens, counts, ratio, counted, len(nothing))
@@ -133,38 +134,29 @@ def _calibrated(spool: Spool, counter: TokenCounter) -> Ratio:
             here = (chosen[(chosen >= first) & (chosen < first + len(records))] - first).tolist()
             if here:
                 sizes.append(_sizes(records[here]))
-                tokens += counter.lengths(_read(lines, records, here))
+                tokens += counter.lengths(list(spool.messages(lines, records, here)))
     # The pieces are in order, and neighbours may be alike: every other one of a shuffled list is a fair half.
     mixed = order.permutation(len(tokens))
     return fit(np.concatenate(sizes)[mixed], np.array(tokens)[mixed])
 
 
-def _read(lines: Any, records: Records, rows: Sequence[int]) -> list[Any]:
-    return list(_messages(lines, records, rows))
-
-
 def _rendered(
-    counter: TokenCounter, lines: Any, records: Records, rows: Sequence[int]
+    counter: TokenCounter, messages: Callable[[Sequence[int]], Iterable[Any]], rows: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], list[str]]]:
     """Yield some of the rows at a time, as the chat template writes them, while others are being counted."""
     for start in range(0, len(rows), TOGETHER):
         some = rows[start : start + TOGETHER]
-        yield some, counter.rendered(_read(lines, records, some))
+        yield some, counter.rendered(list(messages(some)))
 
 
-def _messages(lines: Any, records: Records, rows: Sequence[int]) -> Iterator[Any]:
-    for row in rows:
-        lines.seek(int(records["offset"][row]))
-        yield orjson.loads(lines.read(int(records["size"][row])))["messages"]
-
-
-def _nothing_left(lines: Any, first: int, records: Records, lengths: NDArray[np.int64], how: Counting) -> list[int]:
+def _nothing_left(
+    messages: Callable[[Sequence[int]], Iterable[Any]], lengths: NDArray[np.int64], how: Counting
+) -> list[int]:
     """Return the rows whose answers begin only behind the limit; whatever fits has something to learn."""
     if how.limit <= 0 or how.counter is None:
         return []
     longer = np.flatnonzero(lengths > how.limit).tolist()
-    read = zip(longer, _messages(lines, records, longer), strict=True)
-    return [first + row for row, messages in read if _lacks(messages, how.counter, how.limit)]
+    return [row for row, talk in zip(longer, messages(longer), strict=True) if _lacks(talk, how.counter, how.limit)]
 
 
 def _lacks(messages: Sequence[Any], counter: TokenCounter, limit: int) -> bool:

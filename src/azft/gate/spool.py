@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import orjson
 from attrs import frozen
 from numpy.typing import NDArray
 
@@ -47,6 +48,12 @@ class Spool:
                 found = np.frombuffer(block, RECORD)
                 yield first, found
                 first += len(found)
+
+    def messages(self, lines: BinaryIO, records: Records, rows: Iterable[int]) -> Iterator[Any]:
+        """Yield the messages of rows by their places in the records; `lines` is the open file of the lines."""
+        for row in rows:
+            lines.seek(int(records["offset"][row]))
+            yield orjson.loads(lines.read(int(records["size"][row])))["messages"]
 
     def place(self, row: int) -> tuple[str, int]:
         """Return the file and the line of a row by its number in the spool."""

@@ -76,10 +76,8 @@ class _Exact:
             for first, records in self._spool.records():
                 inside = self._rows[(self._rows >= first) & (self._rows < first + len(records))]
                 found = np.zeros(len(inside), PRINT)
-                for place, row in enumerate(inside.tolist()):
-                    record = records[row - first]
-                    lines.seek(int(record["offset"]))
-                    messages = orjson.loads(lines.read(int(record["size"])))["messages"]
+                talks = self._spool.messages(lines, records, (inside - first).tolist())
+                for place, (row, messages) in enumerate(zip(inside.tolist(), talks, strict=True)):
                     digest = conversation_print(messages, exact=False)
                     found[place] = (*np.frombuffer(digest, "<u8").tolist(), side, row)
                 yield found
