@@ -147,7 +147,7 @@ def tokens(source: str, folder: str, way: str) -> None:
     from transformers import AutoTokenizer
 
     from azft.engine.counting import TokenCounter
-    from azft.gate.counting import Counting, count
+    from azft.gate.token_counts import Counting, count
     from benchmarks.spooled import spooled
 
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)

@@ -17,8 +17,8 @@ import pytest
 from azft import DatasetPreparer, DatasetSpec, PreparedDataset
 from azft.domain.jsonable import from_json
 from azft.files import sha256_of
-from azft.gate.outlet import Outlet
 from azft.gate.prefetch import prefetched
+from azft.gate.writer import LineWriter
 from azft.progress import shown
 from benchmarks.planted import good
 
@@ -99,7 +99,7 @@ def test_an_interrupt_ends_it_at_once_and_tidies_up(source: Path, tmp_path: Path
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_an_error_of_the_write_that_met_it() -> None:
-    with pytest.raises(OSError, match="No space left"), Outlet(Path("/dev/full")) as outlet:
+    with pytest.raises(OSError, match="No space left"), LineWriter(Path("/dev/full")) as outlet:
         outlet.write([b"x" * 100] * 1_000)
 
 

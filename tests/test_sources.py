@@ -71,7 +71,8 @@ def test_every_kind_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     (tmp_path / "plain.jsonl").write_bytes(LINES)
     parts = parts_of_file(tmp_path / name)
     found = read(parts)
-    assert [row.value["messages"] for row in found if isinstance(row, SourceRow)] == [row["messages"] for row in ROWS]
+    values = [row.value["messages"] for row in found if isinstance(row, SourceRow)]
+    assert [json.loads(value) if isinstance(value, str) else value for value in values] == [r["messages"] for r in ROWS]
     assert [part.count() for part in parts] == [60]
     assert prepared(tmp_path / name).sha256 == prepared(tmp_path / "plain.jsonl").sha256
 
@@ -102,12 +103,12 @@ def test_blocks_that_cut_a_row_anywhere_change_nothing(
     ("name", "content", "said"),
     [
         ("a.json", b'[{"messages": []}, {"mess', "line 1: not JSON"),
-        ("a.json", b'{"messages": []}', "expected a list of objects"),
-        ("a.json", b'[{"a": 1} {"b": 2}]', "expected ',' or ']'"),
-        ("a.json", b'[{"a": "\xff"}]', "AZFT-R002"),
+        ("a.json", b'"messages"', "expected a list of objects"),
+        ("a.json", b'[{"messages": 1} {"b": 2}]', "expected ',' or ']'"),
+        ("a.json", b'[{"messages": [{"role": "user", "content": "\xff"}]}]', "AZFT-R002"),
         ("a.csv", b'messages\n"a" b\n', "not CSV"),
         ("a.csv", b"messages,b\n1\n", "1 cells, and the header names 2 columns"),
-        ("a.csv", b"messages\ncaf\xe9\n", "not valid UTF-8"),
+        ("a.csv", b"messages\ncaf\xe9\n\xc3\xa9\n", "not valid UTF-8"),
         ("a.jsonl.gz", gzip.compress(LINES)[:-20], "broken or cut short"),
         ("a.jsonl.xz", b"not xz at all", "broken or cut short"),
         ("a.parquet", b"PAR1 nothing PAR1", "is not Parquet, or is cut short"),
@@ -176,8 +177,9 @@ def test_files_with_other_columns_are_named(tmp_path: Path) -> None:
     parquet(tmp_path / "a.parquet", ROWS[:20])
     parquet(tmp_path / "b.parquet", [{**row, "source": "x"} for row in ROWS[20:]])
     data = prepared(tmp_path / "*.parquet")
-    (finding,) = data.checks.findings
+    finding, left = data.checks.findings
     assert (finding.code, finding.subject) == ("AZFT-D007", f"train: {tmp_path / 'b.parquet'}")
+    assert (left.code, left.found) == ("AZFT-D010", "columns that are left out: source")
     assert "messages, source" in finding.found
 
 

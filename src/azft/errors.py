@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from azft.escapes import visible
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -86,6 +88,7 @@ class DatasetError(AzftError):
     """Data cannot be used; `rows` has the bad rows (the first thousand), and `report` the path of a file with all."""
 
     SHOWN = 10
+    LINES = 3
 
     def __init__(
         self,
@@ -96,15 +99,29 @@ class DatasetError(AzftError):
         total: int = 0,
         report: Path | None = None,
     ) -> None:
-        lines = [message, *(f"  - {row}" for row in rows[: self.SHOWN])]
-        more = max(total, len(rows)) - self.SHOWN
+        alike: dict[tuple[str, ...], list[BadRow]] = {}
+        for row in rows:
+            alike.setdefault((row.file, row.unit, row.reason, row.code, row.fix), []).append(row)
+        shown = list(alike.values())[: self.SHOWN]
+        lines = [message, *(f"  - {self._folded(some)}" for some in shown)]
+        more = max(total, len(rows)) - sum(map(len, shown))
         if more > 0:
             lines.append(f"  ... and {more:,} more, all in {report or '.rows'}")
         elif report is not None:
             lines.append(f"  all of it is in {report}")
-        super().__init__("\n".join(lines), hint=hint)
+        super().__init__(visible("\n".join(lines)), hint=visible(hint))
         self.rows = tuple(rows)
         self.report = report
+
+    def _folded(self, rows: Sequence[BadRow]) -> str:
+        """Return rows that say the same as one line, with the first places and how many more there are."""
+        first, *others = rows
+        if not others:
+            return str(first)
+        places = ", ".join(f"{row.line}" for row in rows[: self.LINES])
+        more = f" and {len(rows) - self.LINES:,} more" if len(rows) > self.LINES else ""
+        fix = f" ({first.fix})" if first.fix else ""
+        return f"{first.file}, {first.unit}s {places}{more}: {first.reason} [{first.code}]{fix}"
 
 
 class RunError(AzftError):

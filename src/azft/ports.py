@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from azft.domain.component import Component
@@ -119,4 +119,9 @@ class Backend(ModelSource, ComputeSource, RunService, ModelStore, EndpointServic
     @property
     def name(self) -> str:
         """The name the backend is chosen by."""
+        ...
+
+    @property
+    def takes(self) -> Collection[str]:
+        """What its training takes beside plain turns: names of `azft.domain.capabilities`."""
         ...

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from attrs import evolve, frozen
 
 from azft.discovery import connect, load_plugins
-from azft.domain.data import ACCEPTABLE, DataSettings
+from azft.domain.data import ACCEPTABLE, DataOptions, DataSettings
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.offers import Advice, ModelList, Prices
 from azft.domain.parameters import ParameterValue
@@ -28,9 +28,12 @@ from azft.flow.plan import Planner
 from azft.flow.prepare import DatasetPreparer
 from azft.flow.register import ModelRegistrar
 from azft.flow.watch import RunWatcher
+from azft.gate.own_data import dataset_of
 from azft.gate.prepared import PreparedDataset
+from azft.gate.reading import Convert
 from azft.ledger import Ledger
 from azft.lookups.models import list_models
+from azft.lookups.tokenizers import OwnTokenizers
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
@@ -53,49 +56,47 @@ class FineTuned:
 class FineTuneSession:
     """Fine-tunes a chat model: plan, submit, watch, evaluate, register, deploy, clean up.
 
-    `model`, `dataset` and `naming` are names that plugins offer, or values. `backend` is a name or a connected
-    backend. `parameters` are inputs of the fine-tuning component and win over everything else; `recipe` is a named
-    set of them ("quick", "lora", "full", or a plugin's) that the parameters win over. `prices` are for one node and
-    hour, by machine size, in place of the dated list that ships with azft. `percent`, `sample`, `validation`, `test`,
-    `seed`, `on_bad`, `accept`, `convert` and `tokenizer` are as `DatasetPreparer` takes them; weights that were given
-    bring their own tokenizer. `folder` keeps the ledger, the prepared data and the local
-    backend's runs. `progress` false keeps standard output quiet; everything is in `logging` then.
+    `model`, `dataset` and `naming` are names that plugins offer, or values. `dataset` may be your own data in one
+    word: a path, an address (hf://OWNER/NAME), a pandas frame, a `datasets.Dataset`, a list of rows, or a mapping of
+    splits to one of these. `backend` is a name or a connected backend. `parameters` are inputs of the fine-tuning
+    component and win over everything else; `recipe` is a named set of them ("quick", "lora", "full", or a plugin's)
+    that the parameters win over. `prices` are for one node and hour, by machine size, in place of the dated list that
+    ships with azft. `columns`, `data`, `convert`, `tokenizer` and the settings of the data one by one (`percent`,
+    `on_bad`, `duplicates`, ...) are as `DatasetPreparer` takes them; weights that were given bring their own tokenizer.
+    `folder` keeps the ledger, the prepared data and the local backend's runs. `progress` false keeps standard output
+    quiet; everything is in `logging` then.
     """
 
     def __init__(
         self,
         model: str | ModelSpec = "Phi-3-mini-4k-instruct",
-        dataset: str | DatasetSpec = "ultrachat_200k",
+        dataset: Any = "ultrachat_200k",
         *,
+        columns: Mapping[str, str] | None = None,
         naming: str | NamingScheme = "tutorial",
         backend: str | Backend = "local",
         compute: str = "",
         parameters: Mapping[str, ParameterValue] | None = None,
         recipe: str | Recipe = "",
         prices: Mapping[str, float] | None = None,
-        percent: float = 100.0,
-        sample: str = "first",
-        validation: float = 0.1,
-        test: float = 0.1,
-        seed: int = 42,
-        on_bad: str = "raise",
-        accept: Collection[str] = (),
-        convert: Callable[[Mapping[str, Any]], Any] | None = None,
+        data: DataSettings | None = None,
+        convert: Convert | None = None,
         tokenizer: Any = None,
         folder: str | Path = ".azft",
         plugins: Plugins | None = None,
         progress: bool = True,
+        **options: Unpack[DataOptions],
     ) -> None:
         self.folder = Path(folder).absolute()
         self._plugins = plugins or load_plugins()
         catalogue = Catalogue(self._plugins)
         self._models = catalogue.models
         self._model = catalogue.models.pick(model)
-        self._dataset = catalogue.datasets.pick(dataset)
+        self._dataset = dataset_of(dataset, catalogue, columns)
         self._naming = catalogue.naming_schemes.pick(naming)
-        self._data = DataSettings(percent, sample, validation, test, seed, on_bad, accept)
+        self._data = data if data is not None and not options else DataSettings.of(options, data)
         self._convert = convert
-        self._tokenizer = tokenizer
+        self._tokenizers = OwnTokenizers(tokenizer)
         self._prepared: PreparedDataset | None = None
         self._recipe = catalogue.recipes.pick(recipe) if recipe else None
         self._prices = None if prices is None else dict(prices)
@@ -111,7 +112,8 @@ class FineTuneSession:
 
         After `prepare` it knows every row; before, it looks at the first thousand of each split.
         """
-        plan = Planner(self.backend, self._plugins).plan(
+        planner = Planner(self.backend, self._plugins, tokenizers=self._tokenizers, convert=self._convert)
+        plan = planner.plan(
             self._model,
             self._dataset,
             naming=self._naming,
@@ -148,24 +150,18 @@ class FineTuneSession:
         `accept` names codes of rows that go through in spite of their fault, beside those of the session.
         """
         plan = plan or self.plan()
-        settings = plan.data
+        settings = evolve(plan.data, accept=(*plan.data.accept, *accept))
         data = DatasetPreparer(
             self.folder / "data",
-            percent=settings.percent,
-            sample=settings.sample,
-            validation=settings.validation,
-            test=settings.test,
-            seed=settings.seed,
-            on_bad=settings.on_bad,
-            accept=sorted({*settings.accept, *accept}),
-            keep=settings.keep,
+            data=settings,
             convert=self._convert,
-            tokenizer=self._tokenizer if self._tokenizer is not None else _own_tokenizer(plan),
+            tokenizer=self._tokenizers.of(plan.model),
             max_seq_length=sequence_limit(plan.model, plan.parameters),
             batch=plan.forecast.batch if plan.forecast else rows_in_a_step(plan.parameters, plan.compute.gpus),
+            takes=getattr(self.backend, "takes", ()),
             progress=self._progress,
             plugins=self._plugins,
-        ).prepare(plan.dataset)
+        ).prepare(self._with_rows(plan.dataset))
         self._ledger.made(Resource("data", data.folder.name, self.backend.name))
         self._prepared = data
         return data
@@ -237,7 +233,7 @@ class FineTuneSession:
         settings = {"folder": self.folder} if backend == "local" else {}
         return connect(backend, plugins=self._plugins, **settings)
 
-
-def _own_tokenizer(plan: Plan) -> str | None:
-    """Return the folder of weights that were given, as the tokenizer is in it."""
-    return plan.model.weights if plan.model.weights and Path(plan.model.weights).is_dir() else None
+    def _with_rows(self, dataset: DatasetSpec) -> DatasetSpec:
+        """Return a plan's dataset with the rows that this session was given; a plan that was written down has none."""
+        mine = self._dataset
+        return evolve(dataset, rows=mine.rows) if dataset.rows is None and dataset.source == mine.source else dataset

@@ -2,150 +2,147 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from itertools import product
+from operator import itemgetter
 from typing import Any
+
+import orjson
 
 from azft.domain.rows import Fault
 from azft.domain.specs import Converter
 from azft.plugins import hookimpl
+from azft.rules.messages import as_text, listed, plain_messages, tools_of
 from azft.rules.repair import ALIASES
 
 Row = Mapping[str, Any]
-TOOL_FIELDS = ("tools", "functions")
-TOOL_ROLES = ("tool", "function", "function_call", "observation")
+TOOLS = ("tools", "functions")
+SYSTEM = ("system", "system_prompt")
+PROMPTS, ANSWERS = ("prompt", "question", "query", "input"), ("completion", "response", "answer", "output")
+INSTRUCTED, MORE = ("output", "response"), ("input", "context")
+TURNS = ("conversations", "conversation")
+CALLS, ANSWERED = "function_call", ("observation", "tool", "function")
 _TOOL_FIX = "leave these rows out, or convert them with a function of your own (convert=...)"
 
 
 @hookimpl
 def azft_converters() -> list[Converter]:
-    """Offer OpenAI's chat files, messages, ShareGPT, Alpaca, and prompt with completion."""
+    """Offer messages (OpenAI's chat files among them), ShareGPT, Alpaca, and prompt with completion."""
+    messages = ("messages", *TOOLS)
     return [
-        Converter("openai", _openai, _sees_openai),
-        Converter("messages", lambda row: row["messages"], _sees_messages, ("messages",)),
-        Converter("sharegpt", _sharegpt, _sees_sharegpt),
-        Converter("alpaca", _alpaca, _has("instruction", "output")),
-        Converter("prompt_completion", _prompt_completion, _sees_prompt_completion),
+        Converter("messages", _messages, reads=messages, needs=(("messages",),), quick=itemgetter("messages")),
+        Converter("openai", _messages, reads=messages),
+        Converter("sharegpt", _sharegpt, reads=(*TURNS, *SYSTEM, *TOOLS), needs=tuple((name,) for name in TURNS)),
+        Converter(
+            "alpaca",
+            _alpaca,
+            reads=("instruction", *MORE, *INSTRUCTED, "history", *SYSTEM),
+            needs=tuple(("instruction", answer) for answer in INSTRUCTED),
+        ),
+        Converter(
+            "prompt_completion",
+            _prompt_completion,
+            reads=(*PROMPTS, *ANSWERS, *SYSTEM),
+            needs=tuple(product(PROMPTS, ANSWERS)),
+        ),
     ]
 
 
-def _has(*columns: str) -> Callable[[Row], str]:
-    def detects(row: Row) -> str:
-        return " and ".join(map(repr, columns)) if all(row.get(column) is not None for column in columns) else ""
-
-    return detects
+def _messages(row: Row) -> Any:
+    messages = plain_messages(row["messages"])
+    return messages if isinstance(messages, Fault) else _with_tools(messages, row)
 
 
-def _listed(row: Row, column: str) -> list[Row]:
-    value = row.get(column)
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
-def _sees_messages(row: Row) -> str:
-    return "'messages'" if "messages" in row else ""
-
-
-def _sees_openai(row: Row) -> str:
-    """See what only OpenAI's files have: tools, calls, developer turns, content in parts."""
-    found = [repr(name) for name in (*TOOL_FIELDS, "parallel_tool_calls") if row.get(name) is not None]
-    for message in _listed(row, "messages"):
-        found += [repr(name) for name in ("tool_calls", "function_call", "weight") if message.get(name) is not None]
-        found += [f"the role {role!r}" for role in ("developer", *TOOL_ROLES) if message.get("role") == role]
-        found += ["content in parts"] if isinstance(message.get("content"), list) else []
-    return "'messages' with " + ", ".join(dict.fromkeys(found)) if found and "messages" in row else ""
-
-
-def _openai(row: Row) -> Any:
-    if any(row.get(name) for name in TOOL_FIELDS):
-        name = next(name for name in TOOL_FIELDS if row.get(name))
-        return Fault("AZFT-R015", f"it offers {name!r}, which the chat template is not known to take", _TOOL_FIX)
-    messages = row.get("messages")
-    if not isinstance(messages, list):
-        return messages
-    plain = []
-    for number, message in enumerate(messages, start=1):
-        if not isinstance(message, dict):
-            return messages
-        fault = _fault_of_openai(message, number)
-        if fault:
-            return fault
-        role = "system" if message.get("role") == "developer" else message.get("role")
-        plain.append({**message, "role": role, "content": _text_of(message.get("content"))})
-    return plain
-
-
-def _fault_of_openai(message: Row, number: int) -> Fault | None:
-    if message.get("role") in TOOL_ROLES or message.get("tool_calls") or message.get("function_call"):
-        return Fault("AZFT-R015", f"message {number} calls a tool or answers for one", _TOOL_FIX)
-    if message.get("weight") == 0:
-        said = f"message {number} has weight 0, to be left out of the loss, which azft cannot do"
-        return Fault("AZFT-R015", said, "end the conversation before it, or remove the weight")
-    content = message.get("content")
-    if isinstance(content, list) and not all(isinstance(part, dict) and part.get("type") == "text" for part in content):
-        return Fault("AZFT-R015", f"message {number} has parts that are not text", "leave these rows out")
-    return None
-
-
-def _text_of(content: Any) -> Any:
-    return "\n".join(str(part.get("text", "")) for part in content) if isinstance(content, list) else content
-
-
-def _sees_sharegpt(row: Row) -> str:
-    turns = _listed(row, "conversations")
-    return "'conversations' of 'from' and 'value'" if turns and "from" in turns[0] and "value" in turns[0] else ""
+def _with_tools(messages: Any, row: Row) -> Any:
+    tools = tools_of(row)
+    if tools is None or isinstance(tools, Fault):
+        return messages if tools is None else tools
+    return {"messages": messages, "tools": tools}
 
 
 def _sharegpt(row: Row) -> Any:
-    turns = row.get("conversations")
+    name = next((name for name in TURNS if row.get(name) is not None), TURNS[0])
+    turns = listed(row.get(name))
     if not isinstance(turns, list):
-        return Fault("AZFT-R016", "'conversations' is no list", "a list of turns")
+        return Fault("AZFT-R016", f"{name!r} is no list", "a list of turns")
     messages = _system(row)
+    if isinstance(messages, Fault):
+        return messages
     for number, turn in enumerate(turns, start=1):
-        if not isinstance(turn, dict) or not isinstance(turn.get("from"), str):
-            said = f"turn {number} is no object with 'from' and 'value'"
-            return Fault("AZFT-R016", said, "an object with 'from' and 'value'")
-        if turn["from"] in TOOL_ROLES:
-            return Fault("AZFT-R015", f"turn {number} calls a tool or answers for one", _TOOL_FIX)
-        role = turn["from"].strip().lower()
-        messages.append({"role": ALIASES.get(role, role), "content": turn.get("value")})
-    return messages
+        made = _turn(turn, number)
+        if isinstance(made, Fault):
+            return made
+        messages.append(made)
+    return _with_tools(messages, row)
+
+
+def _turn(turn: Any, number: int) -> dict[str, Any] | Fault:
+    """Return a turn of `from` and `value`, or of `role` and `content`, with the marks that it has."""
+    if not isinstance(turn, dict) or not isinstance(turn.get("from") or turn.get("role"), str):
+        said = f"turn {number} is no object with 'from' and 'value'"
+        return Fault("AZFT-R016", said, "an object with 'from' and 'value'")
+    sender = (turn.get("from") or turn["role"]).strip().lower()
+    value = turn.get("value") if turn.get("value") is not None else turn.get("content")
+    more = {name: value for name, value in turn.items() if name not in ("from", "role", "value", "content")}
+    if sender == CALLS:
+        calls = listed(value)
+        calls = [calls] if isinstance(calls, dict) else calls
+        if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+            calls = _parsed_call(value)
+        if calls is None:
+            return Fault("AZFT-R015", f"turn {number} calls a tool in words that are no JSON", _TOOL_FIX)
+        called = [{"type": "function", "function": call} for call in calls]
+        return {**more, "role": "assistant", "content": "", "tool_calls": called}
+    if sender in ANSWERED:
+        return {**more, "role": "tool", "content": as_text(value)}
+    return {**more, "role": ALIASES.get(sender, sender), "content": value}
+
+
+def _parsed_call(said: Any) -> list[Any] | None:
+    try:
+        found = orjson.loads(said)
+    except (TypeError, orjson.JSONDecodeError):
+        return None
+    return [found] if isinstance(found, dict) else None
 
 
 def _alpaca(row: Row) -> Any:
     messages = _system(row)
-    for pair in row.get("history") or []:
+    if isinstance(messages, Fault):
+        return messages
+    for pair in listed(row.get("history") or []):
         if not isinstance(pair, list | tuple) or len(pair) != len(("question", "answer")):
-            raise ValueError("'history' is no list of pairs")
+            return Fault("AZFT-R016", "'history' is no list of pairs", "[[question, answer], ...]")
         messages += _pair(*pair)
-    question, more = row.get("instruction"), row.get("input")
-    if isinstance(question, str) and isinstance(more, str) and more.strip():
-        question = f"{question}\n\n{more}"
-    return [*messages, *_pair(question, row.get("output"))]
-
-
-def _sees_prompt_completion(row: Row) -> str:
-    found = _pair_columns(row)
-    return " and ".join(map(repr, found)) if found else ""
-
-
-def _pair_columns(row: Row) -> tuple[str, str] | None:
-    pairs = (("prompt", "completion"), ("prompt", "response"), ("question", "answer"))
-    return next((pair for pair in pairs if all(row.get(column) is not None for column in pair)), None)
+    question: str = as_text(row.get("instruction"))
+    more = as_text(_first(row, MORE))
+    return [*messages, *_pair(f"{question}\n\n{more}" if more.strip() else question, _first(row, INSTRUCTED))]
 
 
 def _prompt_completion(row: Row) -> Any:
-    columns = _pair_columns(row)
-    if columns is None:
-        raise ValueError("no 'prompt' with a 'completion' (or 'response'), and no 'question' with an 'answer'")
-    prompt, completion = (row[column] for column in columns)
-    if isinstance(prompt, list) and isinstance(completion, list):
-        return [*prompt, *completion]
-    return [*_system(row), *_pair(prompt, completion)]
+    prompt, completion = _first(row, PROMPTS), _first(row, ANSWERS)
+    asked, answered = listed(prompt), listed(completion)
+    if _are_turns(asked):
+        return plain_messages([*asked, *(answered if _are_turns(answered) else _pair("", completion)[1:])])
+    messages = _system(row)
+    return messages if isinstance(messages, Fault) else [*messages, *_pair(prompt, completion)]
 
 
-def _system(row: Row) -> list[dict[str, Any]]:
-    said = row.get("system")
-    return [{"role": "system", "content": said}] if isinstance(said, str) and said.strip() else []
+def _first(row: Row, names: tuple[str, ...]) -> Any:
+    """Return the value of the first of the columns that is there."""
+    return next((row[name] for name in names if row.get(name) is not None), None)
+
+
+def _are_turns(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(turn, dict) and "role" in turn for turn in value) and bool(value)
+
+
+def _system(row: Row) -> list[dict[str, Any]] | Fault:
+    said = _first(row, SYSTEM)
+    if said is not None and not isinstance(said, str):
+        return Fault("AZFT-R006", "the system prompt is no text", "write it as text, or leave the column out")
+    return [{"role": "system", "content": said}] if said and said.strip() else []
 
 
 def _pair(question: Any, answer: Any) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return [{"role": "user", "content": as_text(question)}, {"role": "assistant", "content": as_text(answer)}]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import orjson
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
 from azft.domain.checks import Checks
 from azft.domain.tokens import TokenStatistics
@@ -30,16 +30,22 @@ def _within(
     return check
 
 
-def _one_of(name: str, choices: tuple[str, ...]) -> Callable[[Any, Attribute[Any], Any], None]:
+def _one_of(name: str, choices: object) -> Callable[[Any, Attribute[Any], Any], None]:
     def check(_instance: object, _attribute: Attribute[Any], value: object) -> None:
-        if value not in choices:
-            raise ConfigurationError(f"{name} is {value!r}, expected one of {', '.join(map(repr, choices))}")
+        known = get_args(choices)
+        if value not in known:
+            raise ConfigurationError(f"{name} is {value!r}, expected one of {', '.join(map(repr, known))}")
 
     return check
 
 
-ACCEPTABLE = ("AZFT-R013", "AZFT-R101", "AZFT-R102", "AZFT-R103")
-"""Faults that a row can be trained on with: no last answer, a twin, a prompt that the test has too."""
+Sample = Literal["first", "random", "cluster"]
+OnBad = Literal["raise", "drop", "fix"]
+Duplicates = Literal["keep", "drop", "raise"]
+DUPLICATES = ("AZFT-R101", "AZFT-R102", "AZFT-R103")
+"""Rows that repeat another: to the letter, but for case and spaces, or a training prompt that the test has too."""
+ACCEPTABLE = ("AZFT-R013", *DUPLICATES)
+"""Faults that a row can be trained on with: no last answer, or a repetition."""
 
 
 def _codes(given: Iterable[str]) -> tuple[str, ...]:
@@ -47,7 +53,26 @@ def _codes(given: Iterable[str]) -> tuple[str, ...]:
     for code in codes:
         if code not in ACCEPTABLE:
             raise ConfigurationError(f"accept holds {code!r}, expected one of {', '.join(ACCEPTABLE)}")
-    return codes
+    return tuple(sorted(set(codes)))
+
+
+def _number(value: Any) -> Any:
+    """Return 5 as 5.0, so that equal settings have equal digests."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class DataOptions(TypedDict, total=False):
+    """`DataSettings` as keyword arguments, each with the default that it has there."""
+
+    percent: float
+    sample: Sample
+    validation: float
+    test: float
+    seed: int
+    on_bad: OnBad
+    duplicates: Duplicates
+    accept: Iterable[str]
+    keep: bool
 
 
 @frozen
@@ -57,19 +82,32 @@ class DataSettings:
     `percent` of each split is used: the "first" rows, a "random" sample of all, or a "cluster" sample that draws row
     groups of Parquet files first and rows in them second, so that little is read. `validation` is the fraction of the
     chosen training rows set aside for validation; `test` the fraction cut off first when the source has no test split.
-    `on_bad` says what becomes of bad rows: "raise" refuses the data, "drop" leaves them out, "fix" mends those it can
-    without a guess. Rows whose only fault is in `accept` (codes of docs/findings.md) go through. `keep` keeps the
-    source's other columns beside the messages.
+    `on_bad` says what becomes of bad rows: "raise" refuses the data, "drop" leaves them out, "fix" repairs those it can
+    without a guess. `duplicates` says what becomes of rows that repeat another and of training prompts that the test
+    has too: "keep" counts, lists and keeps them (and the test's are not counted in the evaluation), "drop" leaves them
+    out, "raise" refuses the data. Rows whose only fault is in `accept` (codes of docs/findings.md) go through. `keep`
+    keeps the source's other columns beside the messages.
     """
 
-    percent: float = field(default=100.0, validator=_within("percent", 0, 100, low_open=True))
-    sample: str = field(default="first", validator=_one_of("sample", ("first", "random", "cluster")))
-    validation: float = field(default=0.1, validator=_within("validation", 0, 0.5))
-    test: float = field(default=0.1, validator=_within("test", 0, 0.5, low_open=True))
+    percent: float = field(default=100.0, converter=_number, validator=_within("percent", 0, 100, low_open=True))
+    sample: Sample = field(default="first", validator=_one_of("sample", Sample))
+    validation: float = field(default=0.1, converter=_number, validator=_within("validation", 0, 0.5))
+    test: float = field(default=0.1, converter=_number, validator=_within("test", 0, 0.5, low_open=True))
     seed: int = 42
-    on_bad: str = field(default="raise", validator=_one_of("on_bad", ("raise", "drop", "fix")))
+    on_bad: OnBad = field(default="raise", validator=_one_of("on_bad", OnBad))
+    duplicates: Duplicates = field(default="keep", validator=_one_of("duplicates", Duplicates))
     accept: tuple[str, ...] = field(default=(), converter=_codes)
     keep: bool = False
+
+    @classmethod
+    def of(cls, options: DataOptions, others: DataSettings | None = None) -> DataSettings:
+        """Return the settings of keyword arguments, the rest from `others`; `ConfigurationError` for another name."""
+        unknown = [name for name in options if name not in DataOptions.__annotations__]
+        if unknown:
+            raise ConfigurationError(
+                f"{unknown[0]!r} is no setting of the data", hint=f"they are {', '.join(DataOptions.__annotations__)}"
+            )
+        return evolve(others or cls(), **options)
 
 
 @frozen
@@ -88,7 +126,8 @@ class PreparedData:
     `revision` is the source's, where it has one; `version` is azft's; `converter` says what made messages of the rows.
     `key` is a digest of the request and of the content it read, empty where the source cannot tell. `tokenizer` is the
     folder or hub id whose tokenizer counted, empty if none did. `checks` is what
-    the gate found, and `tokens` what the training rows hold.
+    the gate found, and `tokens` what the training rows hold. `trained_on` are the rows of the test file, counted from
+    0, whose prompts are trained on; they do not count in the evaluation.
     """
 
     name: str
@@ -106,6 +145,7 @@ class PreparedData:
     tokenizer: str = ""
     checks: Checks = field(factory=Checks)
     tokens: TokenStatistics | None = None
+    trained_on: tuple[int, ...] = ()
 
     def preview(self, rows: int = 5) -> pd.DataFrame:
         """Return the first training rows as a frame; reads that many lines and no more."""

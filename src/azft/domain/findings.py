@@ -6,6 +6,8 @@ from typing import Literal
 
 from attrs import frozen
 
+from azft.escapes import visible
+
 Severity = Literal["error", "warning", "note"]
 
 
@@ -23,4 +25,4 @@ class Finding:
     def __str__(self) -> str:
         said = f"{self.code} {self.severity}: {self.subject}: {self.found}"
         said += f"; expected {self.expected}" if self.expected else ""
-        return said + (f" ({self.fix})" if self.fix else "")
+        return visible(said + (f" ({self.fix})" if self.fix else ""))

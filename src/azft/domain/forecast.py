@@ -41,7 +41,8 @@ class DataLook:
     """What a look at the source's first rows showed; `train_rows` and `test_rows` are None where it did not end.
 
     `tokens` is the mean length of a conversation, and `too_long` the share of the rows looked at that is longer than
-    the model reads; `exact` says that they were counted, and not estimated from the text.
+    the model reads; `exact` says that they were counted, and not estimated from the text. `used` are the training rows
+    that the chosen share of them is.
     """
 
     looked_at: int
@@ -50,9 +51,12 @@ class DataLook:
     tokens: float = 0.0
     too_long: float = 0.0
     exact: bool = False
+    used: int | None = None
 
     def __str__(self) -> str:
-        train = "more" if self.train_rows is None else f"{self.train_rows:,}"
+        train = "more" if self.train_rows is None else f"{self.train_rows if self.used is None else self.used:,}"
+        if self.used is not None and self.used != self.train_rows:
+            train += f" of {self.train_rows:,}"
         test = "" if self.test_rows is None else f", {self.test_rows:,} to test"
         about = "" if self.exact else "about "
         return f"{train} rows to train{test}; {about}{self.tokens:.0f} tokens each, {self.too_long:.0%} too long"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter
 from cattrs.strategies import configure_union_passthrough
 
 from azft.domain.parameters import Parameters, ParameterValue
+from azft.domain.specs import DatasetSpec
 
 T = TypeVar("T")
 
@@ -20,6 +21,13 @@ configure_union_passthrough(ParameterValue, _CONVERTER)
 # Parameters is a mapping as well as an attrs class, and cattrs would take it for the former.
 _CONVERTER.register_structure_hook(Parameters, make_dict_structure_fn(Parameters, _CONVERTER))
 _CONVERTER.register_unstructure_hook(Parameters, make_dict_unstructure_fn(Parameters, _CONVERTER))
+# Rows in memory stay there: a plan that was written down names them by their digest.
+_CONVERTER.register_unstructure_hook(
+    DatasetSpec, make_dict_unstructure_fn(DatasetSpec, _CONVERTER, rows=override(omit=True))
+)
+_CONVERTER.register_structure_hook(
+    DatasetSpec, make_dict_structure_fn(DatasetSpec, _CONVERTER, rows=override(omit=True))
+)
 
 
 def to_json(value: object) -> bytes:

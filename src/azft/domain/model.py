@@ -18,7 +18,8 @@ class Model:
 
     `defaults` is the "model defaults" layer. `weights` is a folder or hub id of real weights, empty if there are
     none. `stand_in` says that a small model of the same architecture takes its place. `card` is what the registry
-    says about tuning it. `architecture` is its shape, None where it is not known.
+    says about tuning it. `architecture` is its shape, None where it is not known. `chat_template` takes the place of
+    the tokenizer's own.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Model:
     trust_remote_code: bool = False
     card: ModelCard = field(factory=ModelCard)
     architecture: Architecture | None = None
+    chat_template: str = ""
 
     @property
     def tuned_by_registry(self) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from attrs import field, frozen
 
+from azft.escapes import visible
+
 LONGEST = 16 << 20
 """Bytes that one row may have, so that a file without line ends cannot fill the memory."""
+Action = Literal["refused", "dropped", "left out", "fixed", "kept"]
 
 
 @frozen
@@ -24,7 +27,7 @@ class SourceRow:
 
 @frozen
 class Fault:
-    """What is wrong with a row, the code of that kind of fault, and what would mend it."""
+    """What is wrong with a row, the code of that kind of fault, and what would fix it."""
 
     code: str
     reason: str
@@ -33,10 +36,12 @@ class Fault:
 
 @frozen
 class BadRow:
-    """A row that cannot be used: where it stands, why, by which code, what it looks like, and what would mend it.
+    """A row that cannot be used: where it stands, why, by which code, what it looks like, and what would fix it.
 
     `unit` is what `line` counts: lines of a text file, rows of another. `original` is the row itself, or its bytes
-    where they are not text. `action` says what became of it: "refused", "dropped", "repaired", or "kept".
+    where they are not text. `action` says what became of it: the data is "refused" for it, it was "dropped", "left out"
+    as the dataset is known to have such rows, "fixed", or "kept". `unread` is how much of the file lies behind a row
+    that cannot be told apart from what follows, such as "1,234 bytes"; empty where nothing does.
     """
 
     file: str
@@ -46,11 +51,12 @@ class BadRow:
     fix: str = ""
     unit: str = "line"
     split: str = ""
-    action: str = "refused"
+    action: Action = "refused"
     original: Any = None
+    unread: str = ""
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.reason} [{self.code}]"
+        return visible(f"{self.place}: {self.reason} [{self.code}]" + (f" ({self.fix})" if self.fix else ""))
 
     @property
     def place(self) -> str:
@@ -156,7 +162,8 @@ class Part:
     `read(wanted, columns)` yields its rows. `rows` is their number where it is known without reading, and `count()`
     finds it out, once. `content()` is a digest of what would be read, empty where nothing can be told without reading.
     `clustered` says that the part is one of several pieces of a file, so that some can be left unread, and `piece`
-    which. `columns` are the names of the columns where they are known without reading.
+    which. `columns` are the names of the columns where they are known without reading. `notes` say how the file is
+    read, where that had to be guessed.
     """
 
     file: str
@@ -168,6 +175,7 @@ class Part:
     columns: tuple[str, ...] = ()
     revision: str = ""
     piece: Piece | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_all(parts: Iterable[Part], wanted: Wanted | None, columns: tuple[str, ...] = ()) -> Iterator[Chunk]:

@@ -34,6 +34,12 @@ def _legal_source(instance: object, attribute: Attribute[str], value: str) -> No
             f"{type(instance).__name__} {attribute.name} is {value!r}, expected SCHEME://REST",
             hint=f"for a local file write 'file://{value}'",
         )
+    if not value.isprintable() or any("\ud800" <= character <= "\udfff" for character in value):
+        shown = value.encode("utf-8", "backslashreplace").decode()
+        raise ConfigurationError(
+            f"{type(instance).__name__} {attribute.name} is {shown!r}: its name cannot be written as text",
+            hint="rename the file: letters, digits, spaces and signs of UTF-8",
+        )
 
 
 @frozen
@@ -41,7 +47,9 @@ class ModelSpec:
     """A model by name in a registry; `weights` (a folder or a hub id) gives the local backend the real thing.
 
     `version` pins one version; without it the registry's latest is meant. `defaults` are model defaults that
-    stand in the same layer as those a registry would give. `trust_remote_code` lets the model's own code run.
+    stand in the same layer as those a registry would give. `trust_remote_code` lets the model's own code run. `weights`
+    may be a GGUF file too, which is dequantised once. `chat_template` (a file, or the template itself) takes the place
+    of the tokenizer's own.
     """
 
     name: str = field(validator=_legal_name)
@@ -50,6 +58,16 @@ class ModelSpec:
     weights: str = ""
     defaults: Mapping[str, ParameterValue] = field(converter=copied, factory=dict)
     trust_remote_code: bool = False
+    chat_template: str = ""
+
+
+@frozen(eq=False)
+class OwnRows:
+    """Rows in memory, by split: `read(split)` yields them, `content` is a digest of them all."""
+
+    read: Callable[[str], Iterable[Any]]
+    counts: Mapping[str, int]
+    content: str
 
 
 @frozen
@@ -60,7 +78,8 @@ class DatasetSpec:
     none, so a test set is cut from the training rows. `label` is the short name used in display names.
     `stand_in` names the source that takes its place when the model itself is a stand-in. `converter` names what makes
     messages of a row; empty, it is detected. `columns` maps the source's own column names to those a converter knows,
-    such as `{"Frage": "instruction", "Antwort": "output"}`.
+    such as `{"Frage": "instruction", "Antwort": "output"}`. `leave_out` names codes of faults that the dataset is known
+    to have: such rows are left out, and said, whatever `on_bad` is. `rows` are those of a source in memory.
     """
 
     name: str = field(validator=_legal_name)
@@ -71,6 +90,8 @@ class DatasetSpec:
     stand_in: str = field(default="", validator=_legal_source)
     converter: str = ""
     columns: Mapping[str, str] = field(converter=copied, factory=dict)
+    leave_out: tuple[str, ...] = ()
+    rows: OwnRows | None = field(default=None, eq=False, repr=False)
 
 
 @frozen
@@ -97,18 +118,37 @@ class Reader:
         return self.read(rest, split) if self.read else ()
 
 
+def _sees_needed(row: Mapping[str, Any], needs: Sequence[tuple[str, ...]]) -> str:
+    for columns in needs:
+        if all(row.get(column) is not None for column in columns):
+            return " and ".join(map(repr, columns))
+    return ""
+
+
 @frozen
 class Converter:
     """Makes messages of a dataset's rows: `convert(row)` returns them, or raises `ValueError` with the reason.
 
-    `detects(row)` returns what it recognises a row by, such as "'conversations' of 'from' and 'value'", or nothing.
-    `reads` names the columns that it looks at, where it can tell; the others are left unread.
+    It may also return an object with `messages` and `tools`. `needs` are sets of columns, of which one must be there.
+    `detects(row)` returns what it recognises a row by, such as "'instruction' and 'output'", or nothing; without it the
+    needed columns tell. `reads` names the columns that it looks at, where it can tell; the others are left unread.
+    `quick` may do the same for rows that need no care: what it returns is taken only if it is sound as it is.
     """
 
     name: str = field(validator=_legal_name)
     convert: Callable[[Mapping[str, Any]], Any]
-    detects: Callable[[Mapping[str, Any]], str] = field(default=lambda _row: "")
+    detects: Callable[[Mapping[str, Any]], str] | None = None
     reads: tuple[str, ...] = ()
+    needs: tuple[tuple[str, ...], ...] = ()
+    quick: Callable[[Mapping[str, Any]], Any] | None = None
+
+    def sees(self, row: Mapping[str, Any]) -> str:
+        """Return what it recognises the row by, or nothing."""
+        return self.detects(row) if self.detects is not None else _sees_needed(row, self.needs)
+
+    def may_read(self, columns: Iterable[str]) -> bool:
+        """Return whether rows with these columns could be for it, as far as it says."""
+        return bool(self.detects) if not self.needs else any(set(needed) <= set(columns) for needed in self.needs)
 
 
 @frozen

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from azft.escapes import visible
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -57,7 +59,7 @@ def _width() -> int:
 
 
 def _plain(cell: str) -> RenderableType:
-    """Return the cell as literal text: square brackets in a user's value are not markup."""
+    """Return the cell as literal text: square brackets in a user's value are not markup, and nothing is obeyed."""
     from rich.text import Text
 
-    return Text(cell)
+    return Text(visible(cell))

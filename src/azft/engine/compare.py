@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ def compare(
     tokenizer: Any,
     rows: Rows,
     *,
+    trained_on: Collection[int] = (),
     test: Path,
     train: Path,
     batch: int,
@@ -36,12 +37,13 @@ def compare(
 ) -> EvaluationReport:
     """Return the report; models are loaded one after the other, and `say` is told of each step.
 
-    `rows` are the tokens of the conversations in `test`; `train` is asked for what was learned by heart.
+    `rows` are the tokens of the conversations in `test` that count; those of `trained_on`, counted from 0, do not, as
+    their prompts were trained on. `train` is asked for what was learned by heart.
     """
     say("scoring and asking the base model")
     model = base()
     small = model.num_parameters() <= SMALL
-    held_out = _questions(test, MOST_ASKED if small else shown)
+    held_out = _questions(test, MOST_ASKED if small else shown, frozenset(trained_on))
     trained = _questions(train, MOST_ASKED if small else 0)
 
     def measured(model: Any) -> Any:
@@ -51,7 +53,8 @@ def compare(
     del model
     say("scoring and asking the tuned model")
     (scores, _), tuned_held, tuned_trained = measured(tuned())
-    warning = loss_warning(base_scores.loss, scores.loss)
+    overlap = f"{len(trained_on):,} test prompts were trained on and are not counted" if trained_on else ""
+    warnings = tuple(filter(None, (loss_warning(base_scores.loss, scores.loss), overlap)))
     return EvaluationReport(
         base_scores,
         scores,
@@ -63,13 +66,16 @@ def compare(
             Answer(question[-2]["content"], question[-1]["content"], one, other)
             for question, one, other in islice(zip(held_out, base_held, tuned_held, strict=True), shown)
         ),
-        warnings=(warning,) if warning else (),
+        warnings=warnings,
     )
 
 
-def _questions(path: Path, most: int) -> list[Question]:
+def _questions(path: Path, most: int, skipped: frozenset[int] = frozenset()) -> list[Question]:
+    """Return conversations that end with an answer in words; what a tool is called with cannot be compared so."""
     with path.open("rb") as lines:
-        return [orjson.loads(line)["messages"] for line in islice(lines, most)]
+        taken = (orjson.loads(line)["messages"] for number, line in enumerate(lines) if number not in skipped)
+        spoken = (messages for messages in taken if messages[-1]["role"] == "assistant" and messages[-1]["content"])
+        return list(islice(spoken, most))
 
 
 def _exact(questions: Sequence[Question], base: Sequence[str], tuned: Sequence[str]) -> ExactAnswers:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from azft.engine.gguf import gguf_of
 from azft.engine.machine import cores
+from azft.engine.tokens import ChatTokenizer
+from azft.errors import ConfigurationError
 
 
 def quiet() -> None:
@@ -22,10 +27,45 @@ def load_tokenizer(folder: Path | str, *, trust_remote_code: bool = False) -> An
     """Return the tokenizer, which always has a padding token."""
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    folder, gguf = gguf_of(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code, **gguf)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def load_chat_tokenizer(given: Any, *, chat_template: str = "", day: datetime | None = None) -> ChatTokenizer:
+    """Return a tokenizer with its chat template: of a folder, a GGUF file, a hub id, or one that is loaded already.
+
+    `chat_template` is a file or a template that takes the place of its own. Errors: `ConfigurationError` where it
+    cannot be loaded, has no template, or cannot say where its tokens lie.
+    """
+    name = str(getattr(given, "name_or_path", "") or given)
+    try:
+        tokenizer = load_tokenizer(given) if isinstance(given, str | Path) else given
+    except (ImportError, OSError, ValueError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigurationError(
+            f"tokenizer {name!r} cannot be loaded: {said}",
+            hint="give a folder or hub id with a tokenizer; azft[local] brings transformers",
+        ) from error
+    if chat_template:
+        tokenizer.chat_template = template_text(chat_template)
+    return ChatTokenizer(tokenizer, day=day)
+
+
+def template_text(given: str) -> str:
+    """Return a chat template: the text itself, or what the file holds.
+
+    >>> template_text("{{ messages[0].content }}")
+    '{{ messages[0].content }}'
+    """
+    if "{" in given or "\n" in given:
+        return given
+    try:
+        return Path(given).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"chat_template={given!r} cannot be read: {error}", hint="give a file") from error
 
 
 def load_model(folder: Path, *, trust_remote_code: bool = False) -> Any:
@@ -52,6 +92,19 @@ def set_threads(wanted: int, record: Path) -> int:
 
 def context_limit(model_folder: Path, wanted: int) -> int:
     """Return how many tokens a row may have: what was asked for, or else what the model can read."""
-    config = orjson.loads((model_folder / "config.json").read_bytes())
-    limit = next((config[key] for key in ("max_position_embeddings", "n_positions") if config.get(key)), 2048)
-    return int(limit if wanted < 1 else min(wanted, limit))
+    limit = context_of(orjson.loads((model_folder / "config.json").read_bytes()))
+    return limit if wanted < 1 else min(wanted, limit)
+
+
+def context_of(config: Mapping[str, Any]) -> int:
+    """Return how many tokens a model reads, as its configuration says; models of several parts nest that of text.
+
+    >>> context_of({"text_config": {"max_position_embeddings": 131072}}), context_of({})
+    (131072, 2048)
+    """
+    nested = config.get("text_config")
+    for part in (config, nested if isinstance(nested, Mapping) else {}):
+        found = next((part[key] for key in ("max_position_embeddings", "n_positions") if part.get(key)), None)
+        if found:
+            return int(found)
+    return 2048

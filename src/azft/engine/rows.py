@@ -27,8 +27,8 @@ class Rows:
         """Lay the rows end to end."""
         lengths = [len(row.ids) for row in encoded]
         return cls(
-            np.array([token for row in encoded for token in row.ids], dtype=np.int32),
-            np.array([label for row in encoded for label in row.labels], dtype=np.int32),
+            np.concatenate([np.empty(0, np.int32), *(row.ids for row in encoded)]),
+            np.concatenate([np.empty(0, np.int32), *(row.labels for row in encoded)]),
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 from attrs import evolve
@@ -12,17 +12,21 @@ from azft.domain.data import DataSettings, PreparedData
 from azft.domain.findings import Finding, Severity
 from azft.domain.forecast import DataLook, Forecast
 from azft.domain.model import Model
-from azft.domain.parameters import Layer, ParameterValue
+from azft.domain.parameters import Layer, Parameters, ParameterValue
 from azft.domain.plan import Plan, nodes_of
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingContext, NamingScheme, Recipe
-from azft.lookups.rows import look_at, look_back
+from azft.gate.reading import Convert
+from azft.lookups.rows import Looking, look_at, look_back
 from azft.lookups.services import look_up, name_taken
+from azft.lookups.tokenizers import OwnTokenizers
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
 from azft.rules.forecast import Rows, forecast, sequence_limit, steps_of
 from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, USER, Problem, resolve
 
+AZUREML = "azureml"
+"""The backend whose pipeline has a least number of rows."""
 TUTORIAL: Mapping[str, ParameterValue] = {
     "num_train_epochs": 3,
     "per_device_train_batch_size": 1,
@@ -37,10 +41,23 @@ TUTORIAL: Mapping[str, ParameterValue] = {
 
 
 class Planner:
-    """Makes plans for one backend with one set of plugins; `day` is the day to plan for, today without."""
+    """Makes plans for one backend with one set of plugins; `day` is the day to plan for, today without.
 
-    def __init__(self, backend: Backend, plugins: Plugins, *, day: date | None = None) -> None:
+    `tokenizers` load those of weights that are here, and `convert` is the user's own function of a row.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        plugins: Plugins,
+        *,
+        day: date | None = None,
+        tokenizers: OwnTokenizers | None = None,
+        convert: Convert | None = None,
+    ) -> None:
         self._backend = backend
+        self._tokenizers = tokenizers or OwnTokenizers()
+        self._convert = convert
         self._plugins = plugins
         self._catalogue = Catalogue(plugins)
         self._day = day or datetime.now(UTC).date()
@@ -76,11 +93,13 @@ class Planner:
         devices = max(machine.gpus, 1) * nodes_of(resolved)
         look: DataLook | None
         ahead: Forecast | None
+        tokenizer, said = self._tokenizers.findings(found.model, _template_day(resolved, self._day))
         if prepared is not None and (prepared.source, prepared.settings) == (chosen.source, settings):
             look, seen = look_back(prepared)
             ahead = steps_of(prepared.train.rows, prepared.validation.rows, resolved, devices=devices)
         else:
-            look, seen = look_at(chosen, settings, self._catalogue, limit=limit)
+            how = Looking(self._convert, tokenizer, _taken(self._backend), limit, self._backend.name == AZUREML)
+            look, seen = look_at(chosen, settings, self._catalogue, how)
             rows = Rows(look.train_rows, look.test_rows if chosen.test_split else None) if look else Rows(None, None)
             ahead = forecast(rows, settings, resolved, devices=devices)
         context = NamingContext(found.model, dataset, resolved, gpus_per_node=max(machine.gpus, 1))
@@ -99,6 +118,7 @@ class Planner:
             findings=(
                 *found.findings,
                 *notes,
+                *said,
                 *_bounds(found.model),
                 *map(_finding, problems),
                 *seen,
@@ -113,6 +133,18 @@ class Planner:
         )
         more = (*self._backend.check(plan), *self._plugins.findings(plan))
         return evolve(plan, findings=_ordered((*plan.findings, *more)))
+
+
+def _taken(backend: Backend) -> Collection[str]:
+    """Return what the backend's training takes beside plain turns; one that does not say takes those alone."""
+    return getattr(backend, "takes", frozenset())
+
+
+def _template_day(parameters: Parameters, day: date) -> datetime:
+    """Return the date that a chat template is told, the plan's unless it is set."""
+    name = "template_date"
+    said = parameters.text(name) if name in parameters else ""
+    return datetime.fromisoformat(said or day.isoformat())
 
 
 def _names(naming: NamingScheme, context: NamingContext) -> tuple[tuple[str, str], tuple[Finding, ...]]:
@@ -143,7 +175,7 @@ def _fitting(dataset: DatasetSpec, model: Model) -> tuple[DatasetSpec, tuple[Fin
         return dataset, ()
     found = f"the model is a stand-in, so the data is {dataset.stand_in} in place of {dataset.source}"
     note = Finding("AZFT-D101", "note", dataset.name, found, fix="a model with weights gets the real data")
-    return evolve(dataset, source=dataset.stand_in), (note,)
+    return evolve(dataset, source=dataset.stand_in, leave_out=()), (note,)
 
 
 def _finding(problem: Problem) -> Finding:

@@ -3,169 +3,203 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import orjson
 from attrs import evolve
 
 from azft import __version__
 from azft.discovery import load_plugins
-from azft.domain.data import ACCEPTABLE, DataFile, DataSettings
+from azft.domain.capabilities import EVERYTHING
+from azft.domain.data import ACCEPTABLE, DUPLICATES, DataFile, DataOptions, DataSettings
 from azft.domain.findings import Finding
 from azft.domain.jsonable import to_dict, to_json
-from azft.domain.rows import Part
-from azft.domain.specs import DatasetSpec
-from azft.engine.counting import TokenCounter
-from azft.errors import ConfigurationError, DatasetError
+from azft.domain.rows import BadRow
+from azft.engine.loading import load_chat_tokenizer
+from azft.engine.tokens import ChatTokenizer
+from azft.errors import DatasetError
 from azft.files import remove_leftovers, scratch_folder, settle
-from azft.gate.bad import BadRows
-from azft.gate.choosing import chosen
-from azft.gate.converting import Choice, detect, of_function
-from azft.gate.counting import Counting
-from azft.gate.dividing import renamed
-from azft.gate.kept import MANIFEST, key_of, made_before
-from azft.gate.passing import TEST, TRAIN, Gate, examined
+from azft.gate.cache import MANIFEST, key_of, made_before
+from azft.gate.gate import Gate
+from azft.gate.judging import Policy, RowJudge
+from azft.gate.own_data import dataset_of, unused_files
 from azft.gate.prepared import PreparedDataset
+from azft.gate.reading import TEST, TRAIN, Convert, Reading, first_rows, opened, parts_by_split
+from azft.gate.rejects import BAD, REPEATED, Rejects
+from azft.gate.sampling import chosen
+from azft.gate.splitting import renamed
+from azft.gate.template_check import TemplateCheck
+from azft.gate.token_counts import Counting
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.progress import shown
-from azft.sources.plain import parts_of
+from azft.rules.data_findings import not_used, too_few
 
 FILES = (TRAIN, "validation", TEST)
-Splits = Mapping[str, Sequence[Part]]
+MOST_SKIPPED = 100
+"""Rows that a preview passes over, looking for some that can be read."""
+SAID_ALOUD = ("AZFT-D011", "AZFT-D012", "AZFT-D013", "AZFT-D016")
+"""What is said while the data is prepared, beside its report: rows left out, files whose encoding was guessed, ..."""
+_log = logging.getLogger("azft.data")
 
 
 class DatasetPreparer:
     """Prepares datasets below `folder`; the same source and settings give the same files and the same name.
 
-    `percent`, `sample`, `validation`, `test`, `seed`, `on_bad`, `accept` and `keep` are those of `DataSettings`.
-    `convert` is a function of your own that makes messages of a row. `tokenizer` (a folder, a hub id, or a loaded
-    one), `max_seq_length` and `batch` tell what the tokens mean for training; `exact` counts every row, or none but
-    those near the limit, where it is not left to the size of the data. `progress` shows a bar on a terminal.
+    `data` are settings, and keyword arguments of the names of `DataSettings` (`percent`, `sample`, `validation`,
+    `test`, `seed`, `on_bad`, `duplicates`, `accept`, `keep`) the same one by one. `columns` maps the source's columns
+    to those that converters know, and `convert` is a function of your own that makes messages of a row. `tokenizer` (a
+    folder, a hub id, or a loaded one), `max_seq_length` and `batch` tell what the tokens mean for training, and the
+    tokenizer's chat template whether it takes every row; `exact` counts every row, or none but those near the limit,
+    where it is not left to the size of the data. `takes` is what may be trained on beside plain turns. `progress` shows
+    a bar on a terminal.
     """
 
     def __init__(
         self,
         folder: str | Path = "data",
         *,
-        percent: float = 100.0,
-        sample: str = "first",
-        validation: float = 0.1,
-        test: float = 0.1,
-        seed: int = 42,
-        on_bad: str = "raise",
-        accept: Collection[str] = (),
-        keep: bool = False,
-        convert: Callable[[Mapping[str, Any]], Any] | None = None,
+        data: DataSettings | None = None,
+        columns: Mapping[str, str] | None = None,
+        convert: Convert | None = None,
         tokenizer: Any = None,
         max_seq_length: int = 0,
         batch: int = 1,
         exact: bool | None = None,
+        takes: Collection[str] = EVERYTHING,
         progress: bool = True,
         plugins: Plugins | None = None,
+        **options: Unpack[DataOptions],
     ) -> None:
         self._folder = Path(folder).absolute()
-        self._settings = DataSettings(percent, sample, validation, test, seed, on_bad, accept, keep)
+        self._settings = data if data is not None and not options else DataSettings.of(options, data)
+        self._columns = columns
         self._convert = convert
-        counter = None if tokenizer is None else TokenCounter(tokenizer)
-        self._counting = Counting(counter, max(max_seq_length, 0), max(batch, 1), exact)
+        known = tokenizer is None or isinstance(tokenizer, ChatTokenizer)
+        self._tokenizer: ChatTokenizer | None = tokenizer if known else load_chat_tokenizer(tokenizer)
+        self._counting = Counting(self._tokenizer, max(max_seq_length, 0), max(batch, 1), exact)
+        self._takes = frozenset(takes)
         self._progress = progress
         self._catalogue = Catalogue(plugins or load_plugins())
 
-    def prepare(self, dataset: str | DatasetSpec) -> PreparedDataset:
+    def prepare(self, dataset: Any) -> PreparedDataset:
         """Return the prepared files; rows are streamed, so memory does not grow with the data.
+
+        `dataset` is a name on offer, a `DatasetSpec`, a path, an address such as hf://OWNER/NAME, a pandas frame, a
+        `datasets.Dataset`, a list of rows, or a mapping of splits to rows.
 
         The same request for the same content returns what is there. Errors: `UnknownNameError` for a dataset,
         converter or scheme nobody offers; `DatasetError` with the bad rows and the path of a report that has all of
         them, and for a source that cannot be read or a disk that cannot be written. Nothing half-written is left.
         """
-        spec = self._catalogue.datasets.pick(dataset)
+        spec = dataset_of(dataset, self._catalogue, self._columns)
         with _disk_explained(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self._folder)
-            splits = self._splits(spec)
-            choice = self._choice(spec, splits[TRAIN])
-            key = self._key(spec, splits)
-            return made_before(self._folder, key) or self._make(spec, splits, choice, key)
+            reading = opened(spec, self._catalogue, self._convert)
+            key = self._key(reading)
+            prepared = made_before(self._folder, key) or self._make(reading, key)
+        for finding in prepared.checks.findings:
+            if finding.code in SAID_ALOUD:
+                _log.warning("%s: %s", finding.subject, finding.found)
+        return prepared
 
-    def preview(self, dataset: str | DatasetSpec, rows: int = 5) -> Any:
-        """Return the first rows of the source as a pandas frame, as they are; only a file's head is read."""
+    def preview(self, dataset: Any, rows: int = 5) -> Any:
+        """Return the first rows of the source as a pandas frame, as they are; only a file's head is read.
+
+        Rows that cannot be read are left out; the log says which, and so does the frame's `attrs["skipped"]`.
+        """
         import pandas as pd
 
-        spec = self._catalogue.datasets.pick(dataset)
-        return pd.DataFrame(examined(self._splits(spec, train_only=True)[TRAIN], rows))
-
-    def _splits(self, spec: DatasetSpec, *, train_only: bool = False) -> Splits:
-        if not spec.source:
-            raise ConfigurationError(
-                f"dataset {spec.name!r} has no source", hint="DatasetSpec(NAME, source='file://...')"
+        spec = dataset_of(dataset, self._catalogue, self._columns)
+        with _disk_explained(self._folder):
+            parts = parts_by_split(spec, self._catalogue, train_only=True)[TRAIN]
+            good: list[Any] = []
+            skipped: list[BadRow] = []
+            for row in first_rows(parts, rows + MOST_SKIPPED):
+                if isinstance(row, BadRow):
+                    skipped.append(row)
+                else:
+                    good.append(row.value)
+                if len(good) == rows:
+                    break
+        notes = dict.fromkeys(f"{part.file}: {note}" for part in parts for note in part.notes)
+        for said in (*notes, *map(str, skipped)):
+            _log.warning("%s", said)
+        if skipped and not good:
+            raise DatasetError(
+                f"{spec.source} has no row that can be read", skipped, hint="fix the rows that are named"
             )
-        scheme, _, rest = spec.source.partition("://")
-        reader = self._catalogue.readers.pick(scheme)
-        splits = {TRAIN: parts_of(reader, rest, spec.train_split)}
-        if spec.test_split and not train_only:
-            splits[TEST] = parts_of(reader, rest, spec.test_split)
-        return splits
+        frame = pd.DataFrame(good)
+        frame.attrs["skipped"] = [str(row) for row in skipped]
+        return frame
 
-    def _choice(self, spec: DatasetSpec, parts: Sequence[Part]) -> Choice:
-        if self._convert is not None:
-            return of_function(self._convert)
-        if spec.converter:
-            return Choice(self._catalogue.converters.pick(spec.converter), "as the dataset says")
-        return detect(self._catalogue.converters, examined(parts), spec.columns)
-
-    def _key(self, spec: DatasetSpec, splits: Splits) -> str:
+    def _key(self, reading: Reading) -> str:
         """Return a digest of the request and of the content it reads; empty if one of them cannot be told."""
         if self._convert is not None:
             return ""
         counting = self._counting
-        how = [counting.counter.name if counting.counter else "", counting.limit, counting.batch, counting.exact]
-        read = {split: chosen(parts, self._settings)[0] for split, parts in splits.items()}
-        return key_of([__version__, to_dict(spec), to_dict(self._settings), how], read)
+        name = counting.tokenizer.name if counting.tokenizer else ""
+        template = counting.tokenizer.template.source if counting.tokenizer else ""
+        how = [name, template, counting.limit, counting.batch, counting.exact, sorted(self._takes)]
+        read = {split: chosen(parts, self._settings)[0] for split, parts in reading.splits.items()}
+        return key_of([__version__, to_dict(reading.spec), to_dict(self._settings), how], read)
 
-    def _make(self, spec: DatasetSpec, splits: Splits, choice: Choice, key: str) -> PreparedDataset:
-        report = self._folder / f"{_file_name(spec.name)}-bad_rows.jsonl"
+    def _make(self, reading: Reading, key: str) -> PreparedDataset:
+        spec = reading.spec
+        report = self._folder / f"{_file_name(spec.name)}-{BAD}"
         with scratch_folder(self._folder, "prepare") as work, shown(enabled=self._progress) as steps:
             files = work / "files"
             files.mkdir()
-            with BadRows(files / "bad_rows.jsonl", files / "rejects.jsonl") as bad:
-                gate = Gate(self._settings, choice, self._counting, bad=bad, steps=steps, columns=spec.columns)
-                sides = gate.check(splits, work)
-            if gate.refused:
-                (files / "bad_rows.jsonl").replace(report)
+            policy = Policy.of(self._settings, spec.leave_out)
+            judge = RowJudge(reading.converter, policy, TemplateCheck(self._tokenizer, self._takes))
+            with Rejects(files) as rejects:
+                gate = Gate(self._settings, reading, judge, self._counting, rejects=rejects, steps=steps)
+                sides = gate.check(work)
+            if rejects.refused:
+                _joined(files, report)
                 raise DatasetError(
-                    f"{spec.source} has {gate.refused:,} bad rows ({_by_code(bad)})",
-                    bad.held,
-                    hint=_hint(bad),
-                    total=len(bad),
+                    f"{spec.source} has {rejects.refused:,} bad rows ({_by_code(rejects)}){_unread(rejects)}",
+                    rejects.held,
+                    hint=_hint(rejects),
+                    total=rejects.refused,
                     report=report,
                 )
             if not any(flags.any() for _spool, flags in sides[:1]):
-                raise DatasetError(f"{spec.source} has no rows", hint="each row is an object with 'messages'")
+                raise DatasetError(f"{spec.source} has no rows{_unread(rejects)}", hint=_no_rows(rejects))
             report.unlink(missing_ok=True)
             made = gate.divide(sides, files)
-            for split in (TRAIN, TEST):
-                if made[split].rows == 0:
+            trained_on = gate.trained_on(sides)
+            for split, rows in ((TRAIN, made[TRAIN].rows), (TEST, made[TEST].rows - len(trained_on))):
+                if rows <= 0:
                     said = f"{spec.source} leaves no row to {split} with"
-                    raise DatasetError(
-                        said, hint="give more rows, or a larger share; rows with one prompt stay together"
-                    )
-            prepared = evolve(self._described(spec, made, gate, key), converter=str(choice))
+                    trained = " whose prompt is not trained on" if made[split].rows else ""
+                    hint = "give more rows, or a larger share; rows with one prompt stay together"
+                    raise DatasetError(said + trained, hint='duplicates="drop"' if trained else hint)
+            prepared = evolve(
+                self._described(reading, made, gate, key), converter=str(reading.converter), trained_on=trained_on
+            )
             (files / MANIFEST).write_bytes(to_json(prepared))
             steps.stage("make durable")
             settle(files, prepared.folder)
-            return prepared
+        return prepared
 
-    def _described(self, spec: DatasetSpec, made: Mapping[str, DataFile], gate: Gate, key: str) -> PreparedDataset:
+    def _described(self, reading: Reading, made: Mapping[str, DataFile], gate: Gate, key: str) -> PreparedDataset:
+        spec = reading.spec
         digest = hashlib.sha256("\n".join(made[split].sha256 for split in FILES).encode()).hexdigest()
         ours = hashlib.sha256(digest.encode() + orjson.dumps([to_dict(spec), to_dict(self._settings), key])).hexdigest()
         final = self._folder / f"{_file_name(spec.name)}-{ours[:12]}"
         ending = renamed(made, final)
-        counter = self._counting.counter
+        tokenizer = self._counting.tokenizer
+        wanted = self._settings.validation > 0
+        few = too_few(spec.name, made[TRAIN].rows, made["validation"].rows, wanted=wanted, pipeline=False)
+        more = [*_few_rows(made[TRAIN], self._counting.batch), *few, *not_used(spec.name, unused_files(spec))]
         return PreparedDataset(
             spec.name,
             spec.source,
@@ -178,8 +212,8 @@ class DatasetPreparer:
             revision=gate.revision,
             version=__version__,
             key=key,
-            tokenizer=counter.name if counter and Path(counter.name).exists() else "",
-            checks=gate.checks.with_findings(*_few_rows(made[TRAIN], self._counting.batch)),
+            tokenizer=tokenizer.name if tokenizer and Path(tokenizer.name).exists() else "",
+            checks=gate.checks.with_findings(*more),
             tokens=gate.tokens.of_rows(made[TRAIN].rows) if gate.tokens else None,
         )
 
@@ -195,14 +229,33 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
 
 
-def _by_code(bad: BadRows) -> str:
-    return ", ".join(f"{rows:,} {code}" for code, rows in sorted(bad.codes.items()))
+def _by_code(rejects: Rejects) -> str:
+    codes = {**rejects.codes, **(rejects.duplicates if rejects.actions["refused"] else {})}
+    return ", ".join(f"{rows:,} {code}" for code, rows in sorted(codes.items()))
 
 
-def _hint(bad: BadRows) -> str:
-    accept = sorted(set(bad.codes) & set(ACCEPTABLE))
-    let = f"; accept={accept} lets them through" if set(bad.codes) <= set(ACCEPTABLE) else ""
-    return f'repair or remove them, or on_bad="drop" leaves them out and on_bad="fix" mends what it can{let}'
+def _unread(rejects: Rejects) -> str:
+    return "".join(f"; {unread} of {file} were not read" for file, unread in rejects.unread.items())
+
+
+def _hint(rejects: Rejects) -> str:
+    codes = {row.code for row in rejects.held}
+    accept = sorted(codes & set(ACCEPTABLE))
+    let = f"; accept={accept} lets them through" if codes <= set(ACCEPTABLE) else ""
+    if codes <= set(DUPLICATES):
+        return f'duplicates="keep" keeps them, and duplicates="drop" leaves them out{let}'
+    return f'fix or remove them, or on_bad="drop" leaves them out and on_bad="fix" fixes what it can{let}'
+
+
+def _no_rows(rejects: Rejects) -> str:
+    return "every row was left out; bad rows have their reasons" if rejects.codes else "each row is an object"
+
+
+def _joined(files: Path, report: Path) -> None:
+    """Put what was refused, bad rows and duplicates alike, into one report."""
+    with (files / BAD).open("ab") as out, (files / REPEATED).open("rb") as repeated:
+        shutil.copyfileobj(repeated, out)
+    (files / BAD).replace(report)
 
 
 @contextmanager

@@ -1,61 +1,41 @@
-"""One pass over one split: every row is converted, checked, and written with a record, or is a bad row."""
+"""One pass over one split: every row is judged, and written with a record, or is a bad row."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve
 
 from azft.domain.rows import LONGEST, BadRow, Chunk, Fault
-from azft.gate.bad import BadRows
-from azft.gate.converting import judged
-from azft.gate.outlet import Outlet
+from azft.gate.batch import Batch, Recorder, all_at_once, line_of
+from azft.gate.judging import RowJudge, Verdict
+from azft.gate.rejects import Rejects
 from azft.gate.spool import Spool
-from azft.gate.taken import Convert, Recorder, Taken, all_at_once, line_of
+from azft.gate.writer import LineWriter
 from azft.rules.chat import fault_of
-from azft.rules.repair import repaired
+from azft.rules.preferences import MARKED
 
 TOGETHER = 50
 """Rows checked at once: their text fits into a core's cache."""
-
-
-@frozen
-class Policy:
-    """What becomes of bad rows: "raise", "drop" or "fix"; rows whose only fault is in `accept` go through."""
-
-    on_bad: str = "raise"
-    accept: frozenset[str] = frozenset()
-
-    @property
-    def action(self) -> str:
-        """What is said of a row that cannot go through."""
-        return "refused" if self.on_bad == "raise" else "dropped"
+SPECIAL = MARKED | {"tools", "functions"}
+"""Columns that ask for a closer look at the row that has them."""
 
 
 class Checker:
     """Checks the rows of one split; `keep` keeps the other columns beside the messages."""
 
-    def __init__(
-        self,
-        split: str,
-        convert: Convert,
-        bad: BadRows,
-        *,
-        columns: Mapping[str, str] | None = None,
-        policy: Policy | None = None,
-        keep: bool = False,
-    ) -> None:
+    def __init__(self, split: str, judge: RowJudge, rejects: Rejects, *, keep: bool = False) -> None:
         self.read = 0
         self.ignored: Counter[str] = Counter()
+        self.columns: dict[str, None] = {}
         self._split = split
-        self._convert = convert
-        self._bad = bad
-        self._columns = columns or {}
-        self._policy = policy or Policy()
+        self._judge = judge
+        self._rejects = rejects
         self._keep = keep
         self._files: dict[str, int] = {}
         self._unit = "line"
@@ -63,71 +43,73 @@ class Checker:
     def run(self, chunks: Iterable[Chunk], folder: Path, *, final: bool) -> Spool:
         """Check everything and return the rows that went through; `final` says that their lines are a file already."""
         lines, index = folder / f"{self._split}.lines", folder / f"{self._split}.index"
-        with Outlet(lines, final=final) as out, index.open("wb") as records:
+        with LineWriter(lines, final=final) as out, index.open("wb") as records:
             recorder = Recorder(records)
             for chunk in chunks:
                 self._take(chunk, out, recorder)
             recorder.flush()
         return Spool(self._split, lines, index, out.rows, tuple(self._files), self._unit, out.sha256)
 
-    def _take(self, chunk: Chunk, out: Outlet, recorder: Recorder) -> None:
+    def _take(self, chunk: Chunk, out: LineWriter, recorder: Recorder) -> None:
         self._unit = chunk.unit
         self.read += len(chunk.numbers)
         file = self._files.setdefault(chunk.file, len(self._files))
         for numbers, values in chunk.pieces(TOGETHER):
-            taken = None if self._columns else all_at_once(self._convert, values, numbers, keep=self._keep)
-            taken = taken or self._one_by_one(chunk, numbers, values)
+            taken = self._all_at_once(numbers, values) or self._one_by_one(chunk, numbers, values)
             recorder.take(taken, file)
             out.write(taken.lines)
 
-    def _one_by_one(self, chunk: Chunk, numbers: Sequence[int], values: Sequence[Any]) -> Taken:
-        taken = Taken()
+    def _all_at_once(self, numbers: Sequence[int], values: Sequence[Any]) -> Batch | None:
+        """Return the rows if every one is good as it is; None where one of them needs a closer look."""
+        quick = self._judge.converter.quick
+        if quick is None:
+            return None
+        try:
+            names = dict.fromkeys(chain.from_iterable(values))
+        except TypeError:
+            return None
+        if not SPECIAL.isdisjoint(names):
+            return None
+        taken = all_at_once(quick, values, numbers, keep=self._keep, passes=self._judge.template.passes)
+        if taken is not None:
+            self.columns.update(names)
+        return taken
+
+    def _one_by_one(self, chunk: Chunk, numbers: Sequence[int], values: Sequence[Any]) -> Batch:
+        taken = Batch()
         for number, value in zip(numbers, values, strict=True):
-            messages = self._checked(value, chunk, number)
-            if messages is None:
+            if isinstance(value, dict):
+                self.columns.update(dict.fromkeys(map(str, value)))
+            verdict = self._judge.judge(value)
+            if verdict.messages is None:
+                self._refuse(verdict, chunk, number, value)
                 continue
             try:
-                line = line_of(value, messages, keep=self._keep)
+                line = line_of(value, verdict.messages, verdict.tools, keep=self._keep)
             except (TypeError, orjson.JSONEncodeError) as error:
-                self._refuse(_unwritable(messages, error), chunk, number, value)
+                self._refuse(self._dropped(_unwritable(verdict.messages, error)), chunk, number, value)
                 continue
             if len(line) > LONGEST:
                 fault = Fault("AZFT-R014", f"longer than {LONGEST >> 20} MiB", "split it, or leave it out")
-                self._refuse(fault, chunk, number, value)
+                self._refuse(self._dropped(fault), chunk, number, value)
                 continue
-            taken.add(line, messages, number)
+            if verdict.fault is not None:
+                self._refuse(verdict, chunk, number, value)
+            self.ignored.update(verdict.ignored)
+            taken.add(line, verdict.messages, number)
         return taken
 
-    def _trimmed(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return the messages with role and content alone; what else they hold is counted."""
-        for message in messages:
-            self.ignored.update(
-                name for name, value in message.items() if value is not None and name not in ("role", "content")
-            )
-        return [{"role": message["role"], "content": message["content"]} for message in messages]
+    def _dropped(self, fault: Fault) -> Verdict:
+        return Verdict(None, fault=fault, action=self._judge.policy.action(fault.code))
 
-    def _checked(self, value: Any, chunk: Chunk, number: int) -> list[dict[str, Any]] | None:
-        """Return the messages, mended or let through if that is the policy; None for a row that cannot go through."""
+    def _refuse(self, verdict: Verdict, chunk: Chunk, number: int, value: Any) -> None:
         if isinstance(value, BadRow):
-            self._bad.add(evolve(value, split=self._split, action=self._policy.action))
-            return None
-        messages, fault = judged(self._convert, value, self._columns)
-        if fault is None:
-            return self._trimmed(messages)
-        if fault.code in self._policy.accept:
-            self._refuse(fault, chunk, number, value, action="kept")
-            return self._trimmed(messages)
-        mended = repaired(messages) if self._policy.on_bad == "fix" and messages is not None else None
-        if mended is None:
-            self._refuse(fault, chunk, number, value)
-            return None
-        self._refuse(evolve(fault, fix=mended[1]), chunk, number, value, action="repaired")
-        return self._trimmed(mended[0])
-
-    def _refuse(self, fault: Fault, chunk: Chunk, number: int, value: Any, action: str = "") -> None:
-        action = action or self._policy.action
-        refused = BadRow(chunk.file, number, fault.reason, fault.code, fault.fix, chunk.unit, self._split, action)
-        self._bad.add(evolve(refused, original=value))
+            self._rejects.add(evolve(value, split=self._split, action=verdict.action or "refused"))
+            return
+        fault, action = verdict.fault, verdict.action
+        if fault is not None and action is not None:
+            refused = BadRow(chunk.file, number, fault.reason, fault.code, fault.fix, chunk.unit, self._split, action)
+            self._rejects.add(evolve(refused, original=value))
 
 
 def _unwritable(messages: Any, error: Exception) -> Fault:

@@ -10,11 +10,11 @@ from attrs import frozen
 
 from azft.domain import tables
 from azft.domain.data import PreparedData
-from azft.engine.counting import TokenCounter
+from azft.engine.loading import load_chat_tokenizer
 from azft.files import write_whole
-from azft.gate.page import page
-from azft.gate.showing import first_conversations, marked, spans
-from azft.gate.tables import sections
+from azft.gate.highlight import first_rows, marked, spans, turns
+from azft.gate.html_report import page
+from azft.gate.report_tables import sections
 
 
 @frozen
@@ -38,8 +38,8 @@ class DataReport:
 class PreparedDataset(PreparedData):
     """Prepared files as `DatasetPreparer` returns them: counts, digests and origin, and ways to look at them.
 
-    `prepared.json` beside the files holds the same. `bad_rows.jsonl` has every bad row, and `rejects.jsonl` the
-    originals of those that were left out or changed.
+    `prepared.json` beside the files holds the same. `bad_rows.jsonl` has every bad row, `duplicates.jsonl` every row
+    that repeats another, and `rejects.jsonl` the originals of those that were left out or changed.
     """
 
     def report(self) -> DataReport:
@@ -58,16 +58,10 @@ class PreparedDataset(PreparedData):
         from rich.text import Text
 
         known = tokenizer if tokenizer is not None else self.tokenizer or None
-        counter = None if known is None else TokenCounter(known)
+        reads = None if known is None else load_chat_tokenizer(known)
         limit = limit or (self.tokens.limit if self.tokens else 0)
         console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
-        for number, messages in enumerate(first_conversations(self.train.path, rows), start=1):
+        for number, row in enumerate(first_rows(self.train.path, rows), start=1):
             console.rule(f"{self.name}, row {number}", align="left")
-            if counter is None:
-                parts = [
-                    (f"{message['role']}: {message['content']}\n", message["role"] == "assistant")
-                    for message in messages
-                ]
-            else:
-                parts = spans(counter, messages, limit)
+            parts = turns(row) if reads is None else spans(reads, row, limit)
             console.print(marked(parts) if parts else Text("nothing"))

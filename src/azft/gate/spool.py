@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,25 +50,28 @@ class Spool:
                 yield first, found
                 first += len(found)
 
-    def messages(self, lines: BinaryIO, records: Records, rows: Iterable[int]) -> Iterator[Any]:
-        """Yield the messages of rows by their places in the records; `lines` is the open file of the lines."""
+    def values(self, lines: BinaryIO, records: Records, rows: Iterable[int]) -> Iterator[Any]:
+        """Yield rows by their places in the records; `lines` is the open file of the lines."""
         for row in rows:
             lines.seek(int(records["offset"][row]))
-            yield orjson.loads(lines.read(int(records["size"][row])))["messages"]
+            yield orjson.loads(lines.read(int(records["size"][row])))
 
     def place(self, row: int) -> tuple[str, int]:
         """Return the file and the line of a row by its number in the spool."""
-        record = self._record(row)
+        record = self._index[row]
         return self.files[int(record["file"])], int(record["line"])
 
     def line(self, row: int) -> bytes:
         """Return the line of a row by its number in the spool."""
-        record = self._record(row)
-        with self.lines.open("rb") as file:
-            file.seek(int(record["offset"]))
-            return file.read(int(record["size"]))
+        record = self._index[row]
+        begin = int(record["offset"])
+        return bytes(self._lines[begin : begin + int(record["size"])])
 
-    def _record(self, row: int) -> Any:
-        with self.index.open("rb") as file:
-            file.seek(row * RECORD.itemsize)
-            return np.frombuffer(file.read(RECORD.itemsize), RECORD)[0]
+    @cached_property
+    def _index(self) -> Records:
+        """The records, mapped: pages come and go as they are looked at."""
+        return np.memmap(self.index, RECORD, "r")
+
+    @cached_property
+    def _lines(self) -> NDArray[np.uint8]:
+        return np.memmap(self.lines, np.uint8, "r")

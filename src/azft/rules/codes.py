@@ -25,6 +25,12 @@ CODES: Mapping[str, str] = {
     "AZFT-M003": "The model's fine-tuning is deprecated and will end.",
     "AZFT-M004": "The model cannot be tuned for chat completion.",
     "AZFT-M005": "The registry's metadata for the model cannot be read, and counts as unknown.",
+    "AZFT-M006": "The tokenizer has more tokens than the model has embeddings, so training would fail.",
+    "AZFT-M007": "The tokenizer has neither a padding token nor an end token, so rows cannot be batched.",
+    "AZFT-M008": "The chat template ends an answer with no token of its own: the tuned model may not stop.",
+    "AZFT-M009": "The chat template writes the date, which is frozen for the run.",
+    "AZFT-M010": "The tokenizer of the weights cannot be loaded, or has no chat template.",
+    "AZFT-M102": "The weights are a GGUF file, which is dequantised once.",
     "AZFT-M101": "No weights were given on this machine, so a small network stands in for the model.",
     "AZFT-C001": "There is no compute of that name.",
     "AZFT-C002": "The compute is not in the state Succeeded.",
@@ -63,6 +69,7 @@ CODES: Mapping[str, str] = {
     "AZFT-P020": "One batch holds more rows than there are.",
     "AZFT-P021": "Logging or evaluation is rarer than the run is long.",
     "AZFT-P101": "The input is ignored at this place, or by this version of the component.",
+    "AZFT-P103": "Half precision on a processor without instructions for it, which is many times slower.",
     "AZFT-P102": "The input cannot be used on this machine.",
     "AZFT-D001": "The data cannot be read: no such file, split or reader, or not in a known format.",
     "AZFT-D002": "Rows that cannot be trained on.",
@@ -73,6 +80,15 @@ CODES: Mapping[str, str] = {
     "AZFT-D007": "Files of one source have different columns.",
     "AZFT-D008": "One batch holds more rows than were left to train on.",
     "AZFT-D009": "A set could not be cut off as large as asked: too many conversations share one prompt.",
+    "AZFT-D010": "Columns that are not trained on.",
+    "AZFT-D011": "Rows that the dataset is known to have and that are left out.",
+    "AZFT-D012": "How a file is read, where its encoding or what stands between its cells had to be guessed.",
+    "AZFT-D013": "A part of a file that could not be read, and is in no count of rows.",
+    "AZFT-D014": "Too few rows: to train on, for the pipeline, or to set any aside.",
+    "AZFT-D015": "Rows that repeat an earlier one, and were kept or dropped.",
+    "AZFT-D016": "Test prompts that are trained on, and are not counted in the evaluation.",
+    "AZFT-D017": "Files beside the splits that are not used.",
+    "AZFT-D018": "Rows that call tools, of which this place proves nothing.",
     "AZFT-D101": "The model is a stand-in, so the data is its stand-in source.",
     "AZFT-R000": "The reader of the source refused the row.",
     "AZFT-R001": "Not JSON, or not CSV, or not Parquet: it cannot be read.",
@@ -89,8 +105,10 @@ CODES: Mapping[str, str] = {
     "AZFT-R012": "No assistant turn, so there is nothing to learn.",
     "AZFT-R013": "The last turn is not the assistant's.",
     "AZFT-R014": "Longer than a row may be.",
-    "AZFT-R015": "Tool calls or functions, which the chat template is not known to take.",
+    "AZFT-R015": "Tool calls, parts that are no text, or marked answers, which what trains does not take.",
     "AZFT-R016": "The converter cannot make messages of the row.",
+    "AZFT-R017": "Marked as a bad answer, or one of a better and a worse one.",
+    "AZFT-R018": "The model's chat template does not take the conversation.",
     "AZFT-R101": "The same conversation stands in an earlier row, to the letter.",
     "AZFT-R102": "The same conversation stands in an earlier row, but for case and spaces.",
     "AZFT-R103": "The prompt of a training row is in the test split too.",
@@ -100,3 +118,13 @@ CODES: Mapping[str, str] = {
     "AZFT-N003": "The registered name exists already and gets one more version.",
     "AZFT-N004": "The naming scheme failed.",
 }
+
+
+def brief(code: str) -> str:
+    """Return what a code means in a few words, for the end of a line.
+
+    >>> brief("AZFT-R010"), brief("AZFT-R013")
+    ('blank message', "the last turn is not the assistant's")
+    """
+    said = CODES.get(code, code).partition(":")[0].rstrip(".").removeprefix("A ")
+    return said[:1].lower() + said[1:]

@@ -1,11 +1,9 @@
-"""Mend rows without inventing anything: what is added is nothing, what is left out is said."""
+"""Fix rows without inventing anything: what is added is nothing, what is left out is said."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
-
-import orjson
 
 from azft.rules.chat import ROLES, fault_of
 from azft.rules.text import is_blank, without_surrogates
@@ -38,38 +36,13 @@ def repaired(messages: Any) -> tuple[Messages, str] | None:
         fault = fault_of(messages)
         if fault is None:
             return messages, "; ".join(done)
-        mend = _MENDERS.get(fault.code)
-        outcome = mend(messages) if mend else None
+        fix = _FIXES.get(fault.code)
+        outcome = fix(messages) if fix else None
         if outcome is None:
             return None
         messages, what = outcome
         done.append(what)
     return None
-
-
-def _typed(messages: Any) -> tuple[Messages, str] | None:
-    """Messages as a JSON text, and content as a list of text parts, hold what they should in another shape."""
-    if isinstance(messages, str):
-        try:
-            found = orjson.loads(messages)
-        except orjson.JSONDecodeError:
-            return None
-        return (found, "the JSON text read") if isinstance(found, list) else None
-    if not isinstance(messages, list):
-        return None
-    changed = [_joined(message) for message in messages]
-    return (changed, "text parts joined") if changed != messages else None
-
-
-def _joined(message: Any) -> Any:
-    content = message.get("content") if isinstance(message, dict) else None
-    if isinstance(content, list) and all(isinstance(part, dict) and _is_text(part) for part in content):
-        return {**message, "content": "\n".join(part["text"] for part in content)}
-    return message
-
-
-def _is_text(part: Mapping[str, Any]) -> bool:
-    return part.get("type", "text") == "text" and isinstance(part.get("text"), str)
 
 
 def _renamed(messages: Messages) -> tuple[Messages, str] | None:
@@ -122,16 +95,15 @@ def _cleaned(what: str, clean: Callable[[str], str]) -> Callable[[Messages], tup
         content = message.get("content") if isinstance(message, dict) else None
         return {**message, "content": clean(content)} if isinstance(content, str) else message
 
-    def mend(messages: Messages) -> tuple[Messages, str] | None:
+    def fix(messages: Messages) -> tuple[Messages, str] | None:
         return [cleaned(message) for message in messages], what
 
-    return mend
+    return fix
 
 
-_MENDERS: Mapping[str, Callable[[Any], tuple[Messages, str] | None]] = {
+_FIXES: Mapping[str, Callable[[Any], tuple[Messages, str] | None]] = {
     "AZFT-R003": _cleaned("halves of surrogate pairs removed", without_surrogates),
     "AZFT-R004": _cleaned("NUL characters removed", lambda text: text.replace("\0", "")),
-    "AZFT-R006": _typed,
     "AZFT-R008": _renamed,
     "AZFT-R009": _in_order,
     "AZFT-R010": _before_the_blank,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
+from typing import Any
 
+import orjson
 import xxhash
 
 BLANK = (
@@ -13,7 +15,8 @@ BLANK = (
     "\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u200d\u2060\ufeff"
 )
 """Unicode's spaces, and the characters of no width: a text of these alone says nothing."""
-_SPACES = bytes(code for code in range(128) if chr(code).isspace())
+_UNEVEN = (b"  ", b"\t", b"\r", b"\v", b"\f", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
+_INDENTED = re.compile(r"\n[^\S\n]+\S")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -43,17 +46,31 @@ def without_surrogates(text: str) -> str:
 
 
 def normalised(text: str) -> bytes:
-    r"""Return the text in one case and without white space, for comparing.
+    r"""Return the text in one case, with one space for white space but for the indentation of lines, for comparing.
 
-    >>> normalised("  What IS\n\tLoRA? "), normalised("Straße\u3000 9") == normalised("STRASSE9")
-    (b'whatislora?', True)
+    >>> normalised("  What IS\n\tLoRA? "), normalised("Sum of 1 20?") == normalised("Sum of 12 0?")
+    (b'what is\n\tlora?', False)
+    >>> normalised("Straße\u3000 9") == normalised("STRASSE 9"), normalised("a\n\nb") == normalised("A b")
+    (True, True)
     """
-    if text.isascii():
-        return text.encode().lower().translate(None, _SPACES)
-    return "".join(text.split()).casefold().encode()
+    if not text.isascii():
+        return _spaced(text.casefold()).encode()
+    plain = text.encode().lower().strip()
+    if b"\n" in plain or any(map(plain.__contains__, _UNEVEN)):
+        return _spaced(plain.decode()).encode()
+    return plain
 
 
-def prompt_print(messages: Sequence[Mapping[str, str]]) -> bytes:
+def _spaced(text: str) -> str:
+    text = text.strip()
+    if not _INDENTED.search(text):
+        return " ".join(text.split())
+    lines = ((line[: len(line) - len(line.lstrip())], line.split()) for line in text.splitlines())
+    joined = [(indent if words else "", " ".join(words)) for indent, words in lines if words]
+    return "".join(f"\n{indent}{line}" if indent else f" {line}" for indent, line in joined)[1:]
+
+
+def prompt_print(messages: Sequence[Mapping[str, Any]]) -> bytes:
     """Return the 128-bit fingerprint of a conversation's prompt: all before the first answer, normalised.
 
     Two different prompts have the same one with a probability of 2**-128; it is XXH3, so it resists chance and not
@@ -63,17 +80,23 @@ def prompt_print(messages: Sequence[Mapping[str, str]]) -> bytes:
     if first["role"] == "user":
         return xxhash.xxh3_128_digest(normalised(first["content"]))
     prompt = takewhile(lambda message: message["role"] != "assistant", messages)
-    return xxhash.xxh3_128_digest(b"\0".join(normalised(message["content"]) for message in prompt))
+    return xxhash.xxh3_128_digest(b"\0".join(normalised(_said(message)) for message in prompt))
 
 
-def conversation_print(messages: Sequence[Mapping[str, str]], *, exact: bool) -> bytes:
+def _said(message: Mapping[str, Any]) -> str:
+    """Return what a message says: its content, and its tool calls where it has any."""
+    calls = message.get("tool_calls")
+    return (message["content"] or "") + (orjson.dumps(calls).decode() if calls else "")
+
+
+def conversation_print(messages: Sequence[Mapping[str, Any]], *, exact: bool) -> bytes:
     """Return the fingerprint of a whole conversation, to the letter or normalised."""
     parts = (
         part
         for message in messages
         for part in (
             message["role"].encode(),
-            message["content"].encode() if exact else normalised(message["content"]),
+            _said(message).encode() if exact else normalised(_said(message)),
         )
     )
     return xxhash.xxh3_128_digest(b"\0".join(parts))

@@ -9,16 +9,17 @@ from pathlib import Path
 
 from azft.domain.rows import Part
 from azft.errors import DatasetError
-from azft.sources.items import items_part
+from azft.escapes import visible
+from azft.sources.items import is_a_list, items_part, json_part
 from azft.sources.lines import lines_part
 from azft.sources.opening import COMPRESSED, KINDS, kind_of
 from azft.sources.parquet import path_parts
 from azft.sources.tables import table_part
 
 _PARTS: dict[str, Callable[[Path], list[Part]]] = {
-    ".jsonl": lambda path: [lines_part(path)],
+    ".jsonl": lambda path: [items_part(path) if is_a_list(path) else lines_part(path)],
     ".ndjson": lambda path: [lines_part(path)],
-    ".json": lambda path: [items_part(path)],
+    ".json": lambda path: [json_part(path)],
     ".csv": lambda path: [table_part(path)],
     ".tsv": lambda path: [table_part(path)],
     ".parquet": path_parts,
@@ -36,6 +37,9 @@ def parts_of_file(path: Path) -> list[Part]:
     if not kind:
         known = f"azft reads {', '.join(KINDS)}; all but .parquet with {', '.join(COMPRESSED)} behind it too"
         raise DatasetError(f"{path}: unknown kind of file", hint=known)
+    if not _is_text(path.name):
+        said = f"{visible(str(path))}: the name is not valid UTF-8, so it cannot be named in a report"
+        raise DatasetError(said, hint="rename the file")
     return _PARTS[kind](path)
 
 
@@ -47,7 +51,7 @@ def files_of(source: Path, split: str) -> list[Path]:
     if source.is_file():
         return [source]
     if source.is_dir():
-        known = sorted(path for path in source.rglob("*") if kind_of(path.name) and path.is_file())
+        known = known_files(source)
         names = of_split([path.relative_to(source).as_posix() for path in known], split)
         if not names:
             said = ", ".join(str(path.relative_to(source)) for path in known[:5]) or f"no {', '.join(KINDS)} file"
@@ -58,6 +62,20 @@ def files_of(source: Path, split: str) -> list[Path]:
     if not found:
         raise DatasetError(f"no file {source}", hint="file:// takes a file, a glob such as chats/*.jsonl, or a folder")
     return found
+
+
+def known_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that can be read, without hidden ones and those of hidden folders."""
+    found = (path for path in folder.rglob("*") if kind_of(path.name) and path.is_file())
+    return sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(folder).parts))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def of_split(names: Sequence[str], split: str) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve, frozen
@@ -125,6 +126,7 @@ def _streamed(rest: str, address: Address, split: str) -> Part:
 def _read_stream(
     rest: str, address: Address, split: str, wanted: Wanted | None, _columns: tuple[str, ...] = ()
 ) -> Iterator[Chunk]:
+    _not_shadowed(address, rest)
     with explained(f"hf://{rest}"):
         import datasets
 
@@ -134,8 +136,18 @@ def _read_stream(
         yield from together(f"hf://{rest} {split}", only(enumerate(rows, start=1), wanted), "row")
 
 
+def _not_shadowed(address: Address, rest: str) -> None:
+    """Refuse a name that is a folder here, too: the library that streams from the hub would take the folder."""
+    if Path(address.name).exists():
+        raise DatasetError(
+            f"hf://{rest} is meant to be on the hub, and a folder {address.name} is here, which would be read instead",
+            hint="start in another folder, or rename that one; file:// reads the folder",
+        )
+
+
 def _count_stream(rest: str, address: Address, split: str) -> int:
     """Return the number of rows that the dataset's description gives, or else count them."""
+    _not_shadowed(address, rest)
     with explained(f"hf://{rest}"):
         import datasets
 

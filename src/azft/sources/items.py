@@ -8,11 +8,15 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import orjson
 
 from azft.domain.rows import LONGEST, BadRow, Chunk, Part, Wanted, only
 from azft.files import BLOCK
+from azft.sources.encoding import encoding_of, transcoded
 from azft.sources.grouping import together
+from azft.sources.lines import lines_part
 from azft.sources.opening import BOM, content_of, opened
 from azft.sources.parsing import NOT_JSON, refuse
 
@@ -21,27 +25,68 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 def items_part(path: Path) -> Part:
     """Return the file as one part."""
-    return Part(str(path), partial(_read, path), partial(_count, path), content=partial(content_of, path))
+    codec, note = encoding_of(path)
+    return Part(
+        str(path),
+        partial(_read, path, codec),
+        partial(_count, path, codec),
+        content=partial(content_of, path),
+        notes=(note,) if note else (),
+    )
 
 
-def _count(path: Path) -> int:
-    return sum(1 for _item in _items(path))
+def json_part(path: Path) -> Part:
+    """Return a file of JSON as one part: a list of objects, objects one after the other, or one on each line."""
+    return lines_part(path) if holds_lines(path) else items_part(path)
 
 
-def _read(path: Path, wanted: Wanted | None, _columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
-    yield from together(str(path), only(_items(path), wanted))
-
-
-def _items(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield (line, value); what cannot be read is a last `BadRow`, as nothing after it can be told apart."""
-    scan = _Scan(path)
+def holds_lines(path: Path) -> bool:
+    """Return whether a file of JSON has one object on each line, as its first line shows; an empty one has none."""
+    codec, _note = encoding_of(path)
+    with opened(path) as raw:
+        head = transcoded(raw, codec, path).read(BLOCK).removeprefix(BOM).lstrip()
+    if head[:1] != b"{":
+        return not head
     try:
-        yield from scan.items()
-    except ValueError as error:
-        said = error.msg.lower() if isinstance(error, json.JSONDecodeError) else str(error)
-        said = said if isinstance(error, _BrokenError) else f"not JSON: {said}"
-        code = "AZFT-R002" if isinstance(error, UnicodeDecodeError) else NOT_JSON
-        yield scan.line, BadRow(str(path), scan.line, said, code, "a list of objects; one object per line is .jsonl")
+        return isinstance(orjson.loads(head.partition(b"\n")[0]), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def is_a_list(path: Path) -> bool:
+    """Return whether a file, whatever its name, is one list of objects over several lines."""
+    codec, _note = encoding_of(path)
+    with opened(path) as raw:
+        head = transcoded(raw, codec, path).read(BLOCK).removeprefix(BOM).lstrip()
+    if head[:1] != b"[":
+        return False
+    first, _end, rest = head.partition(b"\n")
+    try:
+        return isinstance(orjson.loads(first), list) and not rest.strip()
+    except orjson.JSONDecodeError:
+        return True
+
+
+def _count(path: Path, codec: str) -> int:
+    return sum(1 for _item in _items(path, codec))
+
+
+def _read(path: Path, codec: str, wanted: Wanted | None, _columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
+    yield from together(str(path), only(_items(path, codec), wanted))
+
+
+def _items(path: Path, codec: str) -> Iterator[tuple[int, Any]]:
+    """Yield (line, value); what cannot be read is a last `BadRow`, as nothing after it can be told apart."""
+    scan = _Scan(path, codec)
+    with opened(path) as raw:
+        try:
+            yield from scan.items(transcoded(raw, codec, path))
+        except ValueError as error:
+            said = error.msg.lower() if isinstance(error, json.JSONDecodeError) else str(error)
+            said = said if isinstance(error, _BrokenError) else f"not JSON: {said}"
+            fix = "a list of objects; one object per line is .jsonl"
+            unread = f"{scan.behind():,} bytes"
+            yield scan.line, BadRow(str(path), scan.line, said, NOT_JSON, fix, unread=unread)
 
 
 class _BrokenError(ValueError):
@@ -51,35 +96,52 @@ class _BrokenError(ValueError):
 class _Scan:
     """A window of the file's text that moves from item to item."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, codec: str) -> None:
         self._path = path
+        self._codec = codec
         self._text = ""
         self._at = 0
         self._more: Iterator[str] = iter(())
         self.line = 1
         self._decode = json.JSONDecoder(parse_constant=refuse)
 
-    def items(self) -> Iterator[tuple[int, Any]]:
-        with opened(self._path) as stream:
-            decoder = codecs.getincrementaldecoder("utf-8")()
-            first = stream.read(BLOCK).removeprefix(BOM)
-            self._text = decoder.decode(first)
-            self._more = map(decoder.decode, iter(lambda: stream.read(BLOCK), b""))
-            if self._next() != "[":
-                raise _BrokenError("expected a list of objects")
-            self._at += 1
-            if self._next() == "]":
-                return
-            while True:
-                self._next()
+    def items(self, stream: BinaryIO) -> Iterator[tuple[int, Any]]:
+        """Yield (line, value) of a list, or of values one after the other."""
+        # Bytes that are no UTF-8 come through as surrogates, so that the rows around them can be read.
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._text = decoder.decode(stream.read(BLOCK).removeprefix(BOM))
+        self._more = map(decoder.decode, iter(lambda: stream.read(BLOCK), b""))
+        if self._next() == "{":
+            while self._next():
                 line = self.line
                 yield line, self._value()
-                mark = self._next()
-                self._at += 1
-                if mark == "]":
-                    return
-                if mark != ",":
-                    raise _BrokenError(f"not JSON: expected ',' or ']' after an item, found {mark[:20]!r}")
+            return
+        if self._next() != "[":
+            raise _BrokenError("expected a list of objects")
+        self._at += 1
+        if self._next() == "]":
+            return
+        while True:
+            self._next()
+            line = self.line
+            yield line, self._value()
+            mark = self._next()
+            self._at += 1
+            if mark == "]":
+                self._ended()
+                return
+            if mark != ",":
+                self._at -= bool(mark)
+                raise _BrokenError(f"not JSON: expected ',' or ']' after an item, found {mark[:20]!r}")
+
+    def behind(self) -> int:
+        """Return how many bytes lie behind the window's place."""
+        rest = (self._text[self._at :], *self._more)
+        return sum(len(text.encode("utf-8", "surrogateescape")) for text in rest)
+
+    def _ended(self) -> None:
+        if self._next():
+            raise _BrokenError("not JSON: something stands behind the list")
 
     def _next(self) -> str:
         """Move to the next character that is no space and return it, empty at the end."""

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from azft.domain.rows import LONGEST, BadRow, Chunk, Part, Wanted, only
 from azft.files import BLOCK
+from azft.sources.encoding import encoding_of, transcoded
 from azft.sources.opening import BOM, content_of, opened
 from azft.sources.parsing import parsed
 
@@ -17,11 +18,19 @@ TOO_LONG = "AZFT-R014"
 
 def lines_part(path: Path) -> Part:
     """Return the file as one part."""
-    return Part(str(path), partial(_read, path), partial(_count, path), content=partial(content_of, path))
+    codec, note = encoding_of(path)
+    return Part(
+        str(path),
+        partial(_read, path, codec),
+        partial(_count, path, codec),
+        content=partial(content_of, path),
+        notes=(note,) if note else (),
+    )
 
 
-def _read(path: Path, wanted: Wanted | None, _columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
-    with opened(path) as stream:
+def _read(path: Path, codec: str, wanted: Wanted | None, _columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
+    with opened(path) as raw:
+        stream = transcoded(raw, codec, path)
         for first, lines in _blocks(stream):
             numbers: list[int] = []
             values: list[Any] = []
@@ -42,9 +51,10 @@ def _value(line: bytes, file: str, number: int) -> Any:
     return parsed(line, file, number)
 
 
-def _count(path: Path) -> int:
-    with opened(path) as stream:
-        return sum(sum(1 for line in lines if line and not line.isspace()) for _first, lines in _blocks(stream))
+def _count(path: Path, codec: str) -> int:
+    with opened(path) as raw:
+        blocks = _blocks(transcoded(raw, codec, path))
+        return sum(sum(1 for line in lines if line and not line.isspace()) for _first, lines in blocks)
 
 
 def _blocks(stream: BinaryIO) -> Iterator[tuple[int, list[bytes]]]:

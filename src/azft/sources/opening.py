@@ -41,6 +41,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield stream
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
         raise DatasetError(f"{path} is broken or cut short: {error}", hint="copy or compress it again") from error
+    except OSError as error:
+        # bz2 and zstd tell of broken content with an error that has no number, as a disk's would.
+        if error.errno is not None:
+            raise
+        raise DatasetError(f"{path} is broken or cut short: {error}", hint="copy or compress it again") from error
 
 
 def is_compressed(path: Path) -> bool:

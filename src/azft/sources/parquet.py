@@ -35,6 +35,10 @@ class ParquetSource:
         self.version = version
         self.revision = revision
         self.columns: tuple[str, ...] = tuple(metadata.schema.to_arrow_schema().names)
+        double = [name for number, name in enumerate(self.columns) if name in self.columns[:number]]
+        if double:
+            said = f"{name}: the column {double[0]!r} stands twice"
+            raise DatasetError(said, hint="rename or remove one of them, as only one could be read")
         self._file: Any = None
         self._ends = list(accumulate(map(self.rows, range(metadata.num_row_groups))))
 
@@ -62,7 +66,9 @@ def footer(name: str, stream: Any) -> Any:
 
     try:
         return pq.read_metadata(stream)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         said = str(error).split(". ")[0]
         raise DatasetError(f"{name} is not Parquet, or is cut short: {said}", hint="copy or write it again") from error
 
@@ -98,7 +104,8 @@ def _read(
     pool = pa.default_memory_pool()
     # The system's allocator gives back what a row group took; Arrow's own keeps 40 MB more, and is no faster here.
     pa.set_memory_pool(pa.system_memory_pool())
-    kept = [column for column in source.columns if column in columns] if columns else None
+    # Without any column a batch has no rows to tell of.
+    kept = [column for column in source.columns if column in columns] or None
     rows = chain.from_iterable(map(source.numbers, groups))
     try:
         for batch in source.file().iter_batches(DECODED, row_groups=list(groups), columns=kept, use_threads=False):
@@ -108,14 +115,14 @@ def _read(
                 yield Chunk(source.name, numbers, partial(_values, source.name, taken, numbers), "row")
             if wanted is not None and not wanted.left:
                 return
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, OverflowError, TypeError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        first = next(rows)
-        said = f"this row group cannot be read: {error}"
-        yield Chunk.of(
-            source.name, [first], [BadRow(source.name, first, said, NOT_JSON, "write the file again", "row")]
-        )
+        first, behind = next(rows), sum(1 for _row in rows)
+        said = f"this row group cannot be read: {str(error).partition(chr(10))[0]}"
+        unread = f"{behind:,} rows" if behind else ""
+        bad = BadRow(source.name, first, said, NOT_JSON, "write the file again", "row", unread=unread)
+        yield Chunk.of(source.name, [first], [bad])
     finally:
         pa.set_memory_pool(pool)
 

@@ -18,6 +18,7 @@ from azft.backends.azureml.models import find_registry_model
 from azft.backends.azureml.registering import AzureModels
 from azft.backends.azureml.signin import Credential, find_workspace
 from azft.backends.azureml.watching import POLL, Watcher, status_of
+from azft.domain.capabilities import UNSEEN_TOOLS
 from azft.domain.component import Component
 from azft.domain.compute import Compute, ComputeSize, Usage
 from azft.domain.evaluation import EvaluationReport
@@ -42,6 +43,7 @@ class AzureMLBackend:
     """
 
     name = "azureml"
+    takes = frozenset({UNSEEN_TOOLS})
 
     def __init__(
         self,

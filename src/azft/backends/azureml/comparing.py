@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from azft.backends.azureml.storage import Storage
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.run import Run
 from azft.errors import NotFoundError, UnsupportedError
+from azft.rules.text import prompt_print
 
 IMPORT = "chat_completion_model_import"
 IMPORTED = "output_dir"
 BATCH = 8
 SHOWN = 4
+SPLITS = ("train", "validation", "test")
 _LOGGER = logging.getLogger("azft")
 
 
@@ -32,9 +35,9 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
     """Return the report; `tags` are the job's and say where its data is."""
     try:
         from azft.engine.compare import compare
-        from azft.engine.loading import context_limit, load_model, load_tokenizer, quiet
+        from azft.engine.loading import context_limit, load_chat_tokenizer, load_model, quiet
         from azft.engine.rows import Rows
-        from azft.engine.tokens import encode
+        from azft.engine.templates import TemplateRefusalError
     except ImportError as error:
         raise UnsupportedError(
             f"comparing models needs {error.name} on this machine", hint="pip install 'azft[local]'"
@@ -43,17 +46,21 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
     storage = Storage(clients)
     with tempfile.TemporaryDirectory(prefix="azft-") as scratch:
         folder = Path(scratch)
-        files = {split: _file(storage, run, tags, split, folder / split) for split in ("train", "test")}
+        files = {split: _file(storage, run, tags, split, folder / split) for split in SPLITS}
         tuned = weights(storage.download(f"azureml/{run.id}/{OUTPUT}/", folder / "tuned"))
         base = weights(storage.download(f"azureml/{_import_step(clients, run)}/{IMPORTED}/", folder / "base"))
-        tokenizer = load_tokenizer(tuned)
-        limit = context_limit(tuned, 0)
-        encoded = [encode(tokenizer, messages, limit) for messages in _conversations(files["test"])]
+        reads = load_chat_tokenizer(tuned)
+        skipped = _trained_on(files)
+        rows = (row for number, row in enumerate(_rows(files["test"])) if number not in skipped)
+        encoded = [
+            row for row in reads.encode_all(rows, context_limit(tuned, 0)) if not isinstance(row, TemplateRefusalError)
+        ]
         return compare(
             lambda: load_model(base),
             lambda: load_model(tuned),
-            tokenizer,
+            reads.tokenizer,
             Rows.of([row for row in encoded if row.learned]),
+            trained_on=skipped,
             test=files["test"],
             train=files["train"],
             batch=BATCH,
@@ -85,6 +92,12 @@ def _file(storage: Storage, run: Run, tags: dict[str, str], split: str, folder: 
     return next(path for path in folder.iterdir() if path.is_file())
 
 
-def _conversations(path: Path) -> list[Any]:
+def _rows(path: Path) -> Iterator[Any]:
     with path.open("rb") as lines:
-        return [orjson.loads(line)["messages"] for line in lines]
+        yield from map(orjson.loads, lines)
+
+
+def _trained_on(files: Mapping[str, Path]) -> frozenset[int]:
+    """Return the rows of the test file whose prompts stand in the training or validation rows."""
+    known = {prompt_print(row["messages"]) for split in ("train", "validation") for row in _rows(files[split])}
+    return frozenset(n for n, row in enumerate(_rows(files["test"])) if prompt_print(row["messages"]) in known)

@@ -11,10 +11,11 @@ import psutil
 
 from azft.backends.local.endpoints import LocalEndpoints
 from azft.backends.local.home import Home
-from azft.backends.local.inputs import check_inputs, local_component
+from azft.backends.local.inputs import check_inputs, local_component, precision_findings
 from azft.backends.local.models import find_local_model
 from azft.backends.local.runs import LocalRuns
 from azft.backends.local.tracking import Tracking
+from azft.domain.capabilities import EVERYTHING
 from azft.domain.component import Component
 from azft.domain.compute import Compute, ComputeSize, Usage
 from azft.domain.evaluation import EvaluationReport
@@ -25,6 +26,7 @@ from azft.domain.plan import Plan
 from azft.domain.resource import Endpoint, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult
 from azft.domain.specs import ModelSpec
+from azft.engine.gguf import check_gguf, is_gguf
 from azft.engine.machine import cores, gpus
 from azft.errors import UnsupportedError
 
@@ -35,6 +37,7 @@ class LocalBackend:
     """Runs everything on this machine; what it keeps is below `folder`."""
 
     name = "local"
+    takes = EVERYTHING
 
     def __init__(self, folder: str | Path = ".azft") -> None:
         self.home = Home(folder)
@@ -79,6 +82,10 @@ class LocalBackend:
             found = "no weights were given, so a small Phi-3-architecture network stands in for it"
             fix = "ModelSpec(..., weights=FOLDER or HUB ID) fine-tunes the real model"
             findings.append(Finding("AZFT-M101", "note", plan.model.name, found, fix=fix))
+        if is_gguf(plan.model.weights):
+            found = f"the weights are a GGUF file ({check_gguf(Path(plan.model.weights))}), dequantised to 32 bit once"
+            findings.append(Finding("AZFT-M102", "note", plan.model.name, found, fix="nothing to do"))
+        findings += precision_findings(plan.parameters, gpus=gpus())
         return findings
 
     def submit(self, job: Job) -> Run:

@@ -31,6 +31,11 @@ class Home:
         return self.root / "endpoints" / _checked(name, "endpoint")
 
     @property
+    def weights(self) -> Path:
+        """Where weights that had to be dequantised are kept, for the next run."""
+        return self.root / "weights"
+
+    @property
     def tracking_uri(self) -> str:
         """The address of the embedded MLflow store, for `mlflow ui --backend-store-uri`."""
         return f"sqlite:///{self.database}"

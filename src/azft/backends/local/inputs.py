@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from azft.domain.component import Component, ComponentInput
 from azft.domain.findings import Finding
 from azft.domain.parameters import Parameters
+from azft.engine.machine import has_half_precision
 from azft.snapshot import chat_completion_pipeline
 
 HONOURED = frozenset(
@@ -81,12 +84,15 @@ LOCAL_ONLY = (
     ComponentInput("answers", "integer", default=4, minimum=0),
 )
 """Inputs only this machine has: best-fit packing, CPU threads (0 for all cores), and questions asked side by side."""
+DATE = "template_date"
+"""The input with the date (ISO) that a chat template is told which writes one; today's, unless it is set."""
 
 
 def local_component() -> Component:
     """Return the Azure component with the local inputs beside its own."""
     azure = chat_completion_pipeline()
-    return Component(azure.name, azure.version, (*azure.inputs, *LOCAL_ONLY))
+    today = ComponentInput(DATE, "string", default=datetime.now(UTC).date().isoformat())
+    return Component(azure.name, azure.version, (*azure.inputs, *LOCAL_ONLY, today))
 
 
 def check_inputs(parameters: Parameters) -> list[Finding]:
@@ -104,3 +110,11 @@ def check_inputs(parameters: Parameters) -> list[Finding]:
             found = f"{entry.value!r} cannot be used on this machine: {REFUSED[entry.name]}"
             findings.append(Finding("AZFT-P102", "error", entry.name, found, fix=f"leave {entry.name} out"))
     return findings
+
+
+def precision_findings(parameters: Parameters, *, gpus: int) -> list[Finding]:
+    """Warn of half precision where this machine's processor has no instructions for it and has to compute alone."""
+    if gpus or "precision" not in parameters or parameters.text("precision") != "16" or has_half_precision():
+        return []
+    found = "'16' on a processor without instructions for bf16, where a product takes many times as long as in 32 bit"
+    return [Finding("AZFT-P103", "warning", "precision", found, "'32' on this machine", "precision='32'")]

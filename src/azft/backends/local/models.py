@@ -9,6 +9,8 @@ from azft.domain.card import ModelCard
 from azft.domain.model import Model
 from azft.domain.parameters import ParameterValue
 from azft.domain.specs import ModelSpec
+from azft.engine.gguf import check_gguf, is_gguf
+from azft.engine.loading import template_text
 from azft.errors import NotFoundError
 from azft.snapshot import architectures, registry_model, with_snapshot
 
@@ -45,6 +47,7 @@ def find_local_model(spec: ModelSpec) -> Model:
             trust_remote_code=spec.trust_remote_code,
             card=card,
             architecture=architectures().get(spec.name),
+            chat_template=template_text(spec.chat_template) if spec.chat_template else "",
         )
     architecture = {name: value for name, value in registry.items() if name not in STAND_IN_DEFAULTS}
     bounds = ("learning_rate_min", "learning_rate_max")
@@ -56,6 +59,11 @@ def find_local_model(spec: ModelSpec) -> Model:
 
 def _checked(spec: ModelSpec) -> str:
     folder = Path(spec.weights).expanduser()
+    if is_gguf(folder):
+        if not folder.is_file():
+            raise NotFoundError(f"model {spec.name!r}: no file {spec.weights}", hint="give a GGUF file, or a folder")
+        check_gguf(folder)
+        return str(folder.absolute())
     if not folder.exists():
         looks_like_hub = spec.weights.count("/") == 1 and not spec.weights.startswith((".", "/", "~"))
         if looks_like_hub:
@@ -68,10 +76,10 @@ def _checked(spec: ModelSpec) -> str:
             f"model {spec.name!r}: {folder} has no tokenizer; expected one of {', '.join(_TOKENIZER_FILES)}",
             hint="save it there with tokenizer.save_pretrained()",
         )
-    if not _has_template(folder):
+    if not spec.chat_template and not _has_template(folder):
         raise NotFoundError(
             f"model {spec.name!r}: the tokenizer in {folder} has no chat template",
-            hint="set tokenizer.chat_template and save it again; a base model without one is not a chat model",
+            hint="give one: ModelSpec(..., chat_template=FILE or TEXT); a base model without one is not a chat model",
         )
     return str(folder.absolute())
 
@@ -80,4 +88,7 @@ def _has_template(folder: Path) -> bool:
     if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
         return True
     settings = folder / "tokenizer_config.json"
-    return settings.is_file() and bool(json.loads(settings.read_text(encoding="utf-8")).get("chat_template"))
+    try:
+        return settings.is_file() and bool(json.loads(settings.read_text(encoding="utf-8")).get("chat_template"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise NotFoundError(f"{settings} is not JSON: {error}", hint="save the tokenizer again") from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from attrs import frozen
 
 from azft.backends.local.events import EventLog
 from azft.backends.local.home import Home
+from azft.backends.local.inputs import DATE
 from azft.domain.job import Job
 
 
@@ -28,6 +30,13 @@ class StageContext:
     def trusted(self) -> bool:
         """Whether the user lets the model's own code run."""
         return self.job.model.trust_remote_code or self.job.parameters.flag("trust_remote_code")
+
+    @property
+    def day(self) -> datetime | None:
+        """The date that a chat template is told which writes one, the same for every stage and every resumption."""
+        parameters = self.job.parameters
+        said = parameters.text(DATE) if DATE in parameters else ""
+        return datetime.fromisoformat(said) if said else None
 
     def stop_if_canceled(self) -> None:
         """Raise `CanceledError` if the user left a note."""

@@ -27,6 +27,7 @@ def evaluate(context: StageContext, target: Path) -> None:
         lambda: tuned_model(context),
         load_tokenizer(context.folder / "import"),
         read_rows(context.folder / "preprocess" / "test.safetensors"),
+        trained_on=context.job.data.trained_on,
         test=context.job.data.test.path,
         train=context.job.data.train.path,
         batch=parameters.integer("per_device_eval_batch_size"),

@@ -9,6 +9,7 @@ import orjson
 
 from azft.backends.local.engine.context import StageContext
 from azft.backends.local.engine.standin import build_model, build_tokenizer
+from azft.engine.gguf import dequantised, is_gguf
 from azft.engine.loading import load_tokenizer, quiet
 from azft.errors import ConfigurationError, NotFoundError
 
@@ -29,10 +30,16 @@ def _import_weights(context: StageContext, target: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     model, parameters = context.job.model, context.job.parameters
+    weights: Path | str = model.weights
+    if is_gguf(weights):
+        context.events.say(
+            "log", f"weights of {Path(weights).name}, dequantised once and kept in {context.home.weights}"
+        )
+        weights = dequantised(Path(weights), context.home.weights)
     try:
-        tokenizer = load_tokenizer(model.weights, trust_remote_code=context.trusted)
+        tokenizer = load_tokenizer(weights, trust_remote_code=context.trusted)
         network = AutoModelForCausalLM.from_pretrained(
-            model.weights,
+            weights,
             trust_remote_code=context.trusted,
             ignore_mismatched_sizes=parameters.flag("ignore_mismatched_sizes"),
             dtype="float32" if parameters.text("precision") == "32" else "auto",
@@ -42,10 +49,12 @@ def _import_weights(context: StageContext, target: Path) -> None:
             f"model {model.name!r}: {model.weights} could not be loaded: {error}",
             hint="weights is a folder saved with save_pretrained(), or a hub id that this machine can reach",
         ) from error
+    if model.chat_template:
+        tokenizer.chat_template = model.chat_template
     if not tokenizer.chat_template:
         raise ConfigurationError(
             f"model {model.name!r}: the tokenizer of {model.weights} has no chat template",
-            hint="set tokenizer.chat_template and save it again",
+            hint="give one: ModelSpec(..., chat_template=FILE or TEXT)",
         )
     tokenizer.save_pretrained(target)
     network.save_pretrained(target)

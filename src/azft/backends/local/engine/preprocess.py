@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import tee
 from pathlib import Path
 
 import orjson
@@ -9,9 +10,10 @@ from attrs import frozen
 
 from azft.backends.local.engine.context import StageContext
 from azft.domain.jsonable import to_json
-from azft.engine.loading import context_limit, load_tokenizer, quiet
+from azft.engine.loading import context_limit, load_chat_tokenizer, quiet
 from azft.engine.rows import Rows, write_rows
-from azft.engine.tokens import Encoded, encode
+from azft.engine.templates import TemplateRefusalError
+from azft.engine.tokens import ChatTokenizer, Encoded
 from azft.errors import DatasetError
 
 SPLITS = ("train", "validation", "test")
@@ -32,12 +34,13 @@ def preprocess(context: StageContext, target: Path) -> None:
     """Write token ids of each split, and a report of what was truncated and dropped."""
     quiet()
     job = context.job
-    tokenizer = load_tokenizer(context.folder / "import")
+    tokenizer = load_chat_tokenizer(context.folder / "import", day=context.day)
     limit = context_limit(context.folder / "import", job.parameters.integer("max_seq_length"))
     files = {"train": job.data.train, "validation": job.data.validation, "test": job.data.test}
     reports = {}
     for split in SPLITS:
-        rows, reports[split] = _encode_split(tokenizer, files[split].path, limit)
+        skipped = frozenset(job.data.trained_on if split == "test" else ())
+        rows, reports[split] = _encode_split(tokenizer, files[split].path, limit, skipped)
         if not len(rows) and (split != "validation" or files[split].rows):
             raise DatasetError(
                 f"{files[split].path} has no conversation left to learn from within {limit} tokens",
@@ -48,15 +51,23 @@ def preprocess(context: StageContext, target: Path) -> None:
     (target / "report.json").write_bytes(to_json(reports))
 
 
-def _encode_split(tokenizer: object, path: Path, limit: int) -> tuple[Rows, SplitReport]:
+def _encode_split(
+    tokenizer: ChatTokenizer, path: Path, limit: int, skipped: frozenset[int]
+) -> tuple[Rows, SplitReport]:
     rows: list[Encoded] = []
     truncated = dropped = 0
     with path.open("rb") as lines:
-        for line in lines:
-            encoded = encode(tokenizer, orjson.loads(line)["messages"], limit)
-            truncated += encoded.truncated
-            if encoded.learned:
-                rows.append(encoded)
+        taken = ((number, orjson.loads(line)) for number, line in enumerate(lines) if number not in skipped)
+        numbers, values = tee(taken)
+        encoded = tokenizer.encode_all((value for _number, value in values), limit)
+        for (number, _value), found in zip(numbers, encoded, strict=True):
+            if isinstance(found, TemplateRefusalError):
+                raise DatasetError(
+                    f"{path}, row {number + 1}: {found.message}", hint="leave it out; session.prepare() names such rows"
+                )
+            truncated += found.truncated
+            if found.learned:
+                rows.append(found)
             else:
                 dropped += 1
     kept = Rows.of(rows)

@@ -19,7 +19,8 @@ def facts(data: PreparedData) -> Rows:
     settings, checks = data.settings, data.checks
     return [
         ("source", data.source + (f" at {data.revision}" if data.revision else "")),
-        ("read", f"{checks.read:,} rows ({settings.percent:g} %, {settings.sample}), {checks.bad:,} of them bad"),
+        ("read", _read(data)),
+        *(("not read", f"{part} of {file}") for file, part in checks.unread.items()),
         ("columns", data.converter),
         *(("left out", f"{name} of {count:,} messages") for name, count in checks.ignored.items()),
         *(
@@ -29,6 +30,21 @@ def facts(data: PreparedData) -> Rows:
         ("seed", str(settings.seed)),
         ("made by", f"azft {data.version}"),
     ]
+
+
+def _read(data: PreparedData) -> str:
+    """Return how many rows were read; never all of them where a part of a file could not be."""
+    settings, checks = data.settings, data.checks
+    share = "" if checks.unread and settings.percent >= 100 else f" ({settings.percent:g} %, {settings.sample})"  # noqa: PLR2004
+    repeated = sum(checks.duplicates.values())
+    more = f", {repeated:,} repeat another" if repeated else ""
+    return f"{checks.read:,} rows{share}, {checks.bad:,} of them bad{more}"
+
+
+def duplicates_table(checks: Checks) -> tuple[tuple[str, ...], Rows]:
+    """Return the columns and rows of what repeats."""
+    rows: Rows = [(code, f"{count:,}", CODES.get(code, "")) for code, count in sorted(checks.duplicates.items())]
+    return ("code", "rows", "what it means"), rows
 
 
 def bad_table(checks: Checks) -> tuple[tuple[str, ...], Rows]:
@@ -48,7 +64,8 @@ def share_table(tokens: TokenStatistics) -> Rows:
     rows: Rows = [
         (
             "tokens",
-            f"{'' if tokens.exact else 'about '}{tokens.tokens:,} in {tokens.rows:,} rows, {tokens.mean:,.0f} each",
+            f"{'' if tokens.exact else 'about '}{tokens.tokens:,} in {tokens.rows:,} rows before they are divided, "
+            f"{tokens.mean:,.0f} each",
         ),
         ("how", tokens.method + ("" if tokens.exact else _error(tokens))),
         ("at most", quantiles),
@@ -96,6 +113,8 @@ def sections(data: PreparedData) -> Parts:
         found.append(("", ("tokens", "rows", ""), histogram_rows(data.tokens)))
     if data.checks.bad:
         found.append(("Bad rows", *bad_table(data.checks)))
+    if data.checks.duplicates:
+        found.append(("Duplicates", *duplicates_table(data.checks)))
     if data.checks.findings:
         found.append(("Findings", ("code", "finding"), findings_of(data.checks)))
     return found

@@ -7,7 +7,8 @@ from html import escape
 
 from azft.domain.data import PreparedData
 from azft.domain.tokens import TokenStatistics
-from azft.gate.tables import bad_table, facts, findings_of, share_table
+from azft.escapes import visible
+from azft.gate.report_tables import bad_table, duplicates_table, facts, findings_of, share_table
 
 WIDE, HIGH, LEFT, BELOW = 760, 240, 56, 44
 _STYLE = """
@@ -32,6 +33,8 @@ def page(data: PreparedData) -> str:
     if data.checks.bad:
         columns, rows = bad_table(data.checks)
         parts += ["<h2>Bad rows</h2>", bars_picture(dict(data.checks.codes)), _table(columns, rows)]
+    if data.checks.duplicates:
+        parts += ["<h2>Duplicates</h2>", _table(*duplicates_table(data.checks))]
     if found := findings_of(data.checks):
         parts += ["<h2>Findings</h2>", _table(("code", "finding"), found)]
     head = f'<meta charset="utf-8"><title>{escape(data.name)}</title><style>{_STYLE}</style>'
@@ -90,5 +93,5 @@ def _svg(height: int, drawn: Sequence[str]) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in columns) if any(columns) else ""
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(visible(cell))}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table>{f'<tr>{head}</tr>' if head else ''}{body}</table>"

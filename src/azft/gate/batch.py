@@ -11,6 +11,7 @@ import orjson
 from attrs import field, frozen
 
 from azft.domain.rows import LONGEST
+from azft.gate.conversion import FAILURES
 from azft.gate.spool import RECORD
 from azft.rules.chat import are_sound
 from azft.rules.text import prompt_print
@@ -18,12 +19,10 @@ from azft.rules.text import prompt_print
 Convert = Callable[[Mapping[str, Any]], Any]
 RECORDED = 2_000
 """Rows whose records are made at once."""
-FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What somebody else's function raises on a row it did not expect, and a serialiser on half a surrogate pair."""
 
 
 @frozen
-class Taken:
+class Batch:
     """Lines, and for each its prompt's fingerprint, its number, and its number of messages."""
 
     lines: list[bytes] = field(factory=list)
@@ -48,7 +47,7 @@ class Recorder:
         self._prints: list[bytes] = []
         self._columns: tuple[list[int], ...] = ([], [], [], [])
 
-    def take(self, rows: Taken, file: int) -> None:
+    def take(self, rows: Batch, file: int) -> None:
         """Remember the rows, and write when there are enough."""
         new = (map(len, rows.lines), rows.numbers, rows.messages, repeat(file, len(rows.lines)))
         for column, values in zip(self._columns, new, strict=True):
@@ -72,26 +71,34 @@ class Recorder:
             column.clear()
 
 
-def line_of(value: Any, messages: Sequence[Any], *, keep: bool) -> bytes:
-    """Return the row as a line of JSON, with its other columns if they are kept."""
-    row = {"messages": messages}
+def line_of(value: Any, messages: Sequence[Any], tools: Any = None, *, keep: bool) -> bytes:
+    """Return the row as a line of JSON, with its tools, and with its other columns if they are kept."""
+    row: Any = {"messages": messages} if tools is None else {"messages": messages, "tools": tools}
     if keep:
         row = value if value.get("messages") is messages else {**value, **row}
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def all_at_once(convert: Convert, values: Sequence[Any], numbers: Sequence[int], *, keep: bool) -> Taken | None:
+def all_at_once(
+    convert: Convert,
+    values: Sequence[Any],
+    numbers: Sequence[int],
+    *,
+    keep: bool,
+    passes: Callable[[Sequence[Any]], bool],
+) -> Batch | None:
     """Return the rows if every one of them is good as it is, or None if anything has to be looked at.
 
-    The loops are the interpreter's own: a row takes a few microseconds, most of them spent on its bytes.
+    The loops are the interpreter's own: a row takes a few microseconds, most of them spent on its bytes. `passes` tells
+    whether the template takes conversations that are sound.
     """
     try:
         talks = list(map(convert, values))
-        if not are_sound(talks):
+        if not are_sound(talks) or not passes(talks):
             return None
         lines = [line_of(value, talk, keep=keep) for value, talk in zip(values, talks, strict=True)]
     except FAILURES:
         return None
     if max(map(len, lines), default=0) > LONGEST:
         return None
-    return Taken(lines, list(map(prompt_print, talks)), list(numbers), list(map(len, talks)))
+    return Batch(lines, list(map(prompt_print, talks)), list(numbers), list(map(len, talks)))

@@ -2,7 +2,7 @@
 
 Every row has a 128-bit fingerprint of its normalised prompt on disk. Rows are taken a slice of fingerprints at a time,
 as many slices as the memory needs, and sorted; equal neighbours share a prompt. Only these are read again, to compare
-the whole conversation in the same way. Nothing that is a twin is missed; two different texts pass for one with a
+the whole conversation in the same way. No duplicate is missed; two different texts pass for one with a
 probability of 2**-128 for each pair, below 1e-28 for a quarter of a million rows.
 """
 
@@ -26,7 +26,7 @@ Prints = NDArray[Any]
 
 
 @frozen
-class Twin:
+class Duplicate:
     """A row that says what another one said before: its side and number, and the other's."""
 
     code: str
@@ -36,32 +36,43 @@ class Twin:
     other: int
 
 
-def twins(spools: Sequence[Spool]) -> list[Twin]:
-    """Return, for training rows (side 0) and test rows (side 1), twins within a side and prompts on both."""
+@frozen
+class Found:
+    """Duplicates within a side, prompts of side 0 that side 1 has too, and the rows of side 1 that have them."""
+
+    duplicates: tuple[Duplicate, ...] = ()
+    on_both: tuple[int, ...] = ()
+
+
+def find_duplicates(spools: Sequence[Spool]) -> Found:
+    """Return what training rows (side 0) and test rows (side 1) repeat."""
     if not sum(spool.rows for spool in spools):
-        return []
+        return Found()
     shared = [np.zeros(spool.rows, bool) for spool in spools]
-    found: list[Twin] = []
+    found: list[Duplicate] = []
+    on_both: list[int] = []
     for group in _groups(spools, _prompts):
-        on_both = len(set(group["side"].tolist())) > 1
-        for member in group:
-            shared[member["side"]][member["row"]] = True
-            if on_both and member["side"] == 0:
-                other = group[group["side"] != 0][0]
-                found.append(Twin("AZFT-R103", 0, int(member["row"]), int(other["side"]), int(other["row"])))
+        sides = group["side"]
+        for side, flags in enumerate(shared):
+            flags[group["row"][sides == side]] = True
+        if sides[0] != sides[-1]:
+            others = group["row"][sides != 0]
+            rows = group["row"][sides == 0].tolist()
+            found += [Duplicate("AZFT-R103", 0, row, 1, int(others[0])) for row in rows]
+            on_both += others.tolist()
     if any(rows.any() for rows in shared):
         found += _same_conversations(spools, shared)
-    return found
+    return Found(tuple(found), tuple(sorted(on_both)))
 
 
-def _same_conversations(spools: Sequence[Spool], shared: Sequence[NDArray[np.bool_]]) -> Iterator[Twin]:
+def _same_conversations(spools: Sequence[Spool], shared: Sequence[NDArray[np.bool_]]) -> Iterator[Duplicate]:
     exact = [_Exact(spool, rows) for spool, rows in zip(spools, shared, strict=True)]
     for group in _groups(spools, lambda side, _spool: exact[side].prints(side)):
         for side in range(len(spools)):
             first, *rest = group["row"][group["side"] == side].tolist() or [-1]
             for row in rest:
                 same = exact[side].of(first) == exact[side].of(row)
-                yield Twin("AZFT-R101" if same else "AZFT-R102", side, row, side, first)
+                yield Duplicate("AZFT-R101" if same else "AZFT-R102", side, row, side, first)
 
 
 class _Exact:
@@ -76,9 +87,9 @@ class _Exact:
             for first, records in self._spool.records():
                 inside = self._rows[(self._rows >= first) & (self._rows < first + len(records))]
                 found = np.zeros(len(inside), PRINT)
-                talks = self._spool.messages(lines, records, (inside - first).tolist())
-                for place, (row, messages) in enumerate(zip(inside.tolist(), talks, strict=True)):
-                    digest = conversation_print(messages, exact=False)
+                rows = self._spool.values(lines, records, (inside - first).tolist())
+                for place, (row, value) in enumerate(zip(inside.tolist(), rows, strict=True)):
+                    digest = conversation_print(value["messages"], exact=False)
                     found[place] = (*np.frombuffer(digest, "<u8").tolist(), side, row)
                 yield found
 

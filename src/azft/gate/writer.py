@@ -18,7 +18,7 @@ BLOCK = 4 << 20
 Line = bytes | memoryview
 
 
-class Outlet:
+class LineWriter:
     """Takes whole lines and writes them in order; used with `with`, and the file is whole only after the block.
 
     `rows` and `size` tell what was given so far. A `final` file gets its digest, and goes to the disk past the page
@@ -36,7 +36,7 @@ class Outlet:
         self._hashing: Future[None] | None = None
         self._filled = 0
 
-    def __enter__(self) -> Outlet:
+    def __enter__(self) -> LineWriter:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="azft-hash")
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         # Anonymous maps begin on a page, as writing past the cache asks for; a page is touched only when it is filled.

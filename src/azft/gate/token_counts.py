@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from azft.domain.rows import Fault
 from azft.domain.tokens import TokenStatistics
-from azft.engine.counting import TokenCounter
+from azft.engine.templates import TemplateRefusalError
+from azft.engine.tokens import ChatTokenizer
 from azft.gate.prefetch import prefetched
 from azft.gate.spool import Records, Spool
 from azft.rules.calibration import UNCALIBRATED, Ratio, fit
@@ -25,6 +27,7 @@ NEAR = 0.1
 EXACT_BYTES = 16 << 20
 """Bytes of messages up to which every row is counted, if nothing else is said: a few seconds."""
 TOGETHER = 512
+Flags = NDArray[np.bool_]
 TEMPLATE, HEADER = 1_024, 64
 """Bytes that a chat template may put before a conversation, as a system prompt of its own, and around a message."""
 
@@ -33,34 +36,66 @@ TEMPLATE, HEADER = 1_024, 64
 class Counting:
     """How to count: with which tokenizer, up to which limit, for which batch, and whether exactly (None: by size)."""
 
-    counter: TokenCounter | None = None
+    tokenizer: ChatTokenizer | None = None
     limit: int = 0
     batch: int = 1
     exact: bool | None = None
 
 
-def count(spool: Spool, how: Counting, step: Callable[[int], None]) -> tuple[TokenStatistics, list[int]]:
-    """Return the statistics, and the numbers of the rows with nothing left to learn after the cut at the limit."""
-    exact = how.counter is not None and (_is_small(spool) if how.exact is None else how.exact)
-    ratio = UNCALIBRATED if exact or how.counter is None else _calibrated(spool, how.counter)
+Faults = list[tuple[int, Fault]]
+
+
+def count(spool: Spool, kept: Flags, how: Counting, step: Callable[[int], None]) -> tuple[TokenStatistics, Faults]:
+    """Return the statistics of the kept rows, and the rows that the template refuses or that have nothing to learn."""
+    exact = how.tokenizer is not None and (_is_small(spool) if how.exact is None else how.exact)
+    ratio = UNCALIBRATED if exact or how.tokenizer is None else _calibrated(spool, kept, how.tokenizer)
     counts = np.zeros(LONGEST + 1, np.int64)
-    nothing: list[int] = []
-    counted = tokens = 0
+    faults: Faults = []
+    rows = counted = tokens = nothing = 0
     with spool.lines.open("rb") as lines:
         for first, records in spool.records():
-            lengths = ratio.tokens(_sizes(records))
-            talks = partial(spool.messages, lines, records)
-            near = _uncertain(lengths, ratio, how) if not exact else np.arange(len(records))
-            if how.counter is not None:
-                for some, texts in prefetched(_rendered(how.counter, talks, near.tolist())):
-                    lengths[some] = how.counter.counted(texts)
+            here = np.flatnonzero(kept[first : first + len(records)])
+            lengths = ratio.tokens(_sizes(records[here]))
+            if how.tokenizer is not None:
+                read = partial(_read, spool, lines, records, here)
+                near = np.arange(len(here)) if exact else _uncertain(lengths, ratio, how)
+                refused: set[int] = set()
+                for some, texts in prefetched(_rendered(how.tokenizer, read, near.tolist())):
+                    told = [(row, text) for row, text in zip(some, texts, strict=True) if isinstance(text, str)]
+                    refused.update(set(some) - {row for row, _text in told})
+                    lengths[[row for row, _text in told]] = how.tokenizer.lengths([text for _row, text in told])
                     step(len(some))
+                    faults += [
+                        (first + int(here[row]), _refused(how.tokenizer, text))
+                        for row, text in zip(some, texts, strict=True)
+                        if isinstance(text, TemplateRefusalError)
+                    ]
                 counted += len(near)
-                nothing += (first + row for row in _nothing_left(talks, lengths, how))
+                empty = _nothing_left(read, lengths, how)
+                nothing += len(empty)
+                faults += [(first + int(here[row]), _nothing(how.limit)) for row in empty]
+                lengths = np.delete(lengths, sorted(refused))
+            rows += len(lengths)
             tokens += int(lengths.sum())
             counts += np.bincount(np.minimum(lengths, LONGEST), minlength=LONGEST + 1)
-    found = _Found(spool.rows, tokens, counts, ratio, counted, len(nothing))
-    return _described(found, how), nothing
+    found = _Found(rows, tokens, counts, ratio, counted, nothing)
+    return _described(found, how), faults
+
+
+def _refused(tokenizer: ChatTokenizer, refusal: TemplateRefusalError) -> Fault:
+    said = f"the chat template of {tokenizer.name} does not take it: {refusal.message}"
+    return Fault("AZFT-R018", said, "leave the row out")
+
+
+def _nothing(limit: int) -> Fault:
+    said = f"nothing is left to learn of it within {limit:,} tokens"
+    return Fault("AZFT-R104", said, "raise max_seq_length, or shorten the question")
+
+
+def _read(
+    spool: Spool, lines: BinaryIO, records: Records, here: NDArray[np.int64], rows: Sequence[int]
+) -> Iterator[Any]:
+    return spool.values(lines, records, (int(here[row]) for row in rows))
 
 
 @frozen(eq=False)
@@ -75,13 +110,13 @@ class _Found:
 
 def _described(found: _Found, how: Counting) -> TokenStatistics:
     rows, counts, ratio = found.rows, found.counts, found.ratio
-    exact = found.counted == rows and how.counter is not None
-    name = how.counter.name if how.counter else ""
+    exact = found.counted == rows and how.tokenizer is not None
+    name = how.tokenizer.name if how.tokenizer else ""
     method = (
         f"every row counted with {name}"
         if exact
         else f"{ratio.per_byte:.4f} tokens a byte, fitted with {name}; counted near the limit"
-        if how.counter
+        if how.tokenizer
         else f"{1 / ratio.per_byte:.1f} bytes a token, as no tokenizer was given"
     )
     truncated, lost = over(counts, how.limit)
@@ -118,52 +153,72 @@ def _sizes(records: Records) -> NDArray[np.float64]:
 
 
 def _uncertain(lengths: NDArray[np.int64], ratio: Ratio, how: Counting) -> NDArray[np.int64]:
-    if how.limit <= 0 or how.counter is None:
+    if how.limit <= 0 or how.tokenizer is None:
         return np.empty(0, np.int64)
     return np.flatnonzero(np.abs(lengths - how.limit) <= how.limit * max(NEAR, ratio.error[1]))
 
 
-def _calibrated(spool: Spool, counter: TokenCounter) -> Ratio:
+def _calibrated(spool: Spool, kept: Flags, tokenizer: ChatTokenizer) -> Ratio:
     """Fit on rows drawn from the whole spool, a few from each piece of it."""
     order = np.random.default_rng(spool.rows)
-    chosen = np.sort(order.choice(spool.rows, min(CALIBRATION, spool.rows), replace=False))
+    able = np.flatnonzero(kept)
+    chosen = np.sort(order.choice(able, min(CALIBRATION, len(able)), replace=False))
     sizes: list[NDArray[np.float64]] = []
     tokens: list[int] = []
     with spool.lines.open("rb") as lines:
         for first, records in spool.records():
             here = (chosen[(chosen >= first) & (chosen < first + len(records))] - first).tolist()
-            if here:
-                sizes.append(_sizes(records[here]))
-                tokens += counter.lengths(list(spool.messages(lines, records, here)))
+            told = [
+                (row, _tried(tokenizer, value))
+                for row, value in zip(here, spool.values(lines, records, here), strict=True)
+            ]
+            taken = [(row, text) for row, text in told if isinstance(text, str)]
+            if taken:
+                sizes.append(_sizes(records[[row for row, _text in taken]]))
+                tokens += tokenizer.lengths([text for _row, text in taken])
+    if not tokens:
+        return UNCALIBRATED
     # The pieces are in order, and neighbours may be alike: every other one of a shuffled list is a fair half.
     mixed = order.permutation(len(tokens))
     return fit(np.concatenate(sizes)[mixed], np.array(tokens)[mixed])
 
 
 def _rendered(
-    counter: TokenCounter, messages: Callable[[Sequence[int]], Iterable[Any]], rows: Sequence[int]
-) -> Iterator[tuple[Sequence[int], list[str]]]:
+    tokenizer: ChatTokenizer, read: Callable[[Sequence[int]], Iterable[Any]], rows: Sequence[int]
+) -> Iterator[tuple[Sequence[int], list[str | TemplateRefusalError]]]:
     """Yield some of the rows at a time, as the chat template writes them, while others are being counted."""
     for start in range(0, len(rows), TOGETHER):
         some = rows[start : start + TOGETHER]
-        yield some, counter.rendered(list(messages(some)))
+        yield some, [_tried(tokenizer, value) for value in read(some)]
+
+
+def _tried(tokenizer: ChatTokenizer, row: Any) -> str | TemplateRefusalError:
+    try:
+        return tokenizer.text(row)
+    except TemplateRefusalError as refusal:
+        return refusal
 
 
 def _nothing_left(
-    messages: Callable[[Sequence[int]], Iterable[Any]], lengths: NDArray[np.int64], how: Counting
+    read: Callable[[Sequence[int]], Iterable[Any]], lengths: NDArray[np.int64], how: Counting
 ) -> list[int]:
     """Return the rows whose answers begin only behind the limit; whatever fits has something to learn."""
-    if how.limit <= 0 or how.counter is None:
+    if how.limit <= 0 or how.tokenizer is None:
         return []
     longer = np.flatnonzero(lengths > how.limit).tolist()
-    return [row for row, talk in zip(longer, messages(longer), strict=True) if _lacks(talk, how.counter, how.limit)]
+    return [row for row, value in zip(longer, read(longer), strict=True) if _lacks(value, how.tokenizer, how.limit)]
 
 
-def _lacks(messages: Sequence[Any], counter: TokenCounter, limit: int) -> bool:
+def _lacks(row: Any, tokenizer: ChatTokenizer, limit: int) -> bool:
     """Return whether nothing is learned; only asked of the tokenizer where the prompt's bytes do not tell.
 
     A prompt has at most as many tokens as bytes, those of the chat template included.
     """
-    prompt = takewhile(lambda message: message["role"] != "assistant", messages)
+    prompt = takewhile(lambda message: message["role"] != "assistant", row["messages"])
     before = TEMPLATE + sum(len(message["content"].encode()) + HEADER for message in prompt)
-    return before >= limit and not counter.learns(messages, limit)
+    if before < limit and not row.get("tools"):
+        return False
+    try:
+        return not tokenizer.learns(row, limit)
+    except TemplateRefusalError:
+        return False

@@ -11,8 +11,8 @@ from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from azft.domain.data import DataFile
-from azft.gate.outlet import Outlet
 from azft.gate.spool import Records, Spool
+from azft.gate.writer import LineWriter
 
 Flags = NDArray[np.bool_]
 AT_ONCE = 512
@@ -55,7 +55,7 @@ def divide(
     """Write the kept rows to a file for each cut and one for the rest, in their order."""
     names = [*(part.name for part in parts), rest]
     with ExitStack() as stack, spool.lines.open("rb") as lines:
-        outlets = [stack.enter_context(Outlet(folder / f"{name}.jsonl")) for name in names]
+        outlets = [stack.enter_context(LineWriter(folder / f"{name}.jsonl")) for name in names]
         for first, records in spool.records(AT_ONCE):
             block = memoryview(lines.read(int(records["size"].sum())))
             ranks = _mixed(records, seed)
@@ -82,7 +82,7 @@ def moved(spool: Spool, name: str, folder: Path) -> DataFile:
 
 def nothing(name: str, folder: Path) -> DataFile:
     """Write a file without rows."""
-    with Outlet(folder / f"{name}.jsonl") as outlet:
+    with LineWriter(folder / f"{name}.jsonl") as outlet:
         outlet.write([])
     return DataFile(outlet.path, 0, outlet.sha256)
 
