@@ -107,7 +107,7 @@ FAULTS = [
     Fault("AZFT-Q001", {"compute": "h100"}),
     Fault("AZFT-Q001", {"compute": "eight"}),
     Fault("AZFT-G001", parameters(apply_lora=False, precision="32"), parameters(apply_lora=True)),
-    Fault("AZFT-G002", parameters(per_device_train_batch_size=700)),
+    Fault("AZFT-G002", parameters(per_device_train_batch_size=600)),
     Fault("AZFT-P001", parameters(learning_rat=1e-5), parameters(learning_rate=1e-5)),
     Fault("AZFT-P002", parameters(num_train_epochs="many"), parameters(num_train_epochs=2)),
     Fault("AZFT-P002", parameters(apply_lora="maybe"), parameters(apply_lora=True)),

@@ -114,7 +114,7 @@ class ChatTemplate:
         contents: list[Span] = []
         kept: list[Span] = []
         at = 0
-        for message in messages:
+        for number, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
             said = _last_part(_content(message)).strip()
@@ -123,6 +123,9 @@ class ChatTemplate:
                 raise TemplateRefusalError("the chat template's {% generation %} markers do not hold every answer")
             begin = text.find(said, max(at, found[0]), found[1])
             at = begin + len(said)
+            if message.get("tool_calls"):
+                _check_calls(message["tool_calls"], text[found[0] : found[1]], number)
+                begin, at = found
             if not is_masked(message):
                 kept.append(found)
                 contents.append((begin, at))
@@ -203,11 +206,11 @@ class ChatTemplate:
                 raise TemplateRefusalError("the chat template ends tool calls in a way of its own")
             size = at + len(ending)
             return end + size + (1 if tail.endswith("\n") and rest[size : size + 1] == "\n" else 0)
-        if tail and rest.startswith(tail):
-            return end + len(tail)
-        same = self._shared(rest, tail)
+        # White space behind a content may be its own.
+        lead = 0 if not tail.strip() else len(rest) - len(rest.lstrip())
+        same = self._shared(rest[lead:], tail.lstrip() if lead else tail)
         if same:
-            return end + same
+            return end + lead + same
         # Another token ends a turn in the middle, or the next turn's first token does.
         first = self._atom.match(rest, len(rest) - len(rest.lstrip()))
         return end + first.end() if first else end
