@@ -143,10 +143,11 @@ def preview(way: str, path: str) -> None:
 
 def tokens(source: str, folder: str, way: str) -> None:
     """Count the tokens of prepared rows: a plain pass of the tokenizer, exact statistics, or the estimate."""
+    import numpy as np
     import orjson
     from transformers import AutoTokenizer
 
-    from azft.engine.counting import TokenCounter
+    from azft.engine.tokens import ChatTokenizer
     from azft.gate.token_counts import Counting, count
     from benchmarks.spooled import spooled
 
@@ -160,9 +161,9 @@ def tokens(source: str, folder: str, way: str) -> None:
             fast.encode_batch_fast(texts[start : start + 2_000], add_special_tokens=False)
         told(inside=time.perf_counter() - begun, rows=spool.rows)
         return
-    how = Counting(TokenCounter(tokenizer), 2048, 8, exact=way == "exact")
+    how = Counting(ChatTokenizer(tokenizer), 2048, 8, exact=way == "exact")
     begun = time.perf_counter()
-    found, _nothing = count(spool, how, lambda _rows: None)
+    found, _faults = count(spool, np.ones(spool.rows, bool), how, lambda _rows: None)
     told(
         inside=time.perf_counter() - begun,
         rows=found.rows,
@@ -203,7 +204,7 @@ def gate(path: str, target: str) -> None:
     begun = time.perf_counter()
     bad: dict[int, str] = {}
     try:
-        DatasetPreparer(target, validation=0, on_bad="raise", progress=False).prepare(
+        DatasetPreparer(target, validation=0, on_bad="raise", duplicates="raise", progress=False).prepare(
             DatasetSpec("planted", f"file://{path}", test_split="")
         )
     except DatasetError as error:

@@ -30,7 +30,7 @@ from azft.backends.local.engine.standin import build_model, build_tokenizer
 from azft.engine.collate import PackedRows, Padded, collate_packed, micro_batch
 from azft.engine.loading import quiet
 from azft.engine.rows import Rows
-from azft.engine.tokens import encode
+from azft.engine.tokens import ChatTokenizer
 
 BATCH = 16
 CAPACITY = 2048
@@ -84,7 +84,8 @@ class Bench:
 
     def __init__(self, chats: list[list[dict[str, str]]]) -> None:
         self.tokenizer = build_tokenizer(turn["content"] for chat in chats for turn in chat)
-        self.rows = Rows.of([encode(self.tokenizer, chat, CAPACITY) for chat in chats])
+        reads = ChatTokenizer(self.tokenizer)
+        self.rows = Rows.of([reads.encode({"messages": chat}, CAPACITY) for chat in chats])
         self.tokens = len(self.rows.ids)
         # TRL gets the very same token ids and learned spans, so that only the engines differ.
         masks = [[int(label >= 0) for label in self.rows[i]["labels"]] for i in range(len(self.rows))]

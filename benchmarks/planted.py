@@ -88,16 +88,16 @@ def kinds(count: int, *, overlong: int = 1) -> list[tuple[str, Callable[[int], A
 def plant(path: Path, rows: int, faults: int, *, seed: int = 0, size: int = 40, overlong: int = 1) -> dict[int, str]:
     """Write `rows` lines of which `faults` are bad, and return their codes by line.
 
-    Of the faults a tenth are twins: rows that say what an earlier one said, to the letter or but for case and spaces.
+    Of the faults a tenth are duplicates: what an earlier row said, to the letter or but for case and spaces.
     """
     chance = random.Random(seed)
-    twins = faults // 10
+    copied = faults // 10
     places = sorted(chance.sample(range(rows // 2, rows), faults))
     chance.shuffle(places)
-    made = dict(zip(places[twins:], kinds(faults - twins, overlong=overlong), strict=True))
-    copies = dict(zip(places[:twins], cycle(["AZFT-R101", "AZFT-R102"])))
+    made = dict(zip(places[copied:], kinds(faults - copied, overlong=overlong), strict=True))
+    copies = dict(zip(places[:copied], cycle(["AZFT-R101", "AZFT-R102"])))
     found = {line + 1: code for line, (code, _make) in made.items()} | {line + 1: code for line, code in copies.items()}
-    originals = iter(chance.sample(range(rows // 2), twins))
+    originals = iter(chance.sample(range(rows // 2), copied))
     with path.open("wb") as out:
         for number in range(rows):
             if number in made:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from azft.gate.rejects import Rejects
+from azft.builtin.converters import azft_converters
 from azft.gate.checking import Checker
+from azft.gate.conversion import RowConverter
+from azft.gate.judging import Policy, RowJudge
+from azft.gate.rejects import Rejects
 from azft.gate.spool import Spool
+from azft.gate.template_check import TemplateCheck
 from azft.sources.files import parts_of_file
 
 
@@ -14,7 +18,8 @@ def spooled(folder: Path, work: Path) -> Spool:
     """Return the spool of the one dataset that was prepared below the folder."""
     path = next(folder.glob("*/prepared.json")).with_name("train.jsonl")
     work.mkdir(exist_ok=True)
-    with Rejects(work / "bad_rows.jsonl", work / "rejects.jsonl") as bad:
-        checker = Checker("train", lambda row: row["messages"], bad)
+    converter = RowConverter((azft_converters()[0],), "as it was prepared")
+    with Rejects(work) as rejects:
+        checker = Checker("train", RowJudge(converter, Policy(), TemplateCheck(None)), rejects)
         chunks = (chunk for part in parts_of_file(path) for chunk in part.read(None))
         return checker.run(chunks, work, final=False)

@@ -56,11 +56,11 @@ MODELS = [
 
 @frozen
 class Fault:
-    """What is wrong, the code that must say it, and the settings that mend it."""
+    """What is wrong, the code that must say it, and the settings that fix it."""
 
     code: str
     wrong: Mapping[str, Any]
-    mended: Mapping[str, Any] = field(factory=dict)
+    cured: Mapping[str, Any] = field(factory=dict)
 
     def __str__(self) -> str:
         return f"{self.code}-{'-'.join(map(str, self.wrong))}"
@@ -229,7 +229,7 @@ def test_a_planted_fault_is_found_and_its_fix_works(emulator: AzureMLEmulator, f
     said = [finding for finding in plan.findings if finding.code == fault.code]
     assert said, plan.findings
     assert all(finding.subject and finding.found and finding.fix for finding in said)
-    assert fault.code not in {finding.code for finding in planned(fault.mended).findings}
+    assert fault.code not in {finding.code for finding in planned(fault.cured).findings}
     assert changes(emulator, before) == []
 
 

@@ -92,13 +92,13 @@ def test_fixing_changes_what_takes_no_guess(tmp_path: Path, jsonl: Callable[...,
     assert 7 not in said  # a JSON text of messages is what a table's cell holds
     assert said[8] == ("fixed", "NUL characters removed; halves of surrogate pairs removed")
     assert said[9][0] == "dropped"
-    mended = [row["messages"] for row in everything(data)]
-    assert talk(("user", "Hi"), ("assistant", "Hello"))["messages"] in mended
-    assert talk(("user", "a\n\nb"), ("assistant", "c"))["messages"] in mended
-    assert talk(("user", "f"), ("assistant", "g"))["messages"] in mended
-    assert talk(("user", "l"), ("assistant", "m"))["messages"] in mended
-    assert talk(("user", "p"), ("assistant", "q "))["messages"] in mended
-    assert len(mended) == 28
+    fixed = [row["messages"] for row in everything(data)]
+    assert talk(("user", "Hi"), ("assistant", "Hello"))["messages"] in fixed
+    assert talk(("user", "a\n\nb"), ("assistant", "c"))["messages"] in fixed
+    assert talk(("user", "f"), ("assistant", "g"))["messages"] in fixed
+    assert talk(("user", "l"), ("assistant", "m"))["messages"] in fixed
+    assert talk(("user", "p"), ("assistant", "q "))["messages"] in fixed
+    assert len(fixed) == 28
     originals = {row["line"]: row.get("row", row.get("text")) for row in rows_of(data.folder / "rejects.jsonl")}
     assert originals[1] == odd[0]
     assert set(originals) == set(range(1, 10)) - {7}
@@ -288,10 +288,10 @@ def test_the_quick_verdict_is_never_milder_than_the_full_one(talks: list[Any]) -
 @settings(max_examples=400)
 def test_a_repaired_row_has_no_fault(talks: list[Any]) -> None:
     for messages in talks:
-        mended = repaired(messages)
-        if mended is not None:
-            assert fault_of(mended[0]) is None
-            assert not any(is_blank(message["content"]) for message in mended[0])
+        fixed = repaired(messages)
+        if fixed is not None:
+            assert fault_of(fixed[0]) is None
+            assert not any(is_blank(message["content"]) for message in fixed[0])
 
 
 @given(st.lists(st.binary(max_size=60) | TALKS.map(lambda talks: written({"messages": talks})), max_size=8))

@@ -1,4 +1,4 @@
-"""Files that are broken in every way: only azft's errors, reports that are UTF-8, and no row that is lost in silence."""
+"""Files that are broken in every way: only azft's errors, reports in UTF-8, and no row that is lost in silence."""
 
 from __future__ import annotations
 
@@ -144,10 +144,14 @@ def hold(folder: Path, number: int) -> None:
         try:
             data = preparer.prepare(source)
         except DatasetError as error:
-            str(error).encode()
-            assert error.report is None or rows_of(error.report)
+            _is_explained(error)
             continue
         _accounts(data)
+
+
+def _is_explained(error: DatasetError) -> None:
+    str(error).encode()
+    assert error.report is None or rows_of(error.report)
 
 
 def _accounts(data: PreparedDataset) -> None:

@@ -52,9 +52,9 @@ def test_a_wrong_argument_names_the_plugin() -> None:
 
 
 def test_two_offers_of_one_name_name_both_plugins() -> None:
-    twin = offering(azft_models=[ModelSpec("Phi-4")])
+    other = offering(azft_models=[ModelSpec("Phi-4")])
     with pytest.raises(DuplicateNameError, match="'acme'") as caught:
-        Catalogue(load_plugins(twin))
+        Catalogue(load_plugins(other))
     assert "azft.builtin.models" in str(caught.value)
 
 

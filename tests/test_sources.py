@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pyarrow as pa
@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azft import BadRow, DatasetError, DatasetPreparer, DatasetSpec, PreparedDataset
+from azft.domain.data import Sample
 from azft.domain.rows import Part, SourceRow, Wanted
 from azft.sources import items, lines
 from azft.sources.files import parts_of_file
@@ -203,8 +204,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate(tmp_path_factory.mktemp("hub") / "HuggingFaceH4" / "chats", scale=0.03)
 
 
-@pytest.mark.parametrize("sample", ["first", "random", "cluster"])
-def test_a_sample_has_the_size_that_datasets_gives_it_and_comes_out_the_same_twice(corpus: Path, sample: str) -> None:
+@pytest.mark.parametrize("sample", get_args(Sample))
+def test_a_sample_has_the_size_that_datasets_gives_it_and_comes_out_the_same_twice(
+    corpus: Path, sample: Sample
+) -> None:
     spec = DatasetSpec("c", f"file://{corpus}", train_split="train_sft", test_split="test_sft")
     preparer = DatasetPreparer("data", percent=5, sample=sample, validation=0, progress=False)
     data = preparer.prepare(spec)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from azft.backends.local.engine.standin import CHAT_TEMPLATE
-from azft.engine.templates import ChatTemplate, TemplateRefusalError
+from azft.engine.rendering import Renderer, TemplateRefusalError
+from azft.engine.templates import ChatTemplate
 from azft.engine.tokens import IGNORE, ChatTokenizer
 from azft.errors import ConfigurationError
 from tests.templates_of_trl import TRAINING, sources, tokenizer_for
@@ -194,13 +195,13 @@ def test_an_answer_that_is_not_to_be_learned_stays_in_the_text() -> None:
 def test_turns_cost_a_rendering_each_and_not_more(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
     template = ChatTemplate.of(tokenizer_for("qwen2_5"))
-    write = ChatTemplate._written
+    write = Renderer.write
 
-    def counted(self: ChatTemplate, messages: Any, *arguments: Any, **more: Any) -> Any:
+    def counted(self: Renderer, messages: Any, *arguments: Any, **more: Any) -> Any:
         written.append(len(messages))
         return write(self, messages, *arguments, **more)
 
-    monkeypatch.setattr(ChatTemplate, "_written", counted)
+    monkeypatch.setattr(Renderer, "write", counted)
     for turns in (3, 64, 512):
         template.learned(talk(*["QUESTION", "Answer."] * turns))
         assert written.count(2 * turns) == 2

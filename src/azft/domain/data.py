@@ -125,9 +125,9 @@ class PreparedData:
 
     `revision` is the source's, where it has one; `version` is azft's; `converter` says what made messages of the rows.
     `key` is a digest of the request and of the content it read, empty where the source cannot tell. `tokenizer` is the
-    folder or hub id whose tokenizer counted, empty if none did. `checks` is what
-    the gate found, and `tokens` what the training rows hold. `trained_on` are the rows of the test file, counted from
-    0, whose prompts are trained on; they do not count in the evaluation.
+    folder or hub id whose tokenizer counted, empty if none did, and `chat_template` what took the place of its own.
+    `checks` is what the gate found, and `tokens` what the training rows hold. `trained_on` are the rows of the test
+    file, counted from 0, whose prompts are trained on; they do not count in the evaluation.
     """
 
     name: str
@@ -145,6 +145,7 @@ class PreparedData:
     tokenizer: str = ""
     checks: Checks = field(factory=Checks)
     tokens: TokenStatistics | None = None
+    chat_template: str = ""
     trained_on: tuple[int, ...] = ()
 
     def preview(self, rows: int = 5) -> pd.DataFrame:

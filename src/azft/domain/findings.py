@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from azft.escapes import visible
 
@@ -17,12 +17,12 @@ class Finding:
 
     code: str
     severity: Severity
-    subject: str
-    found: str
-    expected: str = ""
-    fix: str = ""
+    subject: str = field(converter=visible)
+    found: str = field(converter=visible)
+    expected: str = field(default="", converter=visible)
+    fix: str = field(default="", converter=visible)
 
     def __str__(self) -> str:
         said = f"{self.code} {self.severity}: {self.subject}: {self.found}"
         said += f"; expected {self.expected}" if self.expected else ""
-        return visible(said + (f" ({self.fix})" if self.fix else ""))
+        return said + (f" ({self.fix})" if self.fix else "")

@@ -49,9 +49,12 @@ def load_chat_tokenizer(given: Any, *, chat_template: str = "", day: datetime | 
             f"tokenizer {name!r} cannot be loaded: {said}",
             hint="give a folder or hub id with a tokenizer; azft[local] brings transformers",
         ) from error
-    if chat_template:
-        tokenizer.chat_template = template_text(chat_template)
-    return ChatTokenizer(tokenizer, day=day)
+    given_template = template_text(chat_template) if chat_template else ""
+    if given_template:
+        tokenizer.chat_template = given_template
+    loaded = ChatTokenizer(tokenizer, name=name, day=day)
+    loaded.given_template = given_template
+    return loaded
 
 
 def template_text(given: str) -> str:

@@ -10,31 +10,31 @@ two renderings, whatever the number of turns.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-import orjson
 from attrs import field, frozen
 
-from azft.errors import AzftError
+from azft.engine.marks import THOUGHT, Marker, free_plane, without_marks
+from azft.engine.rendering import (
+    Messages,
+    Renderer,
+    Span,
+    TemplateRefusalError,
+    Tools,
+    check_calls,
+    content_of,
+    has_calls,
+    plain,
+)
 from azft.rules.learning import is_masked
 
-Messages = Sequence[Mapping[str, Any]]
-Tools = Sequence[Mapping[str, Any]]
-Span = tuple[int, int]
-PLANES = (0xF0000, 0x100000)
-"""Private-use planes of Unicode to take marks from; the second where the first occurs in the text."""
 _MARKERS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _TAG = re.compile(r"<[^<>\s]{1,48}>|\[/?[A-Z][A-Z_]{1,32}\]")
 """What looks like a control token, where the tokenizer has no token of its own for it."""
 _THINKING = re.compile(r"<think|\[THINK|<\|channel|<\|START_THINKING")
-_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
-
-
-class TemplateRefusalError(AzftError):
-    """A conversation that the template does not write, or not so that the answers can be told apart."""
 
 
 @frozen
@@ -89,42 +89,41 @@ class ChatTemplate:
 
     def is_odd(self, content: str) -> bool:
         """Return whether a message holds anything that the template looks for, such as `</think>`."""
-        return self._told_apart is not None and self._told_apart.search(content) is not None
+        return self._marker.looked_for is not None and self._marker.looked_for.search(content) is not None
 
     def text(self, messages: Messages, tools: Tools | None = None, *, prompt: bool = False) -> str:
         """Return the conversation as the template writes it, with the assistant's header behind it for a `prompt`."""
-        written = self._written(_plain(messages), tools, prompt=prompt)
-        return written[0]
+        return self._renderer.write(plain(messages), tools, prompt=prompt)[0]
 
     def learned(self, messages: Messages, tools: Tools | None = None) -> LearnedText:
         """Return the text with what is learned of it; `TemplateRefusalError` if that cannot be told for certain."""
-        plain = _plain(messages)
+        given = plain(messages)
         if self.marked:
-            return self._by_markers(messages, plain, tools)
-        text, _spans = self._written(plain, tools)
-        for everybody in (False, True) if not tools and not _calls(messages) else (True, False):
-            found = self._traced(text, messages, plain, tools, everybody=everybody)
+            return self._by_markers(messages, given, tools)
+        text, _spans = self._renderer.write(given, tools)
+        for everybody in (False, True) if not tools and not has_calls(messages) else (True, False):
+            found = self._traced(text, messages, given, tools, everybody=everybody)
             if found is not None:
                 return found
         raise TemplateRefusalError("the chat template rewrites the answers, so what is learned cannot be told")
 
-    def _by_markers(self, messages: Messages, plain: Messages, tools: Tools | None) -> LearnedText:
+    def _by_markers(self, messages: Messages, given: Messages, tools: Tools | None) -> LearnedText:
         """Take the template's own word, where what it marks holds every answer in turn."""
-        text, spans = self._written(plain, tools, track=True)
+        text, spans = self._renderer.write(given, tools, track=True)
         contents: list[Span] = []
         kept: list[Span] = []
         at = 0
         for number, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            said = _last_part(_content(message)).strip()
+            said = content_of(message).rpartition(THOUGHT)[2].strip()
             found = next((s for s in spans if s[1] > at and text.find(said, max(at, s[0]), s[1]) >= 0), None)
             if found is None:
                 raise TemplateRefusalError("the chat template's {% generation %} markers do not hold every answer")
             begin = text.find(said, max(at, found[0]), found[1])
             at = begin + len(said)
             if message.get("tool_calls"):
-                _check_calls(message["tool_calls"], text[found[0] : found[1]], number)
+                check_calls(message["tool_calls"], text[found[0] : found[1]], number)
                 begin, at = found
             if not is_masked(message):
                 kept.append(found)
@@ -133,23 +132,23 @@ class ChatTemplate:
         return LearnedText(text, tuple(dict.fromkeys(kept)) if masked else spans, tuple(contents))
 
     def _traced(
-        self, text: str, messages: Messages, plain: Messages, tools: Tools | None, *, everybody: bool
+        self, text: str, messages: Messages, given: Messages, tools: Tools | None, *, everybody: bool
     ) -> LearnedText | None:
         """Return what is learned, or None where marks change what the template writes."""
-        plane = next((plane for plane in PLANES if not _in_plane(plane).search(text)), None)
+        plane = free_plane(text)
         if plane is None:
             raise TemplateRefusalError("the text holds characters of both private-use planes of Unicode")
         marked = [
-            {**message, "content": self._bracketed(message["content"], plane + 2 * number)}
+            {**message, "content": self._marker.marked(message["content"], plane + 2 * number)}
             if everybody or message["role"] == "assistant"
             else message
-            for number, message in enumerate(plain)
+            for number, message in enumerate(given)
         ]
         try:
-            written, _spans = self._written(marked, tools)
+            written, _spans = self._renderer.write(marked, tools)
         except TemplateRefusalError:
             return None
-        clean, marks = _without_marks(written, plane)
+        clean, marks = without_marks(written, plane)
         if clean != text:
             return None
         return self._spans(text, messages, marks, everybody=everybody)
@@ -168,8 +167,8 @@ class ChatTemplate:
             calls = message.get("tool_calls")
             if begin < 0 and not calls:
                 raise TemplateRefusalError(f"the chat template does not write message {number + 1}, an answer")
-            if begin >= 0:
-                _check_whole(message, text[begin:end], number)
+            if begin >= 0 and not self._marker.is_whole(content_of(message), text[begin:end]):
+                raise TemplateRefusalError(f"the chat template writes only a part of message {number + 1}, an answer")
             following = next((marks[n][0] for n in range(number + 1, len(messages)) if n in marks), len(text))
             last = number == len(messages) - 1
             start = self._start(text, ended, begin if begin >= 0 else following)
@@ -177,7 +176,7 @@ class ChatTemplate:
             if calls:
                 if not everybody:
                     raise TemplateRefusalError("the chat template rewrites what stands around tool calls")
-                _check_calls(calls, text[start:stop], number)
+                check_calls(calls, text[start:stop], number)
             ended = stop
             if not is_masked(message):
                 spans.append((start, stop))
@@ -216,6 +215,14 @@ class ChatTemplate:
         return end + first.end() if first else end
 
     @cached_property
+    def _renderer(self) -> Renderer:
+        return Renderer(self.source, self.special, self.day)
+
+    @cached_property
+    def _marker(self) -> Marker:
+        return Marker(self.source)
+
+    @cached_property
     def _habits(self) -> _Habits:
         """Look at how the template writes two short turns."""
         opened, closed = self.text(_QUESTION, prompt=True), self.text(_QUESTION)
@@ -244,189 +251,9 @@ class ChatTemplate:
             same = min(same, cut)
         return same
 
-    @cached_property
-    def _told_apart(self) -> re.Pattern[str] | None:
-        """Match the texts that the template looks for in a message, such as `</think>`: no mark may stand in them."""
-        import jinja2
-        from jinja2 import nodes
-
-        tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols", _marker_extension()], autoescape=True).parse(
-            self.source
-        )
-        asked = [*tree.find_all(nodes.Call), *tree.find_all(nodes.Compare)]
-        texts = {
-            constant.value
-            for node in asked
-            for constant in node.find_all(nodes.Const)
-            if isinstance(constant.value, str) and len(constant.value) > 2 and not constant.value.isalpha()  # noqa: PLR2004
-        }
-        return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True)))) if texts else None
-
-    def _bracketed(self, content: Any, mark: int) -> Any:
-        """Return the content with marks around each part of it that says something."""
-        if not isinstance(content, str) or not content.strip():
-            return content
-        opened, closed = chr(mark), chr(mark + 1)
-        parts = [content] if self._told_apart is None else _split(content, self._told_apart)
-        return "".join(
-            part if number % 2 or not part.strip() else _around(part, opened, closed)
-            for number, part in enumerate(parts)
-        )
-
-    def _written(
-        self, messages: Messages, tools: Tools | None, *, prompt: bool = False, track: bool = False
-    ) -> tuple[str, tuple[Span, ...]]:
-        """Run the template; arguments of tool calls are objects, or JSON text for a template that wants it so."""
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        more: dict[str, Any] = dict(self.special)
-        if self.day is not None:
-            more["strftime_now"] = self.day.strftime
-        forms = (messages, _with_text_arguments(messages)) if _calls(messages) else (messages,)
-        said = ""
-        for form in forms:
-            try:
-                rendered: Any = render_jinja_template(
-                    [form],  # type: ignore[list-item]
-                    tools=list(tools) if tools else None,  # type: ignore[arg-type]
-                    chat_template=self.source,
-                    add_generation_prompt=prompt,
-                    return_assistant_tokens_mask=track,
-                    **more,
-                )
-            except Exception as error:  # noqa: BLE001 - a template is somebody else's program, and may raise anything
-                said = said or str(error).strip().partition("\n")[0] or type(error).__name__
-                continue
-            texts, found = rendered
-            return texts[0], tuple((int(begin), int(end)) for begin, end in (found[0] if track else ()))
-        raise TemplateRefusalError(said)
-
 
 _QUESTION = [{"role": "user", "content": "q2"}]
 
 
 def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
-
-
-def _content(message: Mapping[str, Any]) -> str:
-    content = message.get("content")
-    return content if isinstance(content, str) else ""
-
-
-def _plain(messages: Messages) -> list[dict[str, Any]]:
-    """Return what a template is given: no marks of what is learned, and arguments of tool calls as objects."""
-    return [_plain_message(message) for message in messages]
-
-
-def _plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: message[name] for name in _FIELDS if message.get(name) is not None}
-    plain.setdefault("content", "")
-    if "tool_calls" in plain:
-        plain["tool_calls"] = [_call(call, parsed=True) for call in plain["tool_calls"]]
-    return plain
-
-
-def _calls(messages: Messages) -> bool:
-    return any(message.get("tool_calls") for message in messages)
-
-
-def _with_text_arguments(messages: Messages) -> list[dict[str, Any]]:
-    return [
-        {**message, "tool_calls": [_call(call, parsed=False) for call in message["tool_calls"]]}
-        if message.get("tool_calls")
-        else dict(message)
-        for message in messages
-    ]
-
-
-def _call(call: Mapping[str, Any], *, parsed: bool) -> dict[str, Any]:
-    function = dict(call["function"])
-    given = function.get("arguments", {})
-    if parsed and isinstance(given, str):
-        given = orjson.loads(given)
-    elif not parsed and not isinstance(given, str):
-        given = orjson.dumps(given).decode()
-    return {"type": "function", **call, "function": {**function, "arguments": given}}
-
-
-def _check_calls(calls: Sequence[Mapping[str, Any]], written: str, number: int) -> None:
-    """Refuse a turn that does not hold the names and the arguments of its calls."""
-    for call in calls:
-        function = _call(call, parsed=True)["function"]
-        for said in (function["name"], *_leaves(function["arguments"])):
-            if said not in written and orjson.dumps(said).decode()[1:-1] not in written:
-                raise TemplateRefusalError(f"the chat template does not write the tool call of message {number + 1}")
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    """Yield the texts and whole numbers of a JSON value; others are written in more than one way."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield str(name)
-            yield from _leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner)
-    elif isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-        yield str(value)
-
-
-def _check_whole(message: Mapping[str, Any], written: str, number: int) -> None:
-    """Refuse an answer of which a part is lost; reasoning before `</think>` may be left out, as templates do."""
-    said = _content(message).strip()
-    if written not in (said, _last_part(said).strip()) and not _last_part(written).strip() == _last_part(said).strip():
-        raise TemplateRefusalError(f"the chat template writes only a part of message {number + 1}, an answer")
-
-
-def _last_part(content: str) -> str:
-    return content.rpartition("</think>")[2]
-
-
-def _in_plane(plane: int) -> re.Pattern[str]:
-    return re.compile(f"[{chr(plane)}-{chr(plane + 0xFFFD)}]")
-
-
-def _split(content: str, pattern: re.Pattern[str]) -> list[str]:
-    """Return the content in pieces, every other one what the pattern found."""
-    pieces: list[str] = []
-    at = 0
-    for found in pattern.finditer(content):
-        pieces += [content[at : found.start()], found.group()]
-        at = found.end()
-    return [*pieces, content[at:]]
-
-
-def _around(part: str, opened: str, closed: str) -> str:
-    bare = part.strip()
-    begin = part.index(bare)
-    return f"{part[:begin]}{opened}{bare}{closed}{part[begin + len(bare) :]}"
-
-
-def _without_marks(written: str, plane: int) -> tuple[str, dict[int, tuple[int, int]]]:
-    """Return the text without the marks, and for each message where its content begins and ends."""
-    found: dict[int, tuple[int, int]] = {}
-    pieces: list[str] = []
-    at = length = 0
-    for mark in _in_plane(plane).finditer(written):
-        pieces.append(written[at : mark.start()])
-        length += mark.start() - at
-        at = mark.end()
-        number, closing = divmod(ord(mark.group()) - plane, 2)
-        begin, end = found.get(number, (length, length))
-        found[number] = (begin, length) if closing else (begin, end)
-    return "".join([*pieces, written[at:]]), found
-
-
-def _marker_extension() -> Any:
-    """Return an extension that reads `{% generation %}` as nothing."""
-    from jinja2.ext import Extension
-
-    class Generation(Extension):
-        tags = {"generation"}  # noqa: RUF012 - as jinja declares it
-
-        def parse(self, parser: Any) -> Any:
-            next(parser.stream)
-            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-    return Generation

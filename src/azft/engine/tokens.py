@@ -14,7 +14,8 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from azft.engine.templates import ChatTemplate, LearnedText, TemplateRefusalError
+from azft.engine.rendering import TemplateRefusalError
+from azft.engine.templates import ChatTemplate, LearnedText
 from azft.errors import ConfigurationError
 
 IGNORE = -100
@@ -45,11 +46,14 @@ class Encoded:
 class ChatTokenizer:
     """A tokenizer with its chat template; `day` is the date that a template which writes one is told.
 
+    `name` is what it can be loaded again by, or what it calls itself. `given_template` takes the
+    place of its own, if it is not empty.
+
     Errors: `ConfigurationError` for a tokenizer that has no chat template, or cannot say where its tokens lie.
     """
 
-    def __init__(self, tokenizer: Any, *, day: datetime | None = None) -> None:
-        self.name = str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+    def __init__(self, tokenizer: Any, *, name: str = "", day: datetime | None = None) -> None:
+        self.name = name or str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
         self.tokenizer = tokenizer
         if not getattr(tokenizer, "chat_template", None):
             raise ConfigurationError(
@@ -65,6 +69,7 @@ class ChatTokenizer:
         self._fast.no_truncation()
         self._fast.no_padding()
         self.template = ChatTemplate.of(tokenizer, day=day)
+        self.given_template = ""
 
     def encode(self, row: Row, limit: int) -> Encoded:
         """Return the ids of one row, cut at `limit` tokens; `TemplateRefusalError` if the template does not take it."""

@@ -154,7 +154,7 @@ def _names(naming: NamingScheme, context: NamingContext) -> tuple[tuple[str, str
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         found = f"it failed: {type(error).__name__}: {error}"
         plain = context.model.name.replace("/", "-")
-        finding = Finding("AZFT-N004", "error", f"naming scheme {naming.name}", found, "two names", "mend the scheme")
+        finding = Finding("AZFT-N004", "error", f"naming scheme {naming.name}", found, "two names", "fix the scheme")
         return (plain, plain), (finding,)
 
 

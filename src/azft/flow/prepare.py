@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from attrs import evolve
 from azft import __version__
 from azft.discovery import load_plugins
 from azft.domain.capabilities import EVERYTHING
-from azft.domain.data import ACCEPTABLE, DUPLICATES, DataFile, DataOptions, DataSettings
+from azft.domain.data import DataFile, DataOptions, DataSettings
 from azft.domain.findings import Finding
 from azft.domain.jsonable import to_dict, to_json
 from azft.domain.rows import BadRow
@@ -31,7 +30,8 @@ from azft.gate.judging import Policy, RowJudge
 from azft.gate.own_data import dataset_of, unused_files
 from azft.gate.prepared import PreparedDataset
 from azft.gate.reading import TEST, TRAIN, Convert, Reading, first_rows, opened, parts_by_split
-from azft.gate.rejects import BAD, REPEATED, Rejects
+from azft.gate.refusal import no_rows, refusal
+from azft.gate.rejects import BAD, Rejects
 from azft.gate.sampling import chosen
 from azft.gate.splitting import renamed
 from azft.gate.template_check import TemplateCheck
@@ -163,16 +163,9 @@ class DatasetPreparer:
                 gate = Gate(self._settings, reading, judge, self._counting, rejects=rejects, steps=steps)
                 sides = gate.check(work)
             if rejects.refused:
-                _joined(files, report)
-                raise DatasetError(
-                    f"{spec.source} has {rejects.refused:,} bad rows ({_by_code(rejects)}){_unread(rejects)}",
-                    rejects.held,
-                    hint=_hint(rejects),
-                    total=rejects.refused,
-                    report=report,
-                )
+                raise refusal(spec.source, rejects, files, report)
             if not any(flags.any() for _spool, flags in sides[:1]):
-                raise DatasetError(f"{spec.source} has no rows{_unread(rejects)}", hint=_no_rows(rejects))
+                raise no_rows(spec.source, rejects)
             report.unlink(missing_ok=True)
             made = gate.divide(sides, files)
             trained_on = gate.trained_on(sides)
@@ -215,6 +208,7 @@ class DatasetPreparer:
             tokenizer=tokenizer.name if tokenizer and Path(tokenizer.name).exists() else "",
             checks=gate.checks.with_findings(*more),
             tokens=gate.tokens.of_rows(made[TRAIN].rows) if gate.tokens else None,
+            chat_template=tokenizer.given_template if tokenizer else "",
         )
 
 
@@ -227,35 +221,6 @@ def _few_rows(train: DataFile, batch: int) -> list[Finding]:
 
 def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
-
-
-def _by_code(rejects: Rejects) -> str:
-    codes = {**rejects.codes, **(rejects.duplicates if rejects.actions["refused"] else {})}
-    return ", ".join(f"{rows:,} {code}" for code, rows in sorted(codes.items()))
-
-
-def _unread(rejects: Rejects) -> str:
-    return "".join(f"; {unread} of {file} were not read" for file, unread in rejects.unread.items())
-
-
-def _hint(rejects: Rejects) -> str:
-    codes = {row.code for row in rejects.held}
-    accept = sorted(codes & set(ACCEPTABLE))
-    let = f"; accept={accept} lets them through" if codes <= set(ACCEPTABLE) else ""
-    if codes <= set(DUPLICATES):
-        return f'duplicates="keep" keeps them, and duplicates="drop" leaves them out{let}'
-    return f'fix or remove them, or on_bad="drop" leaves them out and on_bad="fix" fixes what it can{let}'
-
-
-def _no_rows(rejects: Rejects) -> str:
-    return "every row was left out; bad rows have their reasons" if rejects.codes else "each row is an object"
-
-
-def _joined(files: Path, report: Path) -> None:
-    """Put what was refused, bad rows and duplicates alike, into one report."""
-    with (files / BAD).open("ab") as out, (files / REPEATED).open("rb") as repeated:
-        shutil.copyfileobj(repeated, out)
-    (files / BAD).replace(report)
 
 
 @contextmanager

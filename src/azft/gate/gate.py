@@ -15,7 +15,7 @@ from azft.domain.findings import Finding
 from azft.domain.rows import Action, BadRow, Chunk, Fault, Part, read_all
 from azft.domain.tokens import TokenStatistics
 from azft.gate.checking import Checker
-from azft.gate.conversion import left_out
+from azft.gate.columns import left_out
 from azft.gate.duplicates import Duplicate, find_duplicates
 from azft.gate.judging import RowJudge
 from azft.gate.prefetch import prefetched

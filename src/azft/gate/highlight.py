@@ -34,7 +34,7 @@ def spans(tokenizer: ChatTokenizer, row: Row, limit: int) -> list[tuple[str, boo
     pairs = zip(found.ids.tolist(), (found.labels != IGNORE).tolist(), strict=True)
     decode: Any = tokenizer.tokenizer.decode
     return [
-        (decode([token for token, _learned in run], skip_special_tokens=False), learned)
+        (decode([token for token, _ in run], skip_special_tokens=False, clean_up_tokenization_spaces=False), learned)
         for learned, run in groupby(pairs, key=lambda pair: pair[1])
     ]
 

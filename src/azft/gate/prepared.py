@@ -58,7 +58,8 @@ class PreparedDataset(PreparedData):
         from rich.text import Text
 
         known = tokenizer if tokenizer is not None else self.tokenizer or None
-        reads = None if known is None else load_chat_tokenizer(known)
+        template = self.chat_template if tokenizer is None else ""
+        reads = None if known is None else load_chat_tokenizer(known, chat_template=template)
         limit = limit or (self.tokens.limit if self.tokens else 0)
         console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
         for number, row in enumerate(first_rows(self.train.path, rows), start=1):

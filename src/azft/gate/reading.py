@@ -12,7 +12,8 @@ from azft.domain.findings import Finding
 from azft.domain.rows import BadRow, Part, SourceRow, read_all
 from azft.domain.specs import DatasetSpec
 from azft.errors import ConfigurationError
-from azft.gate.conversion import EXAMINED, RowConverter, chosen, of_function, recognised
+from azft.gate.columns import recognised
+from azft.gate.conversion import EXAMINED, RowConverter, chosen, of_function
 from azft.plugins.catalogue import Catalogue
 from azft.sources.memory import memory_parts
 from azft.sources.plain import parts_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from azft.domain.capabilities import EVERYTHING, MASKS, TOOLS, UNSEEN_TOOLS
 from azft.domain.rows import Fault
-from azft.engine.templates import TemplateRefusalError
+from azft.engine.rendering import TemplateRefusalError
 from azft.engine.tokens import ChatTokenizer
 from azft.gate.conversion import uses_tools
 from azft.rules.learning import is_masked

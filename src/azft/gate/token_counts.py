@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from azft.domain.rows import Fault
 from azft.domain.tokens import TokenStatistics
-from azft.engine.templates import TemplateRefusalError
+from azft.engine.rendering import TemplateRefusalError
 from azft.engine.tokens import ChatTokenizer
 from azft.gate.prefetch import prefetched
 from azft.gate.spool import Records, Spool

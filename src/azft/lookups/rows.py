@@ -18,11 +18,12 @@ from azft.domain.findings import Finding
 from azft.domain.forecast import DataLook
 from azft.domain.rows import BadRow, Part, SourceRow, read_all
 from azft.domain.specs import DatasetSpec
-from azft.engine.templates import TemplateRefusalError
+from azft.engine.rendering import TemplateRefusalError
 from azft.engine.tokens import ChatTokenizer
 from azft.errors import AzftError
 from azft.gate.batch import line_of
-from azft.gate.conversion import FAILURES, left_out
+from azft.gate.columns import left_out
+from azft.gate.conversion import FAILURES
 from azft.gate.judging import Policy, RowJudge, Verdict
 from azft.gate.own_data import unused_files
 from azft.gate.reading import TEST, TRAIN, Convert, Reading, opened

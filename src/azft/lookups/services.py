@@ -117,5 +117,5 @@ def _sameness(finding: Finding) -> str:
 def _finding(error: BackendError, backend: str) -> Finding:
     for kind, code, subject in _CODES:
         if isinstance(error, kind):
-            return Finding(code, "error", subject, error.message, fix=error.hint or "mend it and plan again")
-    return Finding(REFUSED, "error", backend, error.message, fix=error.hint or "mend it and plan again")
+            return Finding(code, "error", subject, error.message, fix=error.hint or "fix it and plan again")
+    return Finding(REFUSED, "error", backend, error.message, fix=error.hint or "fix it and plan again")

@@ -13,7 +13,7 @@ from azft.domain.findings import Finding
 from azft.domain.model import Model
 from azft.engine.gguf import is_gguf
 from azft.engine.loading import load_chat_tokenizer
-from azft.engine.templates import TemplateRefusalError
+from azft.engine.rendering import TemplateRefusalError
 from azft.engine.tokens import ChatTokenizer
 from azft.errors import AzftError, ConfigurationError
 

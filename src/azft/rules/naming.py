@@ -70,9 +70,9 @@ def name_findings(display_name: str, model_name: str) -> tuple[Finding, ...]:
     found = []
     if not display_name.strip() or len(display_name) > LONGEST or not display_name.isprintable():
         expected = f"1 to {LONGEST} characters that can be shown"
-        found.append(Finding("AZFT-N001", "error", "display name", repr(display_name), expected, "mend the scheme"))
+        found.append(Finding("AZFT-N001", "error", "display name", repr(display_name), expected, "fix the scheme"))
     if not _REGISTERED.fullmatch(model_name):
         expected = f"letters, digits, '-', '_' and '.', at most {LONGEST}, beginning with a letter or digit"
-        fix = "mend the scheme, or give another name to session.register"
+        fix = "fix the scheme, or give another name to session.register"
         found.append(Finding("AZFT-N002", "error", "registered name", repr(model_name), expected, fix))
     return tuple(found)

@@ -24,7 +24,7 @@ def parsed(text: bytes, file: str, line: int) -> Any:
 
 
 def _second_look(text: bytes) -> Any:
-    """Tell broken text from broken JSON; halves of surrogate pairs are read, as a row with them can be mended."""
+    """Tell broken text from broken JSON; halves of surrogate pairs are read, as a row with them can be fixed."""
     try:
         return json.loads(text.decode(), parse_constant=refuse)
     except UnicodeDecodeError as error:

@@ -36,8 +36,8 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
     try:
         from azft.engine.compare import compare
         from azft.engine.loading import context_limit, load_chat_tokenizer, load_model, quiet
+        from azft.engine.rendering import TemplateRefusalError
         from azft.engine.rows import Rows
-        from azft.engine.templates import TemplateRefusalError
     except ImportError as error:
         raise UnsupportedError(
             f"comparing models needs {error.name} on this machine", hint="pip install 'azft[local]'"

@@ -11,8 +11,8 @@ from attrs import frozen
 from azft.backends.local.engine.context import StageContext
 from azft.domain.jsonable import to_json
 from azft.engine.loading import context_limit, load_chat_tokenizer, quiet
+from azft.engine.rendering import TemplateRefusalError
 from azft.engine.rows import Rows, write_rows
-from azft.engine.templates import TemplateRefusalError
 from azft.engine.tokens import ChatTokenizer, Encoded
 from azft.errors import DatasetError
 
