@@ -287,3 +287,77 @@ def test_a_terminal_gets_a_live_display(tuned: FineTuned, small_session: FineTun
     assert "\x1b[" in text
     assert "tokens/s" in text
     assert "5/5 export" in text
+
+
+def test_excels_file_is_tuned_on_in_one_word(tmp_path: Path) -> None:
+    rows = [f"Wo ist das Büro {n}?;Im Gebäude {n}, gleich links." for n in range(40)]
+    Path("tickets.csv").write_bytes("\r\n".join(["question;answer", *rows, rows[3]]).encode("cp1252"))
+    session = FineTuneSession(dataset="tickets.csv", parameters={"num_train_epochs": 1}, progress=False)
+    tuned = session.run()
+    assert tuned.report.conversations == 4
+    assert tuned.model.version == "1"
+    session.cleanup(everything=True)
+
+
+def test_test_prompts_that_are_trained_on_do_not_count_in_the_evaluation(tmp_path: Path) -> None:
+    def row(number: int, answer: str) -> dict[str, Any]:
+        return {"prompt": f"Say {number}", "completion": answer}
+
+    rows = {
+        "train": [row(n, f"{n}") for n in range(40)],
+        "test": [*(row(n, "another") for n in range(5)), *(row(n, f"{n}") for n in range(90, 93))],
+    }
+    session = FineTuneSession(dataset=rows, parameters={"num_train_epochs": 1}, progress=False)
+    run = session.submit()
+    session.watch(run)
+    report = session.evaluate(run)
+    assert (report.conversations, report.held_out.asked) == (3, 3)
+    assert "5 test prompts were trained on and are not counted" in report.warnings
+    session.cleanup(everything=True)
+
+
+def weights_of(folder: Path) -> FineTuneSession:
+    return FineTuneSession(ModelSpec("mine", weights=str(folder)), "ultrachat_sample", progress=False)
+
+
+def test_a_plan_knows_what_is_wrong_with_a_tokenizer(tmp_path: Path) -> None:
+    folder = own_model(tmp_path / "model")
+    assert not {"AZFT-M006", "AZFT-M007", "AZFT-M010"} & {
+        finding.code for finding in weights_of(folder).plan().findings
+    }
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 12}))
+    found = {finding.code: finding for finding in weights_of(folder).plan().findings}
+    assert (found["AZFT-M006"].severity, "for 12" in found["AZFT-M006"].found) == ("error", True)
+    (folder / "config.json").write_text(json.dumps(config))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    bare = {name: value for name, value in settings.items() if name not in ("pad_token", "eos_token")}
+    (folder / "tokenizer_config.json").write_text(json.dumps(bare))
+    assert "AZFT-M007" in {finding.code for finding in weights_of(folder).plan().errors}
+    (folder / "tokenizer.json").write_text("{}")
+    (broken,) = (finding for finding in weights_of(folder).plan().errors if finding.code == "AZFT-M010")
+    assert "cannot be loaded" in broken.found
+
+
+def test_a_template_that_never_ends_or_writes_the_date_is_said_and_a_given_one_takes_its_place(tmp_path: Path) -> None:
+    folder = own_model(tmp_path / "model")
+    endless = "{% for m in messages %}{{ m.role + ' ' + m.content + ' ' }}{% endfor %}{{ strftime_now('%Y') }}"
+    spec = ModelSpec("mine", weights=str(folder), chat_template=endless)
+    session = FineTuneSession(spec, "ultrachat_sample", parameters={"template_date": "2001-02-03"}, progress=False)
+    found = {finding.code: finding for finding in session.plan().findings}
+    assert found["AZFT-M008"].severity == "warning"
+    assert "2001-02-03" in found["AZFT-M009"].found
+    (folder / "chat_template.jinja").unlink()
+    (missing,) = (finding for finding in weights_of(folder).plan().errors if finding.code == "AZFT-M001")
+    assert "has no chat template" in missing.found
+    assert "chat_template=" in missing.fix
+
+
+def test_weights_that_are_no_gguf_are_named(tmp_path: Path) -> None:
+    (tmp_path / "weights.gguf").write_bytes(b"nothing")
+    for weights, said in ((tmp_path / "weights.gguf", "no GGUF file"), (tmp_path / "none.gguf", "no file")):
+        with pytest.raises(NotFoundError, match=said):
+            azft.connect("local").find_model(ModelSpec("mine", weights=str(weights)))
+    (tmp_path / "weights.gguf").write_bytes(b"GGUF\x03\x00\x00\x00")
+    with pytest.raises(NotFoundError, match="cut short"):
+        azft.connect("local").find_model(ModelSpec("mine", weights=str(tmp_path / "weights.gguf")))

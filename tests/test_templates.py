@@ -219,6 +219,18 @@ def test_a_template_that_writes_the_date_writes_the_one_it_is_told() -> None:
 NO_END = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
 
 
+FIRST_LLAMA_3 = (
+    "{{ '<|begin|>' }}{% for m in messages %}{{ '<|start|>' + m['role'] + '<|stop|>\n\n' }}"
+    "{{ m['content'] | trim + '<|eot|>' }}{% endfor %}{{ '<|start|>assistant<|stop|>\n\n' }}"
+)
+
+
+def test_a_header_behind_every_conversation_is_not_learned() -> None:
+    found = ChatTemplate(FIRST_LLAMA_3).learned(talk("a?", "One.", "b?", "Two."))
+    assert [found.text[start:stop] for start, stop in found.spans] == ["One.<|eot|>", "Two.<|eot|>"]
+    assert found.text.endswith("assistant<|stop|>\n\n")
+
+
 def test_a_template_without_an_end_of_turn_is_known_as_one() -> None:
     assert not ChatTemplate(NO_END).ends
     assert ChatTemplate(CHAT_TEMPLATE, {}, ("<|end|>",)).ends

@@ -43,8 +43,8 @@ def load_chat_tokenizer(given: Any, *, chat_template: str = "", day: datetime | 
     name = str(getattr(given, "name_or_path", "") or given)
     try:
         tokenizer = load_tokenizer(given) if isinstance(given, str | Path) else given
-    except (ImportError, OSError, ValueError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # broken files raise whatever the libraries meet next
+        said = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise ConfigurationError(
             f"tokenizer {name!r} cannot be loaded: {said}",
             hint="give a folder or hub id with a tokenizer; azft[local] brings transformers",

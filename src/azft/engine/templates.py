@@ -48,11 +48,15 @@ class LearnedText:
 
 @frozen
 class _Habits:
-    """How a template writes turns: the assistant's header, what lies before an answer, and what ends the last one."""
+    """How a template writes turns: the assistant's header, what lies before an answer, and what ends the last one.
+
+    `behind` is a header that stands behind every conversation, whether it was asked for or not; mostly empty.
+    """
 
     header: str
     before: str
     tail: str
+    behind: str = ""
 
 
 @frozen(eq=False)
@@ -196,7 +200,7 @@ class ChatTemplate:
     def _stop(self, text: str, end: int, following: int, *, last: bool, calls: bool) -> int:
         """Return where the end of turn behind an answer ends."""
         if last:
-            return len(text)
+            return len(text.removesuffix(self._habits.behind))
         rest, tail = text[end:following], self._habits.tail
         if calls:
             ending = tail.rstrip("\n") or tail
@@ -231,9 +235,23 @@ class ChatTemplate:
         header = header[: thought.start()] if thought else header
         talk = [*_QUESTION, _turn("assistant", "a1")]
         text = self.text([*talk, _turn("user", "q3"), _turn("assistant", "a2")])
-        begin = text.index("q2") + len("q2") if "q2" in text else 0
-        before = text[begin : text.index("a1")] if "a1" in text else ""
-        return _Habits(header, before, text[text.rindex("a2") + len("a2") :] if "a2" in text else "")
+        lead, before, between, _answered, tail = _around(text, "q2", "a1", "q3", "a2")
+        # What ends an answer is what a question's header has before it then, and not at the start.
+        end = between[: len(between) - self._alike_at_the_end(lead, between)]
+        behind = before.removeprefix(end) if opened == closed and end and before.startswith(end) else ""
+        if behind and tail.endswith(behind) and self._atom.search(behind):
+            return _Habits(behind, before, tail.removesuffix(behind), behind)
+        return _Habits(header, before, tail)
+
+    def _alike_at_the_end(self, one: str, other: str) -> int:
+        """Return how many of their last characters two texts share, in whole control tokens."""
+        shortest = min(len(one), len(other))
+        same = next((n for n in range(shortest) if one[-1 - n] != other[-1 - n]), shortest)
+        for text in (one, other):
+            place = len(text) - same
+            cut = next((m.end() for m in self._atom.finditer(text) if m.start() < place < m.end()), place)
+            same = min(same, len(text) - cut)
+        return same
 
     @cached_property
     def _atom(self) -> re.Pattern[str]:
@@ -257,3 +275,14 @@ _QUESTION = [{"role": "user", "content": "q2"}]
 
 def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
+
+
+def _around(text: str, *words: str) -> list[str]:
+    """Return the text before, between and behind words, in their order; one that is not there leaves nothing."""
+    pieces: list[str] = []
+    at = 0
+    for word in words:
+        found = text.find(word, at)
+        pieces.append(text[at:found] if found >= 0 else "")
+        at = found + len(word) if found >= 0 else at
+    return [*pieces, text[at:]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -19,6 +20,7 @@ from azft.rules.suggest import did_you_mean
 from azft.snapshot import architectures, chat_completion_pipeline, registry_models, snapshot_card, taken
 
 T = TypeVar("T")
+Said = Callable[[BackendError], Finding]
 REFUSED = "AZFT-A004"
 _CODES: tuple[tuple[type[BackendError], str, str], ...] = (
     (AuthenticationError, "AZFT-A001", "sign-in"),
@@ -53,22 +55,24 @@ def look_up(backend: Backend, spec: ModelSpec, compute: str) -> Found:
     problems: list[Finding] = []
     stand_ins: list[str] = []
 
-    def answer(asked: Future[Any], otherwise: Callable[[], T], *, missing: Finding | None = None) -> T:
+    def answer(
+        asked: Future[Any], otherwise: Callable[[], T], *, missing: Callable[[BackendError], Finding] | None = None
+    ) -> T:
         try:
             found: T = asked.result()
         except BackendError as error:
             stand_ins.append(str(error))
             not_there = missing is not None and isinstance(error, NotFoundError)
-            problems.append(missing if missing is not None and not_there else _finding(error, backend.name))
+            problems.append(missing(error) if missing is not None and not_there else _finding(error, backend.name))
             return otherwise()
         return found
 
     no_quotas: Callable[[], tuple[Usage, ...]] = tuple
     quotas = answer(usage, no_quotas)
     return Found(
-        answer(model, lambda: _remembered(spec), missing=_no_model(spec)),
+        answer(model, lambda: _remembered(spec), missing=partial(_no_model, spec)),
         answer(machine, lambda: Compute(compute, "unknown", state="unknown")),
-        answer(component, chat_completion_pipeline, missing=_no_component()),
+        answer(component, chat_completion_pipeline, missing=_no_component),
         tuple(quotas),
         tuple({_sameness(finding): finding for finding in problems}.values()),
         taken() if stand_ins else "",
@@ -94,7 +98,10 @@ def _remembered(spec: ModelSpec) -> Model:
     return Model(spec.name, spec.version, "", defaults, card=card, architecture=architectures().get(spec.name))
 
 
-def _no_model(spec: ModelSpec) -> Finding:
+def _no_model(spec: ModelSpec, error: BackendError) -> Finding:
+    """Say what is missing: of weights that were given, what the backend found wrong with them."""
+    if spec.weights:
+        return Finding("AZFT-M001", "error", spec.name, error.message, "weights that can be tuned", error.hint)
     version = f" version {spec.version}" if spec.version else ""
     found = f"registry {spec.registry!r} has no such model{version}"
     names = [entry.name for entry in registry_models() if entry.name != spec.name]
@@ -103,7 +110,7 @@ def _no_model(spec: ModelSpec) -> Finding:
     return Finding("AZFT-M001", "error", spec.name, found, "a model of the registry", fix)
 
 
-def _no_component() -> Finding:
+def _no_component(_error: BackendError) -> Finding:
     known = chat_completion_pipeline()
     found = f"the registry does not give the component {known.name}"
     return Finding(REFUSED, "error", known.name, found, "the component", "ask for access to the registry 'azureml'")

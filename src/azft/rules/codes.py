@@ -30,6 +30,7 @@ CODES: Mapping[str, str] = {
     "AZFT-M008": "The chat template ends an answer with no token of its own: the tuned model may not stop.",
     "AZFT-M009": "The chat template writes the date, which is frozen for the run.",
     "AZFT-M010": "The tokenizer of the weights cannot be loaded, or has no chat template.",
+    "AZFT-M011": "The tokenizer loses text as it is loaded, so that other words would be learned.",
     "AZFT-M102": "The weights are a GGUF file, which is dequantised once.",
     "AZFT-M101": "No weights were given on this machine, so a small network stands in for the model.",
     "AZFT-C001": "There is no compute of that name.",
