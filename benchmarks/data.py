@@ -263,6 +263,18 @@ def conversion(folder: Path, rounds: int) -> None:
     print(f"    rows equal: {run('equal', folder / 'nb', folder / 'azft')['rows']:,.0f}")
 
 
+def repeats(folder: Path, rounds: int) -> None:
+    """Everything, where every seventh prompt was asked before."""
+    from benchmarks.ultrachat import generate
+
+    plain, again = generate(folder / "full"), generate(folder / "repeated", repeated=0.15)
+    ways = {
+        "azft, messages, unique prompts": lambda: made("azft", plain, folder / "azft6", 100, "messages"),
+        "azft, messages, 15 % repeated": lambda: made("azft", again, folder / "azft7", 100, "messages"),
+    }
+    compared("6. prompts that repeat, whole process", rounds, ways)
+
+
 def subset(folder: Path, rounds: int) -> None:
     """Five percent, from files and from a hub."""
     from benchmarks.local_hub import LocalHub
@@ -384,6 +396,7 @@ ALL = {
     "preview": previews,
     "tokens": statistics,
     "faults": faults,
+    "repeats": repeats,
     "growth": growth,
 }
 

@@ -50,9 +50,13 @@ _ACCENTED = ["café", "über", "naïve", "señor", "東京", "данные", "�
 
 
 class Writer:
-    """Makes conversations: words from a vocabulary of 14,000, sentences from a pool, lengths log-normal."""
+    """Makes conversations: words from a vocabulary of 14,000, sentences from a pool, lengths log-normal.
 
-    def __init__(self, seed: int) -> None:
+    `repeated` is the share of the rows that ask what an earlier row of their table asked, and are answered otherwise.
+    """
+
+    def __init__(self, seed: int, repeated: float = 0.0) -> None:
+        self._repeated = repeated
         self._random = np.random.default_rng(seed)
         words = ["".join(self._random.choice(_SYLLABLES, self._random.integers(1, 5))) for _ in range(14_000)]
         ranks = 1 / np.arange(30, 14_030)
@@ -73,7 +77,10 @@ class Writer:
                 role = "assistant" if turn % 2 else "user"
                 wanted = (14.6 if turn % 2 else 2.4) * longer[row] * self._random.lognormal(0, 0.3)
                 talk.append({"content": self._text(max(1, round(wanted)), foreign and turn == 1), "role": role})
+            again = self._repeated and row and self._random.random() < self._repeated
             talk[0]["content"] += f" ({first + row})"
+            if again:
+                talk[0]["content"] = messages[int(self._random.integers(0, row))][0]["content"]
             messages.append(talk)
         kind = pa.list_(pa.struct([("content", pa.string()), ("role", pa.string())]))
         return pa.table(
@@ -91,14 +98,14 @@ class Writer:
         return " ".join(parts)
 
 
-def generate(folder: Path, scale: float = 1.0, seed: int = 0) -> Path:
+def generate(folder: Path, scale: float = 1.0, seed: int = 0, repeated: float = 0.0) -> Path:
     """Write both splits below `folder`, laid out as on the hub, unless they are there; returns the folder."""
     data = folder / "data"
     if data.exists():
         return folder
     aside = folder / "data.tmp"
     aside.mkdir(parents=True, exist_ok=True)
-    writer = Writer(seed)
+    writer = Writer(seed, repeated)
     first = 0
     for split, total in (("train_sft", TRAIN_ROWS), ("test_sft", TEST_ROWS)):
         wanted = round(total * scale)

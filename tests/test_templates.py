@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import azft.engine.tokens as tokens_module
 from azft.backends.local.engine.standin import CHAT_TEMPLATE
 from azft.engine.rendering import Renderer, TemplateRefusalError
 from azft.engine.templates import ChatTemplate
@@ -205,6 +206,19 @@ def test_turns_cost_a_rendering_each_and_not_more(monkeypatch: pytest.MonkeyPatc
     for turns in (3, 64, 512):
         template.learned(talk(*["QUESTION", "Answer."] * turns))
         assert written.count(2 * turns) == 2
+
+
+@pytest.mark.parametrize("name", ["qwen3", "phi3", "llama3_training"])
+def test_few_and_many_spans_are_labelled_alike(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = reads(name)
+    for messages, _tools in CONVERSATIONS.values():
+        for contents in (messages, talk(*["QUESTION é", "Übung 🙂."] * 12)):
+            row = {"messages": [turn for turn in contents if "tool_calls" not in turn and turn["role"] != "tool"]}
+            found = []
+            for few in (0, 100):
+                monkeypatch.setattr(tokens_module, "FEW", few)
+                found.append(tokenizer.encode(row, 1 << 20).labels.tolist())
+            assert found[0] == found[1]
 
 
 def test_a_template_that_writes_the_date_writes_the_one_it_is_told() -> None:

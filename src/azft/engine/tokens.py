@@ -5,6 +5,7 @@ The gate, the statistics, `show()` and the training itself ask here, so that wha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice, takewhile
@@ -14,7 +15,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from azft.engine.rendering import TemplateRefusalError
+from azft.engine.rendering import Span, TemplateRefusalError
 from azft.engine.templates import ChatTemplate, LearnedText
 from azft.errors import ConfigurationError
 
@@ -22,6 +23,8 @@ IGNORE = -100
 """The label that the loss skips (torch.nn.CrossEntropyLoss, ignore_index)."""
 HEADER = 32
 """Tokens that a chat template may put before an answer, with room to spare."""
+FEW = 8
+"""Spans up to which tokens are asked for one by one."""
 TOGETHER = 64
 """Conversations tokenised at once, on all cores."""
 Tokens = NDArray[np.int32]
@@ -123,20 +126,82 @@ class ChatTokenizer:
 
 def _cut(found: Any, learned: LearnedText, limit: int) -> Encoded:
     ids = np.array(found.ids, np.int32)
-    places = np.array(found.offsets, np.int64).reshape(-1, 2)
-    labels = np.where(_mask(places, learned), ids, np.int32(IGNORE))
+    labels = np.full(len(ids), IGNORE, np.int32)
+    places = _Listed(found) if len(learned.spans) > FEW else _Asked(found)
+    for (begin, end), content in _with_contents(learned):
+        first, behind = _tokens_between(places, begin, end, content)
+        labels[first:behind] = ids[first:behind]
     return Encoded(ids[:limit], labels[:limit], truncated=len(ids) > limit)
 
 
-def _mask(places: NDArray[np.int64], learned: LearnedText) -> NDArray[np.bool_]:
-    """Return which tokens are learned: those that lie within a span, and those that hold any of an answer's content.
-
-    A token that only reaches into a span from outside, or out of it, is not learned.
-    """
-    starts, stops = places[:, 0], places[:, 1]
-    mask = np.zeros(len(places), bool)
+def _with_contents(learned: LearnedText) -> Iterator[tuple[Span, Span]]:
+    """Yield each span with the content within it, none of it where a template's own markers give it other spans."""
+    contents = [*learned.contents, (sys.maxsize, sys.maxsize)]
+    at = 0
     for begin, end in learned.spans:
-        mask |= (starts >= begin) & (stops <= end) & (starts < stops)
-    for begin, end in learned.contents:
-        mask |= (starts < end) & (stops > begin)
-    return mask
+        while contents[at][1] <= begin:
+            at += 1
+        yield (begin, end), contents[at] if contents[at][0] < end else (begin, begin)
+
+
+class _Asked:
+    """Where tokens lie in the text, asked one by one: for a few spans this takes far less than a list of all."""
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+        self.count = len(found)
+
+    def first(self, begin: int, end: int) -> int:
+        """Return the first token that holds a character of the span, or the number of all tokens."""
+        held = (self._found.char_to_token(at) for at in range(begin, end))
+        return next((token for token in held if token is not None), self.count)
+
+    def last(self, begin: int, end: int) -> int:
+        """Return the last token that holds a character of the span, or -1."""
+        held = (self._found.char_to_token(at) for at in range(end - 1, begin - 1, -1))
+        token: int = next((token for token in held if token is not None), -1)
+        # A letter of several tokens is told by the first of them.
+        while 0 <= token < self.count - 1 and self.place(token + 1)[0] < end:
+            token += 1
+        return token
+
+    def place(self, token: int) -> Span:
+        """Return the characters of a token; none, at the end of all, for one that has none."""
+        found: Span | None = self._found.token_to_chars(token)
+        return found or (sys.maxsize, sys.maxsize)
+
+
+class _Listed:
+    """The same from a list of all places, so that many spans take no longer each than few."""
+
+    def __init__(self, found: Any) -> None:
+        places = np.array(found.offsets, np.int64).reshape(-1, 2)
+        self._starts, self._stops = places[:, 0], places[:, 1]
+        self.count = len(places)
+
+    def first(self, begin: int, _end: int) -> int:
+        return int(np.searchsorted(self._stops, begin, "right"))
+
+    def last(self, _begin: int, end: int) -> int:
+        return int(np.searchsorted(self._starts, end, "left")) - 1
+
+    def place(self, token: int) -> Span:
+        return int(self._starts[token]), int(self._stops[token])
+
+
+def _tokens_between(places: _Asked | _Listed, begin: int, end: int, content: Span) -> tuple[int, int]:
+    """Return the first token that is learned of a span of characters, and the one behind the last.
+
+    They are those that lie within the span, and those that hold any of its content. A token that only reaches into the
+    span from outside, or out of it, is not learned.
+    """
+    first, last = places.first(begin, end), places.last(begin, end)
+    while first <= last and places.place(first)[0] < begin and not _overlap(places.place(first), content):
+        first += 1
+    while first <= last and places.place(last)[1] > end and not _overlap(places.place(last), content):
+        last -= 1
+    return (first, last + 1) if first <= last else (0, 0)
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one[0] < other[1] and one[1] > other[0]
