@@ -142,8 +142,19 @@ HOSTILE = st.one_of(
 
 
 @given(HOSTILE)
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=2_000, deadline=None)
 def test_no_text_breaks_a_parser(text: str) -> None:
+    _read_all(text)
+
+
+@pytest.mark.slow
+@given(HOSTILE)
+@settings(max_examples=10_000, deadline=None)
+def test_no_text_of_many_more_breaks_a_parser(text: str) -> None:
+    _read_all(text)
+
+
+def _read_all(text: str) -> None:
     for read in (read_names, read_minimum, read_defaults, read_day):
         found = read(text)
         assert not isinstance(found, Unparsable) or found.raw

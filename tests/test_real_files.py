@@ -257,7 +257,7 @@ def test_tool_calls_are_kept_where_the_template_writes_them_and_else_refused(row
 def test_d5_what_could_not_be_read_is_never_counted_as_read() -> None:
     whole = orjson.dumps([talk(n) for n in range(2_001)]).replace(b"Answer 10.", b'Answer "10".')
     source = put("a.json", whole)
-    with pytest.raises(DatasetError, match=r"1 bad rows.*; 204,\d\d\d bytes of a\.json were not read") as caught:
+    with pytest.raises(DatasetError, match=r"1 bad row.*; 204,\d\d\d bytes of a\.json were not read") as caught:
         prepared(source.name)
     assert "100 %" not in str(caught.value)
     data = prepared("a.json", on_bad="drop")
@@ -358,7 +358,7 @@ def test_d11_white_space_collapses_and_does_not_vanish() -> None:
     data = prepared(Path("split"))
     assert (data.checks.bad, dict(data.checks.duplicates)) == (0, {"AZFT-R103": 5})
     assert data.trained_on == (0,)
-    assert "1 test prompts were trained on and are not counted" in str(data.report())
+    assert "1 test prompt was trained on and is not counted" in str(data.report())
 
 
 def _greeting(text: str, number: int) -> list[Row]:
@@ -577,7 +577,10 @@ def test_duplicates_are_counted_listed_and_kept_unless_it_is_said_otherwise() ->
     data = prepared(source)
     assert (len(everything(data)), data.checks.bad) == (32, 0)
     assert [row["line"] for row in rows_of(data.folder / "duplicates.jsonl")] == [31, 32]
-    assert any(finding.code == "AZFT-D015" and "2 rows repeat" in finding.found for finding in data.checks.findings)
+    assert any(
+        finding.code == "AZFT-D015" and "2 rows that say what an earlier one says" in finding.found
+        for finding in data.checks.findings
+    )
     assert len(everything(prepared(source, duplicates="drop"))) == 30
     with pytest.raises(DatasetError, match=r"2 bad rows \(1 AZFT-R101, 1 AZFT-R102\)[\s\S]*duplicates=\"keep\""):
         prepared(source, duplicates="raise")

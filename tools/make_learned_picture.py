@@ -32,9 +32,12 @@ def picture() -> str:
     found = tokenizer.encode({"messages": TALK}, 1_000)
     pairs = zip(found.ids.tolist(), (found.labels != IGNORE).tolist(), strict=True)
     pieces = [
-        (tokenizer.tokenizer.decode([token for token, _learned in run]), learned)
+        (str(tokenizer.tokenizer.decode([token for token, _learned in run])), learned)
         for learned, run in groupby(pairs, key=lambda pair: pair[1])
     ]
+    if not pieces[-1][0].strip():
+        del pieces[-1]
+    pieces[-1] = (pieces[-1][0].rstrip("\n"), pieces[-1][1])
     drawn: list[str] = []
     row, column = 0, 0
     for text, learned in pieces:

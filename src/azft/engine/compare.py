@@ -14,6 +14,7 @@ from azft.engine.answering import answer_all
 from azft.engine.rows import Rows
 from azft.engine.scoring import score
 from azft.rules.metrics import loss_warning
+from azft.rules.words import trained_on as said_of
 
 SMALL = 20_000_000
 """Up to this many parameters every question can be asked; a larger model is asked only the shown ones."""
@@ -53,7 +54,7 @@ def compare(
     del model
     say("scoring and asking the tuned model")
     (scores, _), tuned_held, tuned_trained = measured(tuned())
-    overlap = f"{len(trained_on):,} test prompts were trained on and are not counted" if trained_on else ""
+    overlap = said_of(len(trained_on)) if trained_on else ""
     warnings = tuple(filter(None, (loss_warning(base_scores.loss, scores.loss), overlap)))
     return EvaluationReport(
         base_scores,

@@ -40,7 +40,7 @@ def load_chat_tokenizer(given: Any, *, chat_template: str = "", day: datetime | 
     `chat_template` is a file or a template that takes the place of its own. Errors: `ConfigurationError` where it
     cannot be loaded, has no template, or cannot say where its tokens lie.
     """
-    name = str(getattr(given, "name_or_path", "") or given)
+    name = str(given) if isinstance(given, str | Path) else ""
     try:
         tokenizer = load_tokenizer(given) if isinstance(given, str | Path) else given
     except Exception as error:  # broken files raise whatever the libraries meet next

@@ -28,6 +28,7 @@ from azft.gate.token_counts import Counting, count
 from azft.progress import Steps
 from azft.rules.data_findings import columns_left_out, left_out_rows, unread
 from azft.rules.sampling import share
+from azft.rules.words import counted, trained_on
 
 _SAID = {
     "AZFT-R101": ("the same conversation as", "keep one of them"),
@@ -205,13 +206,13 @@ class Gate:
         repeated = sum(rows for code, rows in found.duplicates.items() if code != "AZFT-R103")
         if repeated and self._action("AZFT-R101") != "refused":
             done = self._action("AZFT-R101")
-            said = f"{repeated:,} rows repeat an earlier one, and were {done}"
+            said = f"{counted(repeated, 'row')} that say what an earlier one says, and were {done}"
             yield Finding(
                 "AZFT-D015", "note", name, said, fix='duplicates="drop" or "keep"; duplicates.jsonl lists them'
             )
         if self._trained_on is not None:
             tests = int(self._trained_on.sum())
-            said = f"{tests:,} test prompts were trained on and are not counted"
+            said = trained_on(tests)
             yield Finding("AZFT-D016", "warning", name, said, fix='duplicates="drop" leaves them out of the training')
         yield from (unread(file, part) for file, part in found.unread.items())
         if not self._settings.keep:

@@ -8,13 +8,14 @@ from pathlib import Path
 from azft.domain.data import ACCEPTABLE, DUPLICATES
 from azft.errors import DatasetError
 from azft.gate.rejects import BAD, REPEATED, Rejects
+from azft.rules.words import counted
 
 
 def refusal(source: str, rejects: Rejects, files: Path, report: Path) -> DatasetError:
     """Return the error that names the bad rows; all of them, and the duplicates refused, go to the report."""
     _join(files, report)
     return DatasetError(
-        f"{source} has {rejects.refused:,} bad rows ({_by_code(rejects)}){unread(rejects)}",
+        f"{source} has {counted(rejects.refused, 'bad row')} ({_by_code(rejects)}){unread(rejects)}",
         rejects.held,
         hint=_hint(rejects),
         total=rejects.refused,

@@ -32,6 +32,7 @@ from azft.plugins.catalogue import Catalogue
 from azft.rules.calibration import UNCALIBRATED
 from azft.rules.data_findings import columns_left_out, left_out_rows, not_used, too_few, unread
 from azft.rules.sampling import portion, share
+from azft.rules.words import counted
 
 LOOKED_AT = 1_000
 """Rows of each split; a plan must stay quick, and every row is checked before anything is uploaded."""
@@ -171,12 +172,12 @@ def _of_rows(reading: Reading, settings: DataSettings, seen: dict[str, _Split]) 
     refused = [row for row in bad if row.action == "refused"]
     others = [row for row in bad if row.action in ("dropped", "fixed")]
     if refused:
-        said = f"{len(refused):,} bad rows among the first {rows:,}: {_shown(refused)}"
+        said = f"{counted(len(refused), 'bad row')} among the first {rows:,}: {_shown(refused)}"
         fix = 'fix or remove them; on_bad="drop" leaves them out, on_bad="fix" fixes what takes no guess'
         yield Finding("AZFT-D002", "error", name, said, "conversations", fix)
     if others:
         done = "dropped" if settings.on_bad == "drop" else "fixed or dropped"
-        said = f"{len(others):,} bad rows among the first {rows:,} will be {done}: {_shown(others)}"
+        said = f"{counted(len(others), 'bad row')} among the first {rows:,} will be {done}: {_shown(others)}"
         yield Finding("AZFT-D002", "warning", name, said, "conversations", "nothing, if that is meant")
     for row in bad:
         if row.unread:
