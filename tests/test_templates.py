@@ -248,7 +248,8 @@ def test_a_header_behind_every_conversation_is_not_learned() -> None:
 def test_a_template_without_an_end_of_turn_is_known_as_one() -> None:
     assert not ChatTemplate(NO_END).ends
     assert ChatTemplate(CHAT_TEMPLATE, {}, ("<|end|>",)).ends
-    assert all(reads(name).template.ends for name in sources() if not refused(name, "one turn"))
+    endless = [name for name in sources() if not refused(name, "one turn") and not reads(name).template.ends]
+    assert endless == ["glm4moe"]  # its last answer has no end, and the others have the next header for one
 
 
 PARTIAL = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'][:5] }}<|end|>{% endfor %}"
@@ -258,7 +259,7 @@ MARKED = "{% for m in messages %}{% generation %}{{ m['role'] }}{% endgeneration
 
 @pytest.mark.parametrize("source", [PARTIAL, MARKED])
 def test_a_template_that_loses_answers_is_refused(source: str) -> None:
-    with pytest.raises(TemplateRefusalError, match=r"rewrites the answers|do not hold every answer"):
+    with pytest.raises(TemplateRefusalError, match=r"rewrites the answers|do not hold every answer alone"):
         ChatTemplate(source).learned(talk("QUESTION1", "A longer answer."))
 
 

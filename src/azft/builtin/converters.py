@@ -12,14 +12,15 @@ import orjson
 from azft.domain.rows import Fault
 from azft.domain.specs import Converter
 from azft.plugins import hookimpl
-from azft.rules.messages import as_text, listed, plain_messages, tools_of
+from azft.rules.messages import TOOL_ROLES, as_text, listed, plain_messages, tools_of
 from azft.rules.repair import ALIASES
 
 Row = Mapping[str, Any]
 TOOLS = ("tools", "functions")
 SYSTEM = ("system", "system_prompt")
 PROMPTS, ANSWERS = ("prompt", "question", "query", "input"), ("completion", "response", "answer", "output")
-INSTRUCTED, MORE = ("output", "response"), ("input", "context")
+MORE = ("input", "context")
+TURN_ROLES = ("system", "developer", "user", "assistant", *TOOL_ROLES)
 TURNS = ("conversations", "conversation")
 CALLS, ANSWERED = "function_call", ("observation", "tool", "function")
 _TOOL_FIX = "leave these rows out, or convert them with a function of your own (convert=...)"
@@ -36,8 +37,8 @@ def azft_converters() -> list[Converter]:
         Converter(
             "alpaca",
             _alpaca,
-            reads=("instruction", *MORE, *INSTRUCTED, "history", *SYSTEM),
-            needs=tuple(("instruction", answer) for answer in INSTRUCTED),
+            reads=("instruction", *MORE, *ANSWERS, "history", *SYSTEM),
+            needs=tuple(("instruction", answer) for answer in ANSWERS),
         ),
         Converter(
             "prompt_completion",
@@ -116,25 +117,44 @@ def _alpaca(row: Row) -> Any:
         messages += _pair(*pair)
     question: str = as_text(row.get("instruction"))
     more = as_text(_first(row, MORE))
-    return [*messages, *_pair(f"{question}\n\n{more}" if more.strip() else question, _first(row, INSTRUCTED))]
+    return [*messages, *_pair(f"{question}\n\n{more}" if more.strip() else question, _first(row, ANSWERS))]
 
 
 def _prompt_completion(row: Row) -> Any:
     prompt, completion = _first(row, PROMPTS), _first(row, ANSWERS)
-    asked, answered = listed(prompt), listed(completion)
-    if _are_turns(asked):
-        return plain_messages([*asked, *(answered if _are_turns(answered) else _pair("", completion)[1:])])
+    if isinstance(prompt, str) and isinstance(completion, str) and _are_turns(listed(prompt)):
+        # A table's cells hold turns only where both do: an answer that is JSON stays what it is.
+        parsed = listed(completion)
+        prompt, completion = (listed(prompt), parsed) if _are_turns(parsed) else (prompt, completion)
     messages = _system(row)
-    return messages if isinstance(messages, Fault) else [*messages, *_pair(prompt, completion)]
+    if isinstance(messages, Fault):
+        return messages
+    asked = prompt if _are_turns(prompt) else _pair(prompt, "")[:1]
+    answered = completion if _are_turns(completion) else _pair("", completion)[1:]
+    if answered[0]["role"] != "assistant" and (asked is not prompt or answered[: len(asked)] == asked):
+        asked = []  # The whole conversation stands in the answer's column, its question with it.
+    if asked is not prompt and answered is not completion:
+        return [*messages, *asked, *answered]
+    return plain_messages([*messages, *asked, *answered])
 
 
 def _first(row: Row, names: tuple[str, ...]) -> Any:
-    """Return the value of the first of the columns that is there."""
-    return next((row[name] for name in names if row.get(name) is not None), None)
+    """Return the value of the first of the columns that says something, or else of the first that is there."""
+    there = None
+    for name in names:
+        value = row.get(name)
+        if value is not None and as_text(value).strip():
+            return value
+        there = value if there is None else there
+    return there
 
 
 def _are_turns(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(turn, dict) and "role" in turn for turn in value) and bool(value)
+    return isinstance(value, list) and bool(value) and all(map(_is_turn, value))
+
+
+def _is_turn(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("role") in TURN_ROLES and ("content" in value or "tool_calls" in value)
 
 
 def _system(row: Row) -> list[dict[str, Any]] | Fault:

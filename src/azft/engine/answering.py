@@ -7,18 +7,25 @@ from typing import Any
 
 import torch
 
+from azft.engine.tokens import ChatTokenizer, Row
+
 BATCH = 128
 ROOM = 8
 """New tokens allowed beyond the longest expected answer of a batch: enough to see that an answer is too long."""
 
 
-def answer_all(model: Any, tokenizer: Any, conversations: Sequence[list[dict[str, str]]]) -> list[str]:
+def answer_all(model: Any, reads: ChatTokenizer, rows: Sequence[Row]) -> list[str]:
     """Return the model's answer in place of each conversation's last turn."""
+    tokenizer = reads.tokenizer
+
+    def tokens(text: str) -> list[int]:
+        found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found
+
     prompts = [
-        tokenizer.apply_chat_template(turns[:-1], add_generation_prompt=True, return_dict=True)["input_ids"]
-        for turns in conversations
+        tokens(reads.template_for(row).text(row["messages"][:-1], row.get("tools"), prompt=True)) for row in rows
     ]
-    lengths = [len(tokenizer(turns[-1]["content"], add_special_tokens=False)["input_ids"]) for turns in conversations]
+    lengths = [len(tokens(row["messages"][-1]["content"])) for row in rows]
     order = sorted(range(len(prompts)), key=lambda index: lengths[index])
     answers = [""] * len(prompts)
     for begin in range(0, len(order), BATCH):

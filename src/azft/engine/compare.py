@@ -13,6 +13,7 @@ from azft.domain.evaluation import Answer, EvaluationReport, ExactAnswers
 from azft.engine.answering import answer_all
 from azft.engine.rows import Rows
 from azft.engine.scoring import score
+from azft.engine.tokens import ChatTokenizer, Row
 from azft.rules.metrics import loss_warning
 from azft.rules.words import trained_on as said_of
 
@@ -20,13 +21,11 @@ SMALL = 20_000_000
 """Up to this many parameters every question can be asked; a larger model is asked only the shown ones."""
 MOST_ASKED = 2000
 
-Question = list[dict[str, str]]
-
 
 def compare(
     base: Callable[[], Any],
     tuned: Callable[[], Any],
-    tokenizer: Any,
+    reads: ChatTokenizer,
     rows: Rows,
     *,
     trained_on: Collection[int] = (),
@@ -48,7 +47,7 @@ def compare(
     trained = _questions(train, MOST_ASKED if small else 0)
 
     def measured(model: Any) -> Any:
-        return score(model, tokenizer, rows, batch), *(answer_all(model, tokenizer, q) for q in (held_out, trained))
+        return score(model, reads.tokenizer, rows, batch), *(answer_all(model, reads, q) for q in (held_out, trained))
 
     (base_scores, tokens), base_held, base_trained = measured(model)
     del model
@@ -64,23 +63,23 @@ def compare(
         held_out=_exact(held_out, base_held, tuned_held),
         trained=_exact(trained, base_trained, tuned_trained),
         answers=tuple(
-            Answer(question[-2]["content"], question[-1]["content"], one, other)
+            Answer(question["messages"][-2]["content"], question["messages"][-1]["content"], one, other)
             for question, one, other in islice(zip(held_out, base_held, tuned_held, strict=True), shown)
         ),
         warnings=warnings,
     )
 
 
-def _questions(path: Path, most: int, skipped: frozenset[int] = frozenset()) -> list[Question]:
+def _questions(path: Path, most: int, skipped: frozenset[int] = frozenset()) -> list[Row]:
     """Return conversations that end with an answer in words; what a tool is called with cannot be compared so."""
     with path.open("rb") as lines:
-        taken = (orjson.loads(line)["messages"] for number, line in enumerate(lines) if number not in skipped)
-        spoken = (messages for messages in taken if messages[-1]["role"] == "assistant" and messages[-1]["content"])
+        taken = (orjson.loads(line) for number, line in enumerate(lines) if number not in skipped)
+        spoken = (row for row in taken if row["messages"][-1]["role"] == "assistant" and row["messages"][-1]["content"])
         return list(islice(spoken, most))
 
 
-def _exact(questions: Sequence[Question], base: Sequence[str], tuned: Sequence[str]) -> ExactAnswers:
-    expected = [question[-1]["content"].strip() for question in questions]
+def _exact(questions: Sequence[Row], base: Sequence[str], tuned: Sequence[str]) -> ExactAnswers:
+    expected = [question["messages"][-1]["content"].strip() for question in questions]
     return ExactAnswers(
         len(expected),
         base=sum(one == other for one, other in zip(expected, base, strict=True)),

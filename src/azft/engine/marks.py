@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from functools import cached_property
 from typing import Any
 
 from attrs import frozen
 
 from azft.engine.rendering import Span
+from azft.errors import ConfigurationError
 
 PLANES = (0xF0000, 0x100000)
 """Private-use planes of Unicode to take marks from; the second where the first occurs in the text."""
@@ -31,7 +33,13 @@ class Marker:
         from jinja2 import nodes
 
         extensions = ["jinja2.ext.loopcontrols", _generation()]
-        tree = jinja2.Environment(extensions=extensions, autoescape=True).parse(self.source)
+        try:
+            tree = jinja2.Environment(extensions=extensions, autoescape=True).parse(self.source)
+        except jinja2.TemplateSyntaxError as error:
+            raise ConfigurationError(
+                f"the chat template cannot be read: line {error.lineno}: {error.message}",
+                hint="give a whole template, or the name of a file that holds one",
+            ) from error
         constants = {
             constant.value
             for node in (*tree.find_all(nodes.Call), *tree.find_all(nodes.Compare))
@@ -40,11 +48,14 @@ class Marker:
         texts = [text for text in constants if isinstance(text, str) and len(text) >= _SHORTEST and not text.isalpha()]
         return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True)))) if texts else None
 
-    def marked(self, content: Any, mark: int) -> Any:
-        """Return the content with the mark before each part of it that says something, and the next one behind."""
-        if not isinstance(content, str) or not content.strip():
-            return content
+    def marked(self, content: Any, mark: int, *, blank: bool = False) -> Any:
+        """Return the content with the mark before each part of it that says something, and the next one behind.
+
+        A content that says nothing is marked only if it is asked for: a template may leave such a one out.
+        """
         opened, closed = chr(mark), chr(mark + 1)
+        if not isinstance(content, str) or not content.strip():
+            return f"{opened}{content}{closed}" if blank and isinstance(content, str) else content
         parts = [content] if self.looked_for is None else _split(content, self.looked_for)
         return "".join(
             part if number % 2 or not part.strip() else _around(part, opened, closed)
@@ -73,19 +84,35 @@ def free_plane(text: str) -> int | None:
     return next((plane for plane in PLANES if not _plane(plane).search(text)), None)
 
 
-def without_marks(written: str, plane: int) -> tuple[str, dict[int, Span]]:
-    """Return the text without the marks, and for each number of a message where its content begins and ends."""
+@frozen
+class Unmarked:
+    """A text that had marks in it: the text without them, where each content lies by message, and where marks were."""
+
+    text: str
+    contents: dict[int, Span]
+    places: tuple[int, ...]
+
+    def span(self, span: Span) -> Span:
+        """Return where a span of the marked text lies in this one."""
+        begin, end = span
+        return begin - bisect_left(self.places, begin), end - bisect_left(self.places, end)
+
+
+def without_marks(written: str, plane: int) -> Unmarked:
+    """Return the text without the marks, and what they tell."""
     found: dict[int, Span] = {}
     pieces: list[str] = []
+    places: list[int] = []
     at = length = 0
     for mark in _plane(plane).finditer(written):
         pieces.append(written[at : mark.start()])
+        places.append(mark.start())
         length += mark.start() - at
         at = mark.end()
         number, closing = divmod(ord(mark.group()) - plane, 2)
         begin, end = found.get(number, (length, length))
         found[number] = (begin, length) if closing else (begin, end)
-    return "".join([*pieces, written[at:]]), found
+    return Unmarked("".join([*pieces, written[at:]]), found, tuple(places))
 
 
 def _answer(content: str) -> str:

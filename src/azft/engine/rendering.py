@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -64,7 +65,11 @@ class Renderer:
 
 def plain(messages: Messages) -> list[dict[str, Any]]:
     """Return what a template is given: no marks of what is learned, and arguments of tool calls as objects."""
-    return [_plain(message) for message in messages]
+    try:
+        return [_plain(message) for message in messages]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        said = f"a tool call is no function with a name and arguments: {type(error).__name__}: {error}"
+        raise TemplateRefusalError(said) from error
 
 
 def content_of(message: Mapping[str, Any]) -> str:
@@ -79,12 +84,15 @@ def has_calls(messages: Messages) -> bool:
 
 
 def check_calls(calls: Sequence[Mapping[str, Any]], written: str, number: int) -> None:
-    """Refuse a turn that does not hold the names and the arguments of its calls."""
+    """Refuse a turn that does not hold the names and the arguments of its calls, one call behind the other."""
+    at = 0
     for call in calls:
         function = _call(call, parsed=True)["function"]
-        for said in (function["name"], *_leaves(function["arguments"])):
-            if said not in written and orjson.dumps(said).decode()[1:-1] not in written:
-                raise TemplateRefusalError(f"the chat template does not write the tool call of message {number + 1}")
+        begin = written.find(function["name"], at)
+        rest = written[begin:]
+        if begin < 0 or not all(any(form in rest for form in forms) for forms in _leaves(function["arguments"])):
+            raise TemplateRefusalError(f"the chat template does not write the tool call of message {number + 1}")
+        at = begin + len(function["name"])
 
 
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,14 +122,20 @@ def _call(call: Mapping[str, Any], *, parsed: bool) -> dict[str, Any]:
     return {"type": "function", **call, "function": {**function, "arguments": given}}
 
 
-def _leaves(value: Any) -> Iterator[str]:
-    """Yield the texts and whole numbers of a JSON value; others are written in more than one way."""
+def _leaves(value: Any) -> Iterator[tuple[str, ...]]:
+    """Yield the names and values within a JSON value, each in the forms that templates write it in."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield str(name)
+            yield (str(name), _escaped(str(name)))
             yield from _leaves(inner)
     elif isinstance(value, list):
         for inner in value:
             yield from _leaves(inner)
-    elif isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-        yield str(value)
+    elif isinstance(value, str):
+        yield (value, _escaped(value), value.replace("'", "\\'"))
+    else:
+        yield (orjson.dumps(value).decode(), str(value), json.dumps(value))
+
+
+def _escaped(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]

@@ -17,7 +17,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from azft.engine.marks import THOUGHT, Marker, free_plane, without_marks
+from azft.engine.marks import Marker, Unmarked, free_plane, without_marks
 from azft.engine.rendering import (
     Messages,
     Renderer,
@@ -26,12 +26,12 @@ from azft.engine.rendering import (
     Tools,
     check_calls,
     content_of,
-    has_calls,
     plain,
 )
 from azft.rules.learning import is_masked
 
 _MARKERS = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _TAG = re.compile(r"<[^<>\s]{1,48}>|\[/?[A-Z][A-Z_]{1,32}\]")
 """What looks like a control token, where the tokenizer has no token of its own for it."""
 _THINKING = re.compile(r"<think|\[THINK|<\|channel|<\|START_THINKING")
@@ -69,15 +69,15 @@ class ChatTemplate:
     day: datetime | None = None
 
     @classmethod
-    def of(cls, tokenizer: Any, *, day: datetime | None = None) -> ChatTemplate:
-        """Return the template of a loaded tokenizer."""
-        source: str = tokenizer.get_chat_template()
+    def of(cls, tokenizer: Any, *, tools: Any = None, day: datetime | None = None) -> ChatTemplate:
+        """Return the template of a loaded tokenizer; `ValueError` if it has several and none of them is the default."""
+        source: str = tokenizer.get_chat_template(tools=tools)
         return cls(source, dict(tokenizer.special_tokens_map), tuple(tokenizer.get_added_vocab()), day)
 
     @cached_property
     def marked(self) -> bool:
         """Whether the template says itself what is generated, with `{% generation %}`."""
-        return bool(_MARKERS.search(self.source))
+        return bool(_MARKERS.search(_COMMENT.sub("", self.source)))
 
     @property
     def dated(self) -> bool:
@@ -86,10 +86,17 @@ class ChatTemplate:
 
     @cached_property
     def ends(self) -> bool:
-        """Whether an answer ends with a token of its own, so that a tuned model learns to stop."""
+        """Whether every answer ends with a token of its own, so that a tuned model learns to stop."""
         learned = self.learned([_turn("user", "q1"), _turn("assistant", "a1"), *_QUESTION, _turn("assistant", "a2")])
-        begin, end = learned.contents[0][1], learned.contents[1][0]
-        return any(self._atom.search(learned.text[max(start, begin) : min(stop, end)]) for start, stop in learned.spans)
+        behind = [(learned.contents[0][1], learned.contents[1][0]), (learned.contents[1][1], len(learned.text))]
+        return all(
+            any(self._atom.search(learned.text[max(start, begin) : min(stop, end)]) for start, stop in learned.spans)
+            for begin, end in behind
+        )
+
+    def check(self) -> None:
+        """Raise `ConfigurationError` for a template that is none."""
+        _ = self._marker.looked_for
 
     def is_odd(self, content: str) -> bool:
         """Return whether a message holds anything that the template looks for, such as `</think>`."""
@@ -100,66 +107,38 @@ class ChatTemplate:
         return self._renderer.write(plain(messages), tools, prompt=prompt)[0]
 
     def learned(self, messages: Messages, tools: Tools | None = None) -> LearnedText:
-        """Return the text with what is learned of it; `TemplateRefusalError` if that cannot be told for certain."""
+        """Return the text with what is learned of it; `TemplateRefusalError` if that cannot be told for certain.
+
+        All contents are marked, or those of the answers alone where a template looks into the others.
+        """
         given = plain(messages)
-        if self.marked:
-            return self._by_markers(messages, given, tools)
         text, _spans = self._renderer.write(given, tools)
-        for everybody in (False, True) if not tools and not has_calls(messages) else (True, False):
-            found = self._traced(text, messages, given, tools, everybody=everybody)
-            if found is not None:
-                return found
-        raise TemplateRefusalError("the chat template rewrites the answers, so what is learned cannot be told")
-
-    def _by_markers(self, messages: Messages, given: Messages, tools: Tools | None) -> LearnedText:
-        """Take the template's own word, where what it marks holds every answer in turn."""
-        text, spans = self._renderer.write(given, tools, track=True)
-        contents: list[Span] = []
-        kept: list[Span] = []
-        at = 0
-        for number, message in enumerate(messages):
-            if message["role"] != "assistant":
-                continue
-            said = content_of(message).rpartition(THOUGHT)[2].strip()
-            found = next((s for s in spans if s[1] > at and text.find(said, max(at, s[0]), s[1]) >= 0), None)
-            if found is None:
-                raise TemplateRefusalError("the chat template's {% generation %} markers do not hold every answer")
-            begin = text.find(said, max(at, found[0]), found[1])
-            at = begin + len(said)
-            if message.get("tool_calls"):
-                check_calls(message["tool_calls"], text[found[0] : found[1]], number)
-                begin, at = found
-            if not is_masked(message):
-                kept.append(found)
-                contents.append((begin, at))
-        masked = len(kept) < sum(message["role"] == "assistant" for message in messages)
-        return LearnedText(text, tuple(dict.fromkeys(kept)) if masked else spans, tuple(contents))
-
-    def _traced(
-        self, text: str, messages: Messages, given: Messages, tools: Tools | None, *, everybody: bool
-    ) -> LearnedText | None:
-        """Return what is learned, or None where marks change what the template writes."""
         plane = free_plane(text)
         if plane is None:
             raise TemplateRefusalError("the text holds characters of both private-use planes of Unicode")
-        marked = [
-            {**message, "content": self._marker.marked(message["content"], plane + 2 * number)}
-            if everybody or message["role"] == "assistant"
-            else message
-            for number, message in enumerate(given)
-        ]
-        try:
-            written, _spans = self._renderer.write(marked, tools)
-        except TemplateRefusalError:
-            return None
-        clean, marks = without_marks(written, plane)
-        if clean != text:
-            return None
-        return self._spans(text, messages, marks, everybody=everybody)
+        for everybody in (True, False):
+            marked = [
+                {**message, "content": self._mark(message, plane + 2 * number)}
+                if everybody or message["role"] == "assistant"
+                else message
+                for number, message in enumerate(given)
+            ]
+            try:
+                written, spans = self._renderer.write(marked, tools, track=self.marked)
+            except TemplateRefusalError:
+                continue
+            found = without_marks(written, plane)
+            if found.text == text:
+                own = [found.span(span) for span in spans] if self.marked else None
+                return self._found(messages, found, own, everybody=everybody)
+        raise TemplateRefusalError("the chat template rewrites the answers, so what is learned cannot be told")
 
-    def _spans(
-        self, text: str, messages: Messages, marks: Mapping[int, tuple[int, int]], *, everybody: bool
-    ) -> LearnedText:
+    def _mark(self, message: Mapping[str, Any], mark: int) -> Any:
+        return self._marker.marked(message["content"], mark, blank=message["role"] not in ("assistant", "system"))
+
+    def _found(self, messages: Messages, unmarked: Unmarked, own: list[Span] | None, *, everybody: bool) -> LearnedText:
+        """Return what is learned of each answer in turn: by the template's own word, or from its header to its end."""
+        text, marks = unmarked.text, unmarked.contents
         spans: list[Span] = []
         contents: list[Span] = []
         ended = 0
@@ -168,24 +147,29 @@ class ChatTemplate:
             if message["role"] != "assistant":
                 ended = max(ended, end)
                 continue
-            calls = message.get("tool_calls")
-            if begin < 0 and not calls:
+            calls, said = message.get("tool_calls"), content_of(message)
+            if begin < 0 and (said.strip() or not calls):
                 raise TemplateRefusalError(f"the chat template does not write message {number + 1}, an answer")
-            if begin >= 0 and not self._marker.is_whole(content_of(message), text[begin:end]):
+            if begin >= 0 and not self._marker.is_whole(said, text[begin:end]):
                 raise TemplateRefusalError(f"the chat template writes only a part of message {number + 1}, an answer")
+            if not everybody and (calls or not self._habits.header):
+                raise TemplateRefusalError("the chat template rewrites what stands around the answers")
             following = next((marks[n][0] for n in range(number + 1, len(messages)) if n in marks), len(text))
             last = number == len(messages) - 1
-            start = self._start(text, ended, begin if begin >= 0 else following)
-            stop = self._stop(text, end if end >= 0 else start, following, last=last, calls=bool(calls))
+            content = (begin, end) if begin >= 0 else None
+            if own is None:
+                start = self._start(text, ended, begin if content else following)
+                stop = self._stop(text, end if content else start, following, last=last, calls=bool(calls))
+                found = [(start, stop)]
+            else:
+                found = _within(own, ended if everybody else 0, following, content)
             if calls:
-                if not everybody:
-                    raise TemplateRefusalError("the chat template rewrites what stands around tool calls")
-                check_calls(calls, text[start:stop], number)
-            ended = stop
+                check_calls(calls, text[found[0][0] : found[-1][1]], number)
+            ended = found[-1][1]
             if not is_masked(message):
-                spans.append((start, stop))
-                contents.append((begin, end) if begin >= 0 else (start, stop))
-        return LearnedText(text, tuple(spans), tuple(contents))
+                spans += found
+                contents.append(content or (found[0][0], found[-1][1]))
+        return LearnedText(text, tuple(dict.fromkeys(spans)), tuple(contents))
 
     def _start(self, text: str, ended: int, begin: int) -> int:
         """Return where the answer begins behind its header; the template may write more before its content."""
@@ -233,13 +217,15 @@ class ChatTemplate:
         header = opened[self._shared(opened, closed) :]
         thought = _THINKING.search(header)
         header = header[: thought.start()] if thought else header
+        header = header if header.strip() else ""
         talk = [*_QUESTION, _turn("assistant", "a1")]
         text = self.text([*talk, _turn("user", "q3"), _turn("assistant", "a2")])
         lead, before, between, _answered, tail = _around(text, "q2", "a1", "q3", "a2")
         # What ends an answer is what a question's header has before it then, and not at the start.
         end = between[: len(between) - self._alike_at_the_end(lead, between)]
-        behind = before.removeprefix(end) if opened == closed and end and before.startswith(end) else ""
-        if behind and tail.endswith(behind) and self._atom.search(behind):
+        asked = closed.rpartition("q2")[2]
+        behind = tail[len(tail) - self._alike_at_the_end(asked, tail) :].removeprefix(end)
+        if opened == closed and behind.strip() and before.rstrip().endswith(behind.rstrip()):
             return _Habits(behind, before, tail.removesuffix(behind), behind)
         return _Habits(header, before, tail)
 
@@ -286,3 +272,12 @@ def _around(text: str, *words: str) -> list[str]:
         pieces.append(text[at:found] if found >= 0 else "")
         at = found + len(word) if found >= 0 else at
     return [*pieces, text[at:]]
+
+
+def _within(own: list[Span], begin: int, end: int, content: Span | None) -> list[Span]:
+    """Return the spans that a template marks itself between two places; they have to hold the content, and no other."""
+    found = [span for span in own if span[0] < end and span[1] > begin]
+    held = content is None or any(start <= content[0] and content[1] <= stop for start, stop in found)
+    if not found or not held or found[0][0] < begin or found[-1][1] > end:
+        raise TemplateRefusalError("the chat template's {% generation %} markers do not hold every answer alone")
+    return found

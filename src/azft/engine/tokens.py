@@ -23,6 +23,8 @@ IGNORE = -100
 """The label that the loss skips (torch.nn.CrossEntropyLoss, ignore_index)."""
 HEADER = 32
 """Tokens that a chat template may put before an answer, with room to spare."""
+WORDS = "one 2 3"
+"""What a tokenizer is tried with: words that any vocabulary has the parts of."""
 FEW = 8
 """Spans up to which tokens are asked for one by one."""
 TOGETHER = 64
@@ -71,7 +73,10 @@ class ChatTokenizer:
             )
         self._fast.no_truncation()
         self._fast.no_padding()
-        self.template = ChatTemplate.of(tokenizer, day=day)
+        self._check_words()
+        self.template = self._template_for(None, day)
+        self._with_tools = self._template_for([{}], day)
+        self.template.check()
         self.given_template = ""
 
     def encode(self, row: Row, limit: int) -> Encoded:
@@ -89,11 +94,15 @@ class ChatTokenizer:
 
     def learned(self, row: Row) -> LearnedText:
         """Return the row as the template writes it, and which of its characters are learned."""
-        return self.template.learned(row["messages"], row.get("tools"))
+        return self.template_for(row).learned(row["messages"], row.get("tools"))
+
+    def template_for(self, row: Row) -> ChatTemplate:
+        """Return the template that a row takes: some tokenizers have another one for rows with tools."""
+        return self._with_tools if row.get("tools") else self.template
 
     def text(self, row: Row) -> str:
         """Return the row as the template writes it; `TemplateRefusalError` if it does not."""
-        return self.template.text(row["messages"], row.get("tools"))
+        return self.template_for(row).text(row["messages"], row.get("tools"))
 
     def learns(self, row: Row, limit: int) -> bool:
         """Return whether anything is left to learn within the first `limit` tokens.
@@ -103,7 +112,7 @@ class ChatTokenizer:
         plain = not any(message.get("weight") == 0 for message in row["messages"])
         prompt = list(takewhile(lambda message: message["role"] != "assistant", row["messages"]))
         try:
-            if plain and self.lengths([self.template.text(prompt, row.get("tools"))])[0] + HEADER <= limit:
+            if plain and self.lengths([self.template_for(row).text(prompt, row.get("tools"))])[0] + HEADER <= limit:
                 return True
         except TemplateRefusalError:
             pass  # A template may take whole conversations alone.
@@ -112,6 +121,25 @@ class ChatTokenizer:
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each rendered conversation; without offsets it takes less than half the time."""
         return [len(found) for found in self._fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def _template_for(self, tools: Any, day: datetime | None) -> ChatTemplate:
+        try:
+            return ChatTemplate.of(self.tokenizer, tools=tools, day=day)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"tokenizer {self.name!r} has several chat templates and no default: {str(error).partition('. ')[0]}",
+                hint="give one: ModelSpec(..., chat_template=FILE or TEXT)",
+            ) from error
+
+    def _check_words(self) -> None:
+        """Refuse a tokenizer that loses the spaces between words, as some do that are loaded as of another kind."""
+        ids = self._fast.encode(WORDS, add_special_tokens=False).ids
+        written = self._fast.decode(ids, skip_special_tokens=False).strip()
+        if written != WORDS and written == WORDS.replace(" ", ""):
+            raise ConfigurationError(
+                f"tokenizer {self.name!r}, as it is loaded, loses the spaces between words: {WORDS!r} is {written!r}",
+                hint='"tokenizer_class": "PreTrainedTokenizerFast" in tokenizer_config.json takes its tokenizer.json',
+            )
 
     def _tried(self, row: Row) -> LearnedText | TemplateRefusalError:
         try:
@@ -196,6 +224,8 @@ def _tokens_between(places: _Asked | _Listed, begin: int, end: int, content: Spa
     span from outside, or out of it, is not learned.
     """
     first, last = places.first(begin, end), places.last(begin, end)
+    while first <= last and places.place(first)[0] == places.place(first)[1]:
+        first += 1
     while first <= last and places.place(first)[0] < begin and not _overlap(places.place(first), content):
         first += 1
     while first <= last and places.place(last)[1] > end and not _overlap(places.place(last), content):

@@ -125,6 +125,9 @@ class DatasetPreparer:
             for row in first_rows(parts, rows + MOST_SKIPPED):
                 if isinstance(row, BadRow):
                     skipped.append(row)
+                elif not isinstance(row.value, dict):
+                    said = "a value that is no object"
+                    skipped.append(BadRow(row.file, row.line, said, "AZFT-R005", "one object for each conversation"))
                 else:
                     good.append(row.value)
                 if len(good) == rows:

@@ -75,7 +75,8 @@ def line_of(value: Any, messages: Sequence[Any], tools: Any = None, *, keep: boo
     """Return the row as a line of JSON, with its tools, and with its other columns if they are kept."""
     row: Any = {"messages": messages} if tools is None else {"messages": messages, "tools": tools}
     if keep:
-        row = value if value.get("messages") is messages else {**value, **row}
+        others = {name: cell for name, cell in value.items() if name not in ("messages", "tools")}
+        row = value if value.get("messages") is messages and "tools" not in value else {**others, **row}
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -39,6 +39,7 @@ class Checker:
         self._keep = keep
         self._files: dict[str, int] = {}
         self._unit = "line"
+        self._suited: dict[tuple[str, ...], bool] = {}
 
     def run(self, chunks: Iterable[Chunk], folder: Path, *, final: bool) -> Spool:
         """Check everything and return the rows that went through; `final` says that their lines are a file already."""
@@ -68,12 +69,18 @@ class Checker:
             names = dict.fromkeys(chain.from_iterable(values))
         except TypeError:
             return None
-        if not SPECIAL.isdisjoint(names):
+        if not SPECIAL.isdisjoint(names) or not self._suits(tuple(names)):
             return None
         taken = all_at_once(quick, values, numbers, keep=self._keep, passes=self._judge.template.passes)
         if taken is not None:
             self.columns.update(names)
         return taken
+
+    def _suits(self, names: tuple[str, ...]) -> bool:
+        """Return whether rows of these columns are for the first converter; asked once for each set of them."""
+        if names not in self._suited:
+            self._suited[names] = self._judge.converter.suits(names)
+        return self._suited[names]
 
     def _one_by_one(self, chunk: Chunk, numbers: Sequence[int], values: Sequence[Any]) -> Batch:
         taken = Batch()

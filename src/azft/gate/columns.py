@@ -51,19 +51,24 @@ def left_out(converter: RowConverter, rows: Iterable[Any], there: Iterable[str])
 
     Columns of identifiers, and those that repeat what a message says, lose nothing and are not among them.
     """
-    asked: set[str] = set()
-    telling: set[str] = set()
-    names = dict.fromkeys(converter.columns.get(name, name) for name in there)
+    asked = False
+    lost: dict[str, None] = {}
+    names = {converter.columns.get(name, name) for name in there}
     for row in rows:
         if not isinstance(row, dict):
             continue
         watched = _Watched(renamed(row, converter.columns))
         made = converter.judge(watched)
-        names.update(dict.fromkeys(map(str, watched)))
-        asked |= watched.asked
-        telling |= {str(name) for name, value in watched.items() if not _says_nothing(str(name), value, made.messages)}
-    telling |= {name for name in names if not name.lower().endswith("id")} if not telling else set()
-    return tuple(name for name in names if name not in asked and name in telling) if asked else ()
+        asked = asked or bool(watched.asked)
+        names -= {str(name) for name in watched}
+        lost.update(
+            (str(name), None)
+            for name, value in watched.items()
+            if name not in watched.asked and not _says_nothing(str(name), value, made.messages)
+        )
+    # Columns that none of these rows has.
+    lost.update((name, None) for name in sorted(names) if not name.lower().endswith("id"))
+    return tuple(lost) if asked else ()
 
 
 def _says_nothing(name: str, value: Any, messages: Any) -> bool:
@@ -97,6 +102,10 @@ class _Watched(dict[str, Any]):
 
 
 def _check_columns(columns: Mapping[str, str], names: Sequence[str], offers: Sequence[Converter], source: str) -> None:
+    double = [target for target in columns.values() if list(columns.values()).count(target) > 1]
+    if double:
+        said = f"{source}: columns= maps more than one column to {double[0]!r}"
+        raise DatasetError(said, hint="one column for each; convert=FUNCTION joins several")
     for name, target in columns.items():
         if names and name not in names:
             known = did_you_mean(name, names)

@@ -12,13 +12,14 @@ from azft.domain.specs import Converter
 from azft.errors import ConfigurationError
 from azft.escapes import visible
 from azft.rules.chat import fault_of, not_an_object
-from azft.rules.learning import LEARN, SKIP, mark_of
+from azft.rules.learning import is_mark, mark_of
 from azft.rules.messages import TOOL_ROLES
-from azft.rules.preferences import preference_fault
+from azft.rules.preferences import MARKED, preference_fault
+from azft.rules.repair import ALIASES
 
 EXAMINED = 50
 """Rows that are looked at to find out what a source holds."""
-FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What somebody else's function raises on a row it did not expect, and a serialiser on half a surrogate pair."""
 FUNCTION = "function"
 """The name of a converter that is a function of the user's."""
@@ -68,7 +69,7 @@ class RowConverter:
         possible = [self.first, *(offer for offer in self.offers[1:] if offer.may_read(there))]
         if self.columns or not all(offer.reads for offer in possible):
             return ()
-        wanted = {name for offer in possible for name in offer.reads} | {"rejected", "label", "train", "weight"}
+        wanted = {name for offer in possible for name in offer.reads} | MARKED
         return tuple(name for name in there if name in wanted)
 
     def convert(self, value: Any) -> Converted:
@@ -83,10 +84,23 @@ class RowConverter:
         fault = None if self.first.name == FUNCTION else preference_fault(row, chooses=chooses)
         return Converted(fault=fault) if fault else self._made(row)
 
+    def _for(self, row: Mapping[str, Any]) -> Converter:
+        """Return the converter that sees the row and reads the most of it, the first one among equals."""
+        able = [offer for offer in self.offers if offer.sees(row)] if len(self.offers) > 1 else []
+        there = [name for name, value in row.items() if value is not None]
+        return max(able, key=lambda offer: sum(name in offer.reads for name in there), default=self.first)
+
+    def suits(self, columns: Iterable[str]) -> bool:
+        """Return whether the first converter is the one for rows with these columns, whatever they hold."""
+        others = (offer for offer in self.offers[1:] if offer.may_read(columns))
+        return not any(
+            set(needed) <= set(columns) and not set(needed) <= set(self.first.reads)
+            for offer in others
+            for needed in offer.needs
+        )
+
     def _made(self, row: Mapping[str, Any]) -> Converted:
-        converter = self.first
-        if len(self.offers) > 1 and not converter.sees(row):
-            converter = next((offer for offer in self.offers[1:] if offer.sees(row)), converter)
+        converter = self._for(row)
         try:
             made = converter.convert(row)
         except FAILURES as error:
@@ -151,8 +165,10 @@ def _marked(messages: Any) -> Any:
         masked, fault = mark_of(message, number)
         if fault is not None:
             return fault
-        plain = {name: value for name, value in message.items() if name not in (*LEARN, *SKIP)}
-        made.append({**plain, "weight": 0} if masked and message.get("role") == "assistant" else plain)
+        plain = {name: value for name, value in message.items() if not is_mark(str(name))}
+        role = message.get("role")
+        answers = isinstance(role, str) and ALIASES.get(role.strip().lower(), role.strip().lower()) == "assistant"
+        made.append({**plain, "weight": 0} if masked and answers else plain)
     return made
 
 

@@ -10,12 +10,14 @@ from typing import Any
 from attrs import evolve
 
 from azft.domain.specs import DatasetSpec, OwnRows
-from azft.errors import UnknownNameError
+from azft.errors import ConfigurationError, UnknownNameError
 from azft.plugins.catalogue import Catalogue
 from azft.sources.files import known_files, of_split
+from azft.sources.hub import Address
 from azft.sources.memory import own_rows
 from azft.sources.opening import KINDS, kind_of
 
+_PAGE = re.compile(r"https?://huggingface\.co/datasets/")
 TRAINS, TESTS = ("train", "train_sft", "training"), ("test", "test_sft", "testing")
 """What splits are called, most usual first."""
 
@@ -31,7 +33,9 @@ def dataset_of(value: Any, catalogue: Catalogue, columns: Mapping[str, str] | No
 
 
 def unused_files(spec: DatasetSpec) -> list[str]:
-    """Return the files beside those of the splits that look as if they were meant to be used."""
+    """Return the files or splits beside those that are used which look as if they were meant to be."""
+    if spec.rows is not None:
+        return [name for name in spec.rows.counts if name not in (spec.train_split, spec.test_split)]
     scheme, _, rest = spec.source.partition("://")
     folder = Path(rest).expanduser()
     if scheme != "file" or not folder.is_dir():
@@ -64,20 +68,35 @@ def _of_path(path: Path) -> DatasetSpec:
     train, test = TRAINS[0], ""
     if path.is_dir():
         names = [file.relative_to(path).as_posix() for file in known_files(path)]
+        if len(names) == 1:
+            return _of_path(path / names[0])
         train = next((split for split in TRAINS if of_split(names, split)), train)
         test = next((split for split in TESTS if of_split(names, split)), "")
     return DatasetSpec(_name(path.name), f"file://{path}", train_split=train, test_split=test)
 
 
 def _of_address(source: str, catalogue: Catalogue) -> DatasetSpec:
-    """Return what is known of the address, if it is that of a dataset on offer, or a dataset of its own."""
-    known = next((spec for spec in catalogue.datasets if spec.source == source), None)
-    return known or DatasetSpec(_name(source.partition("://")[2].rstrip("/").rpartition("/")[2]), source)
+    """Return what is known of the address, if it is that of a dataset on offer, or a dataset of its own.
+
+    A revision or a configuration behind it is kept; a page of the hub and the library's own spelling are understood.
+    """
+    plain = _PAGE.sub("hf://", source).rstrip("/")
+    plain = plain.replace("hf://datasets/", "hf://", 1)
+    scheme, _, rest = plain.partition("://")
+    known = next((spec for spec in catalogue.datasets if spec.source == plain), None)
+    if known is None and scheme == "hf":
+        name = Address.of(rest).name
+        known = next((spec for spec in catalogue.datasets if spec.source == f"hf://{name}"), None)
+        known = None if known is None else evolve(known, source=plain)
+    return known or DatasetSpec(_name(rest.rpartition("/")[2]), plain)
 
 
 def _of_rows(value: Any) -> DatasetSpec:
     rows: OwnRows = own_rows(value, TRAINS[0])
-    train = next((split for split in TRAINS if split in rows.counts), next(iter(rows.counts), TRAINS[0]))
+    train = next((split for split in TRAINS if split in rows.counts), "")
+    if not train:
+        said = f"dataset has the splits {', '.join(rows.counts)}, and none to train on"
+        raise ConfigurationError(said, hint=f"call it {TRAINS[0]!r}")
     test = next((split for split in TESTS if split in rows.counts), "")
     return DatasetSpec(
         f"rows-{rows.content[:8]}", f"memory://{rows.content}", train_split=train, test_split=test, rows=rows

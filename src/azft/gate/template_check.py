@@ -17,7 +17,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 class TemplateCheck:
-    """Asks the chat template about conversations: those of one shape once, those with tools or odd texts each.
+    """Asks the chat template about conversations: of one shape until one passes, those with tools or odd texts each.
 
     Without a tokenizer nothing is known of the template, and plain turns pass.
     """
@@ -25,7 +25,7 @@ class TemplateCheck:
     def __init__(self, tokenizer: ChatTokenizer | None, takes: Iterable[str] = EVERYTHING) -> None:
         self.tokenizer = tokenizer
         self._takes = frozenset(takes)
-        self._known: dict[tuple[str, ...], Fault | None] = {}
+        self._passed: set[tuple[str, ...]] = set()
         self._lengths: set[int] = set()
 
     def passes(self, talks: Sequence[Messages]) -> bool:
@@ -52,9 +52,12 @@ class TemplateCheck:
         if any(self.tokenizer.template.is_odd(message["content"]) for message in messages):
             return self._asked(messages, None)
         shape = tuple(message["role"] for message in messages)
-        if shape not in self._known:
-            self._known[shape] = self._asked(messages, None)
-        return self._known[shape]
+        if shape in self._passed:
+            return None
+        found = self._asked(messages, None)
+        if found is None:
+            self._passed.add(shape)
+        return found
 
     def _fault_of_tools(self, messages: Messages, tools: Any) -> Fault | None:
         fix = "leave these rows out, or convert them with a function of your own (convert=...)"

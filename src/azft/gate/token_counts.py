@@ -60,7 +60,7 @@ def count(spool: Spool, kept: Flags, how: Counting, step: Callable[[int], None])
                 read = partial(_read, spool, lines, records, here)
                 near = np.arange(len(here)) if exact else _uncertain(lengths, ratio, how)
                 refused: set[int] = set()
-                for some, texts in prefetched(_rendered(how.tokenizer, read, near.tolist())):
+                for some, texts in prefetched(_rendered(how.tokenizer, read, near.tolist(), exact=exact)):
                     told = [(row, text) for row, text in zip(some, texts, strict=True) if isinstance(text, str)]
                     refused.update(set(some) - {row for row, _text in told})
                     lengths[[row for row, _text in told]] = how.tokenizer.lengths([text for _row, text in told])
@@ -184,17 +184,20 @@ def _calibrated(spool: Spool, kept: Flags, tokenizer: ChatTokenizer) -> Ratio:
 
 
 def _rendered(
-    tokenizer: ChatTokenizer, read: Callable[[Sequence[int]], Iterable[Any]], rows: Sequence[int]
+    tokenizer: ChatTokenizer, read: Callable[[Sequence[int]], Iterable[Any]], rows: Sequence[int], *, exact: bool
 ) -> Iterator[tuple[Sequence[int], list[str | TemplateRefusalError]]]:
-    """Yield some of the rows at a time, as the chat template writes them, while others are being counted."""
+    """Yield some of the rows at a time, as the chat template writes them, while others are being counted.
+
+    Where every row is counted, every one is asked what is learned of it, too.
+    """
     for start in range(0, len(rows), TOGETHER):
         some = rows[start : start + TOGETHER]
-        yield some, [_tried(tokenizer, value) for value in read(some)]
+        yield some, [_tried(tokenizer, value, learned=exact) for value in read(some)]
 
 
-def _tried(tokenizer: ChatTokenizer, row: Any) -> str | TemplateRefusalError:
+def _tried(tokenizer: ChatTokenizer, row: Any, *, learned: bool = False) -> str | TemplateRefusalError:
     try:
-        return tokenizer.text(row)
+        return tokenizer.learned(row).text if learned else tokenizer.text(row)
     except TemplateRefusalError as refusal:
         return refusal
 

@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from azft.domain.capabilities import EVERYTHING
 from azft.domain.data import DataSettings, PreparedData
-from azft.domain.findings import Finding
+from azft.domain.findings import Finding, Severity
 from azft.domain.forecast import DataLook
 from azft.domain.rows import BadRow, Part, SourceRow, read_all
 from azft.domain.specs import DatasetSpec
@@ -37,6 +37,7 @@ from azft.rules.words import counted
 LOOKED_AT = 1_000
 """Rows of each split; a plan must stay quick, and every row is checked before anything is uploaded."""
 SHOWN = 3
+WHOLE = 100.0
 
 
 @frozen
@@ -124,13 +125,14 @@ def look_back(prepared: PreparedData) -> tuple[DataLook, tuple[Finding, ...]]:
 def _look(parts: Sequence[Part], judge: RowJudge, how: Looking) -> _Split:
     """Look at the first rows; how many there are in all is known where their end was reached, or a footer tells."""
     there = tuple(dict.fromkeys(name for part in parts for name in part.columns))
-    rows = (row for chunk in read_all(parts, None, judge.converter.reads(there)) for row in chunk.rows())
+    chunks = read_all(parts, None, judge.converter.reads(there))
+    rows = ((row, chunk.unit) for chunk in chunks for row in chunk.rows())
     seen = list(islice(rows, LOOKED_AT))
     bad: list[BadRow] = []
     lengths: list[int] = []
     tools = 0
     names = dict.fromkeys(there)
-    for row in seen:
+    for row, unit in seen:
         value = row.value if isinstance(row, SourceRow) else row
         verdict = judge.judge(value)
         if isinstance(value, dict):
@@ -139,7 +141,9 @@ def _look(parts: Sequence[Part], judge: RowJudge, how: Looking) -> _Split:
             fault = verdict.fault
             behind = row.unread if isinstance(row, BadRow) else ""
             bad.append(
-                BadRow(row.file, row.line, fault.reason, fault.code, fault.fix, action=verdict.action, unread=behind)
+                BadRow(
+                    row.file, row.line, fault.reason, fault.code, fault.fix, unit, action=verdict.action, unread=behind
+                )
             )
         if verdict.messages is not None:
             lengths.append(_length(value, verdict, how.tokenizer))
@@ -174,7 +178,9 @@ def _of_rows(reading: Reading, settings: DataSettings, seen: dict[str, _Split]) 
     if refused:
         said = f"{counted(len(refused), 'bad row')} among the first {rows:,}: {_shown(refused)}"
         fix = 'fix or remove them; on_bad="drop" leaves them out, on_bad="fix" fixes what takes no guess'
-        yield Finding("AZFT-D002", "error", name, said, "conversations", fix)
+        # Of a share nobody knows yet which rows it takes.
+        severity: Severity = "error" if settings.percent >= WHOLE else "warning"
+        yield Finding("AZFT-D002", severity, name, said, "conversations", fix)
     if others:
         done = "dropped" if settings.on_bad == "drop" else "fixed or dropped"
         said = f"{counted(len(others), 'bad row')} among the first {rows:,} will be {done}: {_shown(others)}"

@@ -17,9 +17,6 @@ from azft.engine.rendering import TemplateRefusalError
 from azft.engine.tokens import ChatTokenizer
 from azft.errors import AzftError, ConfigurationError
 
-WORDS = "one 2 3"
-"""What a tokenizer is tried with: words that any vocabulary has the parts of."""
-
 
 class OwnTokenizers:
     """Loads the tokenizers of models whose weights are here; `given` takes the place of all of them."""
@@ -68,15 +65,6 @@ def _findings(model: Model, tokenizer: ChatTokenizer, day: datetime) -> Iterator
         yield Finding(
             "AZFT-M007", "error", model.name, found, "one of them", "set tokenizer.pad_token, and save it again"
         )
-    written = tokenizer.tokenizer.decode(
-        tokenizer.tokenizer(WORDS, add_special_tokens=False)["input_ids"], clean_up_tokenization_spaces=False
-    ).strip()
-    if written != WORDS and written == WORDS.replace(" ", ""):
-        found = f"the tokenizer, as it is loaded, loses the spaces between words: {WORDS!r} becomes {written!r}"
-        fix = (
-            'with "tokenizer_class": "PreTrainedTokenizerFast" in its tokenizer_config.json its tokenizer.json is taken'
-        )
-        yield Finding("AZFT-M011", "error", model.name, found, WORDS, fix)
     template = tokenizer.template
     try:
         ends = template.ends

@@ -11,7 +11,7 @@ import orjson
 
 from azft.domain.rows import Fault
 from azft.rules.learning import is_masked
-from azft.rules.text import BLANK, has_surrogate, is_blank, was_not_utf8
+from azft.rules.text import BLANK, has_surrogate, is_blank
 
 ROLES = ("system", "user", "assistant")
 TOOL = "tool"
@@ -126,8 +126,6 @@ def _fault_of_text(message: Mapping[str, Any], content: str, number: int) -> Fau
         return Fault("AZFT-R010", f"message {number} ({role}) is empty", "fill it in, or end before it")
     if "\0" in content:
         return Fault("AZFT-R004", f"message {number} ({role}) holds a NUL character", "remove it")
-    if was_not_utf8(content):
-        return Fault("AZFT-R002", f"message {number} ({role}) is not valid UTF-8", "save the file as UTF-8")
     if has_surrogate(content):
         said = f"message {number} ({role}) holds half of a surrogate pair, which is not valid text"
         return Fault("AZFT-R003", said, "remove it, or write the whole character")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -27,10 +31,17 @@ def listed(value: Any) -> Any:
         if len({len(column) for column in value.values()}) > 1:
             return value
         return [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
+    if isinstance(value, list) and value and all(_is_map(item) for item in value):
+        return [dict(item) for item in value]
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         found = [_parsed(item) for item in value]
         return found if all(isinstance(item, dict) for item in found) else value
     return value
+
+
+def _is_map(value: Any) -> bool:
+    """Return whether a value is an object as a table's map column gives it: a list of pairs."""
+    return isinstance(value, list) and bool(value) and all(isinstance(pair, tuple) for pair in value)
 
 
 def plain_messages(messages: Any) -> Any:
@@ -75,14 +86,24 @@ def without_nulls(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return a cell as text: nothing for null, and JSON for what is no text.
+    """Return a cell as text: nothing for null, and JSON for a value of JSON; `ValueError` for what is no text.
 
-    >>> as_text(None), as_text("x"), as_text(2), as_text([1, "é"])
-    ('', 'x', '2', '[1,"é"]')
+    >>> as_text(None), as_text("x"), as_text(2), as_text([1, "é"]), as_text(float("nan"))
+    ('', 'x', '2', '[1,"é"]', '')
     """
-    if value is None:
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError("an infinite number is no text")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, date | Decimal | UUID):
+        return str(value)
+    return orjson.dumps(value, default=str).decode()
 
 
 def _parsed(text: str) -> Any:

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from azft.domain.rows import Fault
+from azft.rules.learning import LEARN, SKIP
 
-MARKED = frozenset({"rejected", "chosen", "label", "train", "weight"})
+LABELS = ("label", "kto_tag")
+"""Columns that tell a good answer from a bad one, as KTO's data does."""
+MARKED = frozenset({"rejected", "chosen", *LABELS, *LEARN, *SKIP})
 """Columns that may say that an answer is not to be learned."""
-_NO = (0, "false", "0", "no")
+_NO = ("false", "no", "bad")
 
 
 def preference_fault(row: Mapping[str, Any], *, chooses: bool = False) -> Fault | None:
@@ -24,21 +27,29 @@ def preference_fault(row: Mapping[str, Any], *, chooses: bool = False) -> Fault 
     if not chooses and not _is_empty(row.get("rejected")):
         said = "it has a 'rejected' answer: preference data, of which supervised tuning can learn one answer alone"
         return Fault("AZFT-R017", said, 'columns={"chosen": "messages"} (or "completion") learns the better one')
-    label = row.get("label")
-    if _is(label, _NO):
-        return Fault("AZFT-R017", f"'label' is {label!r}: the answer is marked as a bad one", "leave the row out")
-    for name in ("train", "weight"):
-        if _is(row.get(name), _NO):
-            said = f"{name!r} is {row[name]!r}: the row is marked as not to be learned"
-            return Fault("AZFT-R017", said, "leave the row out")
+    for name in LABELS:
+        if _is_no(row.get(name)):
+            return Fault(
+                "AZFT-R017", f"{name!r} is {row[name]!r}: the answer is marked as a bad one", "leave the row out"
+            )
+    for names, learned in ((LEARN, True), (SKIP, False)):
+        for name in names:
+            value = row.get(name)
+            if value is not None and (_is_no(value) if learned else value is True):
+                said = f"{name!r} is {value!r}: the row is marked as not to be learned"
+                return Fault("AZFT-R017", said, "leave the row out")
     return None
 
 
 def _is_empty(value: Any) -> bool:
-    return value is None or value in ("", [])
+    return value is None or value in ("", [], "[]", "null")
 
 
-def _is(value: Any, words: tuple[Any, ...]) -> bool:
-    if isinstance(value, str):
-        return value.strip().lower() in words
-    return isinstance(value, bool | int | float) and value in words
+def _is_no(value: Any) -> bool:
+    if not isinstance(value, str):
+        return isinstance(value, bool | int | float) and value == 0
+    text = value.strip().lower()
+    try:
+        return float(text) == 0
+    except ValueError:
+        return text in _NO

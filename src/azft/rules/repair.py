@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from azft.rules.chat import ROLES, fault_of
+from azft.rules.chat import ROLES, TOOL, fault_of
+from azft.rules.learning import is_masked
 from azft.rules.text import is_blank, without_surrogates
 
 Messages = list[dict[str, Any]]
@@ -62,6 +63,10 @@ def _in_order(messages: Messages) -> tuple[Messages, str] | None:
     changed: Messages = []
     for message in messages:
         if changed and changed[-1]["role"] == message["role"]:
+            if any(turn.get("tool_calls") or turn["role"] == TOOL for turn in (changed[-1], message)):
+                return None
+            if is_masked(changed[-1]) != is_masked(message):
+                return None
             changed[-1] = {**changed[-1], "content": f"{changed[-1]['content']}\n\n{message['content']}"}
         else:
             changed.append(message)
@@ -72,7 +77,11 @@ def _in_order(messages: Messages) -> tuple[Messages, str] | None:
 
 
 def _before_the_blank(messages: Messages) -> tuple[Messages, str] | None:
-    number = next(index for index, message in enumerate(messages) if is_blank(message["content"]))
+    number = next(
+        index
+        for index, message in enumerate(messages)
+        if is_blank(message["content"] or "") and not message.get("tool_calls") and message["role"] != TOOL
+    )
     if messages[number]["role"] == "system":
         return [*messages[:number], *messages[number + 1 :]], "the blank system message left out"
     kept = _ended(messages[:number])

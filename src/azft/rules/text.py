@@ -86,7 +86,8 @@ def prompt_print(messages: Sequence[Mapping[str, Any]]) -> bytes:
 def _said(message: Mapping[str, Any]) -> str:
     """Return what a message says: its content, and its tool calls where it has any."""
     calls = message.get("tool_calls")
-    return (message["content"] or "") + (orjson.dumps(calls).decode() if calls else "")
+    mark = "" if message.get("weight") is None else f"\0{message['weight']}"
+    return (message["content"] or "") + (orjson.dumps(calls).decode() if calls else "") + mark
 
 
 def conversation_print(messages: Sequence[Mapping[str, Any]], *, exact: bool) -> bytes:

@@ -18,7 +18,7 @@ from azft.sources.tables import table_part
 
 _PARTS: dict[str, Callable[[Path], list[Part]]] = {
     ".jsonl": lambda path: [items_part(path) if is_a_list(path) else lines_part(path)],
-    ".ndjson": lambda path: [lines_part(path)],
+    ".ndjson": lambda path: [items_part(path) if is_a_list(path) else lines_part(path)],
     ".json": lambda path: [json_part(path)],
     ".csv": lambda path: [table_part(path)],
     ".tsv": lambda path: [table_part(path)],

@@ -14,8 +14,9 @@ import orjson
 
 from azft.domain.rows import LONGEST, BadRow, Chunk, Part, Wanted, only
 from azft.files import BLOCK
+from azft.rules.text import was_not_utf8
 from azft.sources.encoding import encoding_of, transcoded
-from azft.sources.grouping import together
+from azft.sources.grouping import counted_whole, together
 from azft.sources.lines import lines_part
 from azft.sources.opening import BOM, content_of, opened
 from azft.sources.parsing import NOT_JSON, refuse
@@ -68,7 +69,7 @@ def is_a_list(path: Path) -> bool:
 
 
 def _count(path: Path, codec: str) -> int:
-    return sum(1 for _item in _items(path, codec))
+    return counted_whole(str(path), _items(path, codec))
 
 
 def _read(path: Path, codec: str, wanted: Wanted | None, _columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
@@ -100,7 +101,7 @@ class _Scan:
         self._path = path
         self._codec = codec
         self._text = ""
-        self._at = 0
+        self._at = self._began = 0
         self._more: Iterator[str] = iter(())
         self.line = 1
         self._decode = json.JSONDecoder(parse_constant=refuse)
@@ -114,7 +115,7 @@ class _Scan:
         if self._next() == "{":
             while self._next():
                 line = self.line
-                yield line, self._value()
+                yield line, self._text_checked(line)
             return
         if self._next() != "[":
             raise _BrokenError("expected a list of objects")
@@ -124,7 +125,7 @@ class _Scan:
         while True:
             self._next()
             line = self.line
-            yield line, self._value()
+            yield line, self._text_checked(line)
             mark = self._next()
             self._at += 1
             if mark == "]":
@@ -133,6 +134,16 @@ class _Scan:
             if mark != ",":
                 self._at -= bool(mark)
                 raise _BrokenError(f"not JSON: expected ',' or ']' after an item, found {mark[:20]!r}")
+
+    def _text_checked(self, line: int) -> Any:
+        """Return the next value, or a `BadRow` for one with bytes that are no UTF-8."""
+        value = self._value()
+        written = self._text[self._began : self._at]
+        if not was_not_utf8(written):
+            return value
+        said = f"not valid UTF-8: byte 0x{ord(next(filter(was_not_utf8, written))) - 0xDC00:02x}"
+        original = written.encode("utf-8", "surrogateescape")
+        return BadRow(str(self._path), line, said, "AZFT-R002", "save the file as UTF-8", original=original)
 
     def behind(self) -> int:
         """Return how many bytes lie behind the window's place."""
@@ -168,7 +179,7 @@ class _Scan:
             if end == len(self._text) and self._grow():
                 continue
             self.line += self._text.count("\n", self._at, end)
-            self._at = end
+            self._began, self._at = self._at, end
             return value
 
     def _grow(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,12 +15,14 @@ from azft.domain.specs import OwnRows
 from azft.errors import ConfigurationError, DatasetError
 from azft.sources.grouping import together
 
-EXPECTED = "a name, a path, a pandas frame, a datasets.Dataset, a list of dicts, or a mapping of split to one of these"
+EXPECTED = "a name, a path, a pandas frame, a datasets.Dataset, a list of dicts, or a mapping of splits to such rows"
 
 
 def own_rows(value: Any, split: str) -> OwnRows:
     """Return the rows of a value by split, one split for what has none; `ConfigurationError` for any other value."""
     tables = dict(value) if isinstance(value, Mapping) else {split: value}
+    if not tables:
+        raise ConfigurationError("dataset is an empty mapping", hint=f"expected {EXPECTED}")
     readers: dict[str, Callable[[], Iterable[Any]]] = {str(name): _reader(table) for name, table in tables.items()}
     counts = {str(name): len(table) for name, table in tables.items()}
     return OwnRows(lambda name: readers[name](), counts, _digest(readers))
@@ -43,12 +46,25 @@ def _read(
 def _reader(table: Any) -> Callable[[], Iterable[Any]]:
     home = type(table).__module__.partition(".")[0]
     if home == "pandas" and hasattr(table, "columns"):
+        double = [str(name) for name, twice in zip(table.columns, table.columns.duplicated(), strict=True) if twice]
+        if double:
+            raise ConfigurationError(f"the frame has the column {double[0]!r} twice", hint="rename or drop one of them")
         return partial(_of_frame, table)
-    if home == "datasets" and hasattr(table, "__len__"):
-        return lambda: iter(table)
+    if home == "datasets" and hasattr(table, "with_format") and hasattr(table, "__len__"):
+        return partial(map, _plain, table.with_format(None))
+    if home == "pyarrow" and hasattr(table, "to_pylist"):
+        return lambda: iter(table.to_pylist())
     if isinstance(table, Sequence) and not isinstance(table, str | bytes):
-        return lambda: iter(table)
-    raise ConfigurationError(f"dataset is {type(table).__name__}, expected {EXPECTED}", hint="list(rows) of rows")
+        if table and all(isinstance(row, str | Path) for row in table):
+            said = "dataset is a list of texts, expected rows, each an object"
+            raise ConfigurationError(said, hint="of files give a glob or their folder, such as 'chats/*.jsonl'")
+        return partial(map, _plain, table)
+    hint = "a mapping of splits takes rows; files of several splits are a folder" if _is_path(table) else "list(rows)"
+    raise ConfigurationError(f"dataset is {type(table).__name__}, expected {EXPECTED}", hint=hint)
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | Path)
 
 
 def _of_frame(frame: Any) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,8 @@ from azft.sources.objects import rows_of
 from azft.sources.parsing import NOT_JSON
 
 MAGIC = b"PAR1"
+CELLS = (ArithmeticError, LookupError, OSError, TypeError, ValueError)
+"""What is raised for a cell that Python cannot hold: broken text, a day beyond its calendar, an unknown time zone."""
 DECODED = 200
 """Rows decoded at once: a few milliseconds in which no other thread has to wait for this one."""
 
@@ -143,7 +145,7 @@ def _wanted(batch: Any, numbers: Sequence[int], wanted: Wanted) -> tuple[Any, Se
 def _values(name: str, batch: Any, numbers: Sequence[int], start: int, stop: int) -> list[Any]:
     try:
         return rows_of(batch.slice(start, stop - start))
-    except UnicodeDecodeError:
+    except CELLS:
         return [_value(name, batch.slice(index, 1), numbers[index]) for index in range(start, stop)]
 
 
@@ -152,6 +154,9 @@ def _value(name: str, batch: Any, number: int) -> Any:
         return batch.to_pylist()[0]
     except UnicodeDecodeError as error:
         return BadRow(name, number, f"not valid UTF-8: {error.reason}", "AZFT-R002", "write it as UTF-8", "row")
+    except CELLS as error:
+        said = f"a cell cannot be read: {type(error).__name__}: {error}"
+        return BadRow(name, number, said, "AZFT-R006", "leave the column out, or write it as text", "row")
 
 
 def _content(source: ParquetSource, group: int) -> str:

@@ -17,7 +17,7 @@ from azft.errors import DatasetError
 from azft.escapes import visible
 from azft.rules.text import was_not_utf8
 from azft.sources.encoding import encoding_of, transcoded
-from azft.sources.grouping import together
+from azft.sources.grouping import counted_whole, together
 from azft.sources.opening import content_of, opened
 from azft.sources.parsing import NOT_JSON
 
@@ -46,7 +46,7 @@ def table_part(path: Path) -> Part:
 
 
 def _count(path: Path, codec: str, delimiter: str) -> int:
-    return sum(1 for _record in _records(path, codec, delimiter))
+    return counted_whole(str(path), _records(path, codec, delimiter))
 
 
 def _read(
@@ -95,7 +95,7 @@ def _widths(head: str, delimiter: str) -> list[int]:
 def _header(path: Path, codec: str, delimiter: str) -> list[str]:
     with _text(path, codec) as text:
         names = _named(text, delimiter)
-    double = [name for number, name in enumerate(names) if name in names[:number]]
+    double = [name for number, name in enumerate(names) if name and name in names[:number]]
     if double:
         said = f"{path}: the column {visible(double[0])!r} stands twice in the header"
         raise DatasetError(said, hint="rename or remove one of them, as only one could be read")
@@ -155,4 +155,5 @@ def _row(names: list[str], cells: list[str], file: str, line: int) -> Any:
     if any(map(was_not_utf8, cells)):
         original = dict(zip(names, cells, strict=True))
         return BadRow(file, line, "not valid UTF-8", "AZFT-R002", "save the file as UTF-8", original=original)
-    return dict(zip(names, cells, strict=True))
+    # Spreadsheets may write empty columns behind the last.
+    return {name: cell for name, cell in zip(names, cells, strict=True) if name or cell}

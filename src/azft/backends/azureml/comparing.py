@@ -58,7 +58,7 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
         return compare(
             lambda: load_model(base),
             lambda: load_model(tuned),
-            reads.tokenizer,
+            reads,
             Rows.of([row for row in encoded if row.learned]),
             trained_on=skipped,
             test=files["test"],

@@ -8,7 +8,7 @@ from typing import Any
 from azft.backends.local.engine.context import StageContext
 from azft.domain.jsonable import to_json
 from azft.engine.compare import compare
-from azft.engine.loading import load_model, load_tokenizer, quiet, set_threads
+from azft.engine.loading import load_chat_tokenizer, load_model, quiet, set_threads
 from azft.engine.rows import read_rows
 
 
@@ -25,7 +25,7 @@ def evaluate(context: StageContext, target: Path) -> None:
     report = compare(
         lambda: load_model(context.folder / "import", trust_remote_code=context.trusted),
         lambda: tuned_model(context),
-        load_tokenizer(context.folder / "import"),
+        load_chat_tokenizer(context.folder / "import", day=context.day),
         read_rows(context.folder / "preprocess" / "test.safetensors"),
         trained_on=context.job.data.trained_on,
         test=context.job.data.test.path,
