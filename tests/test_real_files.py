@@ -606,3 +606,110 @@ def test_what_show_marks_is_what_is_learned(stand_in: str, capsys: pytest.Captur
     assert "[[Answer 99.<|end|>]]" in shown
     assert "[[Answer 98." not in shown
     assert "Answer 98." in shown
+
+
+def turns(*said: tuple[str, str], **last: Any) -> list[Row]:
+    made: list[Row] = [{"role": role, "content": content} for role, content in said]
+    return [*made[:-1], {**made[-1], **last}]
+
+
+def test_marks_survive_a_repair() -> None:
+    renamed = {
+        "messages": [*turns(("user", "Hi"), ("gpt", "SECRET"), weight=0), *turns(("user", "b"), ("gpt", "fine"))]
+    }
+    joined = {"messages": [*turns(("user", "Hi2"), ("assistant", "good")), *turns(("assistant", "SECRET"), weight=0)]}
+    data = prepared(put("a.jsonl", lines(*GOOD, renamed, joined)), on_bad="fix")
+    kept = [message for row in everything(data) for message in row["messages"] if "SECRET" in message["content"]]
+    assert [(message["role"], message.get("weight")) for message in kept] == [("assistant", 0)]
+
+
+def test_turns_in_an_answers_column_are_turns_and_json_beside_turns_is_text() -> None:
+    whole = [{"prompt": f"Question {n}?", "chosen": talk(n)["messages"], "rejected": "x"} for n in range(20)]
+    asked = [
+        {"prompt": turns(("user", f"Ask {n}?")), "chosen": turns(("assistant", "ok")), "rejected": 1} for n in range(9)
+    ]
+    data = prepared([*whole, *asked], columns={"chosen": "completion"})
+    assert {len(row["messages"]) for row in everything(data)} == {2}
+    assert sorted(answers(data)) == sorted([f"Answer {n}." for n in range(20)] + ["ok"] * 9)
+    inner = '[{"role": "assistant", "content": "inner"}]'
+    text = [{"prompt": turns(("user", f"Ask {n}?")), "completion": inner} for n in range(20)]
+    assert set(answers(prepared(text))) == {inner}
+
+
+@pytest.mark.parametrize(
+    ("value", "answer"),
+    [(float("nan"), None), (float("inf"), None), (b"caf\xc3\xa9", "café"), (10**30, str(10**30)), (True, "true")],
+)
+def test_values_that_are_no_text_become_their_own_text_or_a_bad_row(value: Any, answer: str | None) -> None:
+    data = prepared([*pairs(), {"prompt": "odd?", "completion": value}], on_bad="drop")
+    assert (answer in answers(data)) == (answer is not None)
+    assert data.checks.bad == (answer is None)
+
+
+def test_a_share_of_a_broken_file_is_refused_as_nobody_knows_it() -> None:
+    whole = orjson.dumps([talk(n) for n in range(500)]).replace(b"Answer 100.", b'Answer "100".')
+    with pytest.raises(DatasetError, match="a share of its rows cannot be told"):
+        prepared(put("a.json", whole), percent=50)
+
+
+def test_rows_of_arrays_are_rows() -> None:
+    import numpy as np
+
+    rows = [{**row, "embedding": np.arange(3.0), "label": np.bool_(n != 5)} for n, row in enumerate(pairs())]
+    data = prepared(rows, on_bad="drop")
+    assert dict(data.checks.codes) == {"AZFT-R017": 1}
+    assert len(everything(prepared(datasets.Dataset.from_list(pairs()).with_format("numpy")))) == 30
+
+
+def test_what_one_row_loses_is_named_though_others_use_it() -> None:
+    rows = [
+        *({"instruction": f"Say {n}", "input": "", "context": "c", "output": "x"} for n in range(10)),
+        *({"instruction": f"Tell {n}", "input": "i", "context": "LOST", "output": "x"} for n in range(10)),
+    ]
+    (found,) = (finding for finding in prepared(rows).checks.findings if finding.code == "AZFT-D010")
+    assert "context" in found.found
+    mixed = [*pairs(60, "input", "output"), {"instruction": "Translate", "input": "Haus", "output": "house"}]
+    assert any("Translate" in str(row) for row in everything(prepared(put("a.jsonl", lines(*mixed)))))
+    with pytest.raises(DatasetError, match="more than one column to 'prompt'"):
+        prepared(pairs(), columns={"prompt": "prompt", "completion": "prompt"})
+
+
+def test_addresses_of_the_hub_are_known_in_every_spelling() -> None:
+    from azft.discovery import load_plugins
+    from azft.gate.own_data import dataset_of
+    from azft.plugins.catalogue import Catalogue
+
+    catalogue = Catalogue(load_plugins())
+    for address in (
+        "hf://datasets/HuggingFaceH4/ultrachat_200k",
+        "https://huggingface.co/datasets/HuggingFaceH4/ultrachat_200k/",
+    ):
+        assert dataset_of(address, catalogue).source == "hf://HuggingFaceH4/ultrachat_200k"
+    pinned = dataset_of("hf://HuggingFaceH4/ultrachat_200k@main", catalogue)
+    assert (pinned.name, pinned.train_split, pinned.source[-5:]) == ("ultrachat_200k", "train_sft", "@main")
+
+
+def test_splits_in_memory_are_named_or_refused() -> None:
+    with pytest.raises(ConfigurationError, match="none to train on"):
+        prepared({"test": GOOD})
+    data = prepared({"train": GOOD, "validation": [talk(99)]})
+    assert any(finding.code == "AZFT-D017" for finding in data.checks.findings)
+    with pytest.raises(ConfigurationError, match="a list of texts"):
+        prepared(["a.jsonl", "b.jsonl"])
+
+
+def test_a_preview_skips_what_is_no_object(caplog: pytest.LogCaptureFixture) -> None:
+    frame = DatasetPreparer("data").preview(put("a.jsonl", lines(GOOD[0], None, 5, GOOD[1])), 4)
+    assert (len(frame), len(frame.attrs["skipped"])) == (2, 2)
+
+
+def test_one_odd_row_does_not_decide_for_others_of_its_shape() -> None:
+    both = {"messages": turns(("user", "hello \U000f0001 \U00100001"), ("assistant", "ok"))}
+    for rows in ([both, *GOOD], [*GOOD, both]):
+        data = prepared(rows, tokenizer=tokenizer_for("qwen2_5"), on_bad="drop")
+        assert (len(everything(data)), dict(data.checks.codes)) == (30, {"AZFT-R018": 1})
+
+
+def test_a_template_that_cannot_be_read_is_refused_by_name() -> None:
+    with pytest.raises(ConfigurationError, match="the chat template cannot be read: line 1"):
+        prepared(GOOD, tokenizer=tokenizer_for("phi3", template="{% for m in messages %}{{ m.content"))

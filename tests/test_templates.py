@@ -280,3 +280,60 @@ def test_a_tokenizer_without_a_template_is_refused_by_name() -> None:
     tokenizer.chat_template = None
     with pytest.raises(ConfigurationError, match=r"no chat template[\s\S]*chat_template="):
         ChatTokenizer(tokenizer)
+
+
+BARE = (
+    "{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' [/INST]' }}"
+    "{% else %}{{ m.content + '</s>' }}"
+)
+SPLIT = "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}"
+ODD: dict[str, tuple[str, list[str]]] = {
+    "a blank prompt": (
+        BARE + "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ ' ' }}{% endif %}",
+        ["Yes</s>", "No</s>"],
+    ),
+    "all turns alike": ("{{ messages | map(attribute='content') | join('\n\n') }}", ["Yes", "No"]),
+    "a header in words behind all": (
+        "{% for m in messages %}{% if m.role == 'user' %}{{ 'USER: ' + m.content + ' ' }}{% else %}"
+        "{{ 'ASSISTANT: ' + m.content + '</s>' }}{% endif %}{% endfor %}{{ 'ASSISTANT:' }}",
+        [" Yes</s>", " No</s>"],
+    ),
+    "two spans an answer": (
+        SPLIT + "{% generation %}{{ '<|end|>' }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}",
+        ["Yes", "<|end|>", "No", "<|end|>"],
+    ),
+    "markers in a comment": ("{# {% generation %} #}" + BARE + "{% endif %}{% endfor %}", ["Yes</s>", "No</s>"]),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_templates_teach_the_answers_alone(name: str) -> None:
+    source, expected = ODD[name]
+    found = ChatTemplate(source, {}, ("</s>", "<|end|>")).learned(talk("hi there", "Yes", "USER TEXT", "No"))
+    assert [found.text[start:stop].strip() for start, stop in found.spans] == [part.strip() for part in expected]
+    messages = talk("hi there", "Yes", "USER TEXT", "No")
+    messages[1]["weight"] = 0
+    found = ChatTemplate(source, {}, ("</s>", "<|end|>")).learned(messages)
+    half = expected[len(expected) // 2 :]
+    assert [found.text[start:stop].strip() for start, stop in found.spans] == [part.strip() for part in half]
+
+
+def test_a_tool_that_answers_nothing_is_not_learned() -> None:
+    messages = [dict(message) for message in CALLING]
+    messages[1]["content"] = "Let me see."
+    messages[2]["content"] = ""
+    for name in ("qwen3", "qwen2_5", "nemotron_3_nano"):
+        found = reads(name).learned({"messages": messages, "tools": TOOLS})
+        assert all("tool_response" not in found.text[start:stop] for start, stop in found.spans), name
+
+
+def test_a_call_that_is_lost_is_refused() -> None:
+    call = "m.tool_calls[0].function"
+    first = "{% if m.tool_calls %}{{ CALL.name }}{{ CALL.arguments | tojson }}{% endif %}".replace("CALL", call)
+    source = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}" + first + "<|end|>{% endfor %}"
+    calls = [{"function": {"name": "f", "arguments": {"x": number}}} for number in (1.5, 2.5)]
+    messages: Messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": calls}]
+    with pytest.raises(TemplateRefusalError, match="does not write the tool call"):
+        ChatTemplate(source, {}, ("<|end|>",)).learned(messages)
+    messages[1]["tool_calls"] = calls[:1]
+    assert ChatTemplate(source, {}, ("<|end|>",)).learned(messages).spans

@@ -121,7 +121,8 @@ def _alpaca(row: Row) -> Any:
 
 
 def _prompt_completion(row: Row) -> Any:
-    prompt, completion = _first(row, PROMPTS), _first(row, ANSWERS)
+    prompt: Any = _first(row, PROMPTS)
+    completion: Any = _first(row, ANSWERS)
     if isinstance(prompt, str) and isinstance(completion, str) and _are_turns(listed(prompt)):
         # A table's cells hold turns only where both do: an answer that is JSON stays what it is.
         parsed = listed(completion)
@@ -129,8 +130,8 @@ def _prompt_completion(row: Row) -> Any:
     messages = _system(row)
     if isinstance(messages, Fault):
         return messages
-    asked = prompt if _are_turns(prompt) else _pair(prompt, "")[:1]
-    answered = completion if _are_turns(completion) else _pair("", completion)[1:]
+    asked: list[dict[str, Any]] = prompt if _are_turns(prompt) else _pair(prompt, "")[:1]
+    answered: list[dict[str, Any]] = completion if _are_turns(completion) else _pair("", completion)[1:]
     if answered[0]["role"] != "assistant" and (asked is not prompt or answered[: len(asked)] == asked):
         asked = []  # The whole conversation stands in the answer's column, its question with it.
     if asked is not prompt and answered is not completion:
