@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import orjson
 
@@ -101,7 +100,7 @@ def as_text(value: Any) -> str:
         raise ValueError("an infinite number is no text")
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, date | Decimal | UUID):
+    if isinstance(value, date | Decimal):
         return str(value)
     return orjson.dumps(value, default=str).decode()
 

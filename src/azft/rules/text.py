@@ -15,7 +15,8 @@ BLANK = (
     "\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u200d\u2060\ufeff"
 )
 """Unicode's spaces, and the characters of no width: a text of these alone says nothing."""
-_UNEVEN = (b"  ", b"\t", b"\r", b"\v", b"\f", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
+_UNEVEN = b"\t\n\r\v\f\x1c\x1d\x1e\x1f"
+"""White space of ASCII that is no plain space."""
 _INDENTED = re.compile(r"\n[^\S\n]+\S")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
@@ -56,7 +57,7 @@ def normalised(text: str) -> bytes:
     if not text.isascii():
         return _spaced(text.casefold()).encode()
     plain = text.encode().lower().strip()
-    if b"\n" in plain or any(map(plain.__contains__, _UNEVEN)):
+    if b"  " in plain or len(plain.translate(None, _UNEVEN)) != len(plain):
         return _spaced(plain.decode()).encode()
     return plain
 
