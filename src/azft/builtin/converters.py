@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import product
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -125,8 +125,9 @@ def _prompt_completion(row: Row) -> Any:
     completion: Any = _first(row, ANSWERS)
     if isinstance(prompt, str) and isinstance(completion, str) and _are_turns(listed(prompt)):
         # A table's cells hold turns only where both do: an answer that is JSON stays what it is.
-        parsed = listed(completion)
-        prompt, completion = (listed(prompt), parsed) if _are_turns(parsed) else (prompt, completion)
+        parsed: Any = listed(completion)
+        if _are_turns(parsed):
+            prompt, completion = listed(prompt), parsed
     messages = _system(row)
     if isinstance(messages, Fault):
         return messages
@@ -150,7 +151,7 @@ def _first(row: Row, names: tuple[str, ...]) -> Any:
     return there
 
 
-def _are_turns(value: Any) -> bool:
+def _are_turns(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     return isinstance(value, list) and bool(value) and all(map(_is_turn, value))
 
 
