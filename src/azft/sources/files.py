@@ -10,16 +10,15 @@ from pathlib import Path
 from azft.domain.rows import Part
 from azft.errors import DatasetError
 from azft.escapes import visible
-from azft.sources.items import is_a_list, items_part, json_part
-from azft.sources.lines import lines_part
+from azft.sources.json_files import json_part
 from azft.sources.opening import COMPRESSED, KINDS, kind_of
 from azft.sources.parquet import path_parts
 from azft.sources.tables import table_part
 
 _PARTS: dict[str, Callable[[Path], list[Part]]] = {
-    ".jsonl": lambda path: [items_part(path) if is_a_list(path) else lines_part(path)],
-    ".ndjson": lambda path: [items_part(path) if is_a_list(path) else lines_part(path)],
-    ".json": lambda path: [json_part(path)],
+    ".jsonl": lambda path: [json_part(path, by_line=True)],
+    ".ndjson": lambda path: [json_part(path, by_line=True)],
+    ".json": lambda path: [json_part(path, by_line=False)],
     ".csv": lambda path: [table_part(path)],
     ".tsv": lambda path: [table_part(path)],
     ".parquet": path_parts,

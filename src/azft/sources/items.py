@@ -6,73 +6,27 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
-from azft.domain.rows import LONGEST, BadRow, Chunk, Part, Wanted, only
+from azft.domain.rows import LONGEST, BadRow, Chunk, Wanted, only
 from azft.files import BLOCK
 from azft.rules.text import was_not_utf8
-from azft.sources.encoding import encoding_of, transcoded
+from azft.sources.encoding import transcoded
 from azft.sources.grouping import counted_whole, together
-from azft.sources.lines import lines_part
-from azft.sources.opening import BOM, content_of, opened
+from azft.sources.opening import BOM, opened
 from azft.sources.parsing import NOT_JSON, refuse
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def items_part(path: Path) -> Part:
-    """Return the file as one part."""
-    codec, note = encoding_of(path)
-    return Part(
-        str(path),
-        partial(_read, path, codec),
-        partial(_count, path, codec),
-        content=partial(content_of, path),
-        notes=(note,) if note else (),
-    )
-
-
-def json_part(path: Path) -> Part:
-    """Return a file of JSON as one part: a list of objects, objects one after the other, or one on each line."""
-    return lines_part(path) if holds_lines(path) else items_part(path)
-
-
-def holds_lines(path: Path) -> bool:
-    """Return whether a file of JSON has one object on each line, as its first line shows; an empty one has none."""
-    codec, _note = encoding_of(path)
-    with opened(path) as raw:
-        head = transcoded(raw, codec, path).read(BLOCK).removeprefix(BOM).lstrip()
-    if head[:1] != b"{":
-        return not head
-    try:
-        return isinstance(orjson.loads(head.partition(b"\n")[0]), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def is_a_list(path: Path) -> bool:
-    """Return whether a file, whatever its name, is one list of objects over several lines."""
-    codec, _note = encoding_of(path)
-    with opened(path) as raw:
-        head = transcoded(raw, codec, path).read(BLOCK).removeprefix(BOM).lstrip()
-    if head[:1] != b"[":
-        return False
-    first, _end, rest = head.partition(b"\n")
-    try:
-        return isinstance(orjson.loads(first), list) and not rest.strip()
-    except orjson.JSONDecodeError:
-        return True
-
-
-def _count(path: Path, codec: str) -> int:
+def count(path: Path, codec: str) -> int:
+    """Return the number of items; `DatasetError` where the file cannot be read to its end."""
     return counted_whole(str(path), _items(path, codec))
 
 
-def _read(path: Path, codec: str, wanted: Wanted | None, _columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
+def read(path: Path, codec: str, wanted: Wanted | None, _columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
+    """Yield the wanted items, or all of them, in chunks."""
     yield from together(str(path), only(_items(path, codec), wanted))
 
 

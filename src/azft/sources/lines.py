@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from azft.domain.rows import LONGEST, BadRow, Chunk, Part, Wanted, only
+from azft.domain.rows import LONGEST, BadRow, Chunk, Wanted, only
 from azft.files import BLOCK
-from azft.sources.encoding import encoding_of, transcoded
-from azft.sources.opening import BOM, content_of, opened
+from azft.sources.encoding import transcoded
+from azft.sources.opening import BOM, opened
 from azft.sources.parsing import parsed
 
 TOO_LONG = "AZFT-R014"
 
 
-def lines_part(path: Path) -> Part:
-    """Return the file as one part."""
-    codec, note = encoding_of(path)
-    return Part(
-        str(path),
-        partial(_read, path, codec),
-        partial(_count, path, codec),
-        content=partial(content_of, path),
-        notes=(note,) if note else (),
-    )
-
-
-def _read(path: Path, codec: str, wanted: Wanted | None, _columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
+def read(path: Path, codec: str, wanted: Wanted | None, _columns: tuple[str, ...] = ()) -> Iterator[Chunk]:
+    """Yield the wanted lines, or all of them, in chunks; empty lines are no rows."""
     with opened(path) as raw:
         stream = transcoded(raw, codec, path)
         for first, lines in _blocks(stream):
@@ -51,7 +39,8 @@ def _value(line: bytes, file: str, number: int) -> Any:
     return parsed(line, file, number)
 
 
-def _count(path: Path, codec: str) -> int:
+def count(path: Path, codec: str) -> int:
+    """Return the number of lines that are not empty."""
     with opened(path) as raw:
         blocks = _blocks(transcoded(raw, codec, path))
         return sum(sum(1 for line in lines if line and not line.isspace()) for _first, lines in blocks)
