@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import azft.engine.tokens as tokens_module
+import azft.engine.places as places_module
 from azft.backends.local.engine.standin import CHAT_TEMPLATE
 from azft.engine.rendering import Renderer, TemplateRefusalError
 from azft.engine.templates import ChatTemplate
@@ -216,7 +216,7 @@ def test_few_and_many_spans_are_labelled_alike(name: str, monkeypatch: pytest.Mo
             row = {"messages": [turn for turn in contents if "tool_calls" not in turn and turn["role"] != "tool"]}
             found = []
             for few in (0, 100):
-                monkeypatch.setattr(tokens_module, "FEW", few)
+                monkeypatch.setattr(places_module, "FEW", few)
                 found.append(tokenizer.encode(row, 1 << 20).labels.tolist())
             assert found[0] == found[1]
 

@@ -49,12 +49,8 @@ def load_chat_tokenizer(given: Any, *, chat_template: str = "", day: datetime | 
             f"tokenizer {name!r} cannot be loaded: {said}",
             hint="give a folder or hub id with a tokenizer; azft[local] brings transformers",
         ) from error
-    given_template = template_text(chat_template) if chat_template else ""
-    if given_template:
-        tokenizer.chat_template = given_template
-    loaded = ChatTokenizer(tokenizer, name=name, day=day)
-    loaded.given_template = given_template
-    return loaded
+    template = template_text(chat_template) if chat_template else ""
+    return ChatTokenizer(tokenizer, name=name, chat_template=template, day=day)
 
 
 def template_text(given: str) -> str:

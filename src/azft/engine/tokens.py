@@ -15,9 +15,11 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from azft.engine.places import places_of, tokens_between
 from azft.engine.rendering import Span, TemplateRefusalError
 from azft.engine.templates import ChatTemplate, LearnedText
 from azft.errors import ConfigurationError
+from azft.rules.learning import is_masked
 
 IGNORE = -100
 """The label that the loss skips (torch.nn.CrossEntropyLoss, ignore_index)."""
@@ -25,8 +27,6 @@ HEADER = 32
 """Tokens that a chat template may put before an answer, with room to spare."""
 WORDS = "one 2 3"
 """What a tokenizer is tried with: words that any vocabulary has the parts of."""
-FEW = 8
-"""Spans up to which tokens are asked for one by one."""
 TOGETHER = 64
 """Conversations tokenised at once, on all cores."""
 Tokens = NDArray[np.int32]
@@ -51,15 +51,18 @@ class Encoded:
 class ChatTokenizer:
     """A tokenizer with its chat template; `day` is the date that a template which writes one is told.
 
-    `name` is what it can be loaded again by, or what it calls itself. `given_template` takes the
+    `name` is what it can be loaded again by, or what it calls itself. `chat_template` takes the
     place of its own, if it is not empty.
 
     Errors: `ConfigurationError` for a tokenizer that has no chat template, or cannot say where its tokens lie.
     """
 
-    def __init__(self, tokenizer: Any, *, name: str = "", day: datetime | None = None) -> None:
+    def __init__(self, tokenizer: Any, *, name: str = "", chat_template: str = "", day: datetime | None = None) -> None:
         self.name = name or str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
         self.tokenizer = tokenizer
+        self.given_template = chat_template
+        if chat_template:
+            tokenizer.chat_template = chat_template
         if not getattr(tokenizer, "chat_template", None):
             raise ConfigurationError(
                 f"tokenizer {self.name!r} has no chat template",
@@ -77,7 +80,6 @@ class ChatTokenizer:
         self.template = self._template_for(None, day)
         self._with_tools = self._template_for([{}], day)
         self.template.check()
-        self.given_template = ""
 
     def encode(self, row: Row, limit: int) -> Encoded:
         """Return the ids of one row, cut at `limit` tokens; `TemplateRefusalError` if the template does not take it."""
@@ -109,7 +111,7 @@ class ChatTokenizer:
 
         Mostly the prompt's length tells, which takes a fraction of the time of finding out which tokens are learned.
         """
-        plain = not any(message.get("weight") == 0 for message in row["messages"])
+        plain = not any(map(is_masked, row["messages"]))
         prompt = list(takewhile(lambda message: message["role"] != "assistant", row["messages"]))
         try:
             if plain and self.lengths([self.template_for(row).text(prompt, row.get("tools"))])[0] + HEADER <= limit:
@@ -155,9 +157,9 @@ class ChatTokenizer:
 def _cut(found: Any, learned: LearnedText, limit: int) -> Encoded:
     ids = np.array(found.ids, np.int32)
     labels = np.full(len(ids), IGNORE, np.int32)
-    places = _Listed(found) if len(learned.spans) > FEW else _Asked(found)
-    for (begin, end), content in _with_contents(learned):
-        first, behind = _tokens_between(places, begin, end, content)
+    places = places_of(found, len(learned.spans))
+    for span, content in _with_contents(learned):
+        first, behind = tokens_between(places, span, content)
         labels[first:behind] = ids[first:behind]
     return Encoded(ids[:limit], labels[:limit], truncated=len(ids) > limit)
 
@@ -170,68 +172,3 @@ def _with_contents(learned: LearnedText) -> Iterator[tuple[Span, Span]]:
         while contents[at][1] <= begin:
             at += 1
         yield (begin, end), contents[at] if contents[at][0] < end else (begin, begin)
-
-
-class _Asked:
-    """Where tokens lie in the text, asked one by one: for a few spans this takes far less than a list of all."""
-
-    def __init__(self, found: Any) -> None:
-        self._found = found
-        self.count = len(found)
-
-    def first(self, begin: int, end: int) -> int:
-        """Return the first token that holds a character of the span, or the number of all tokens."""
-        held = (self._found.char_to_token(at) for at in range(begin, end))
-        return next((token for token in held if token is not None), self.count)
-
-    def last(self, begin: int, end: int) -> int:
-        """Return the last token that holds a character of the span, or -1."""
-        held = (self._found.char_to_token(at) for at in range(end - 1, begin - 1, -1))
-        token: int = next((token for token in held if token is not None), -1)
-        # A letter of several tokens is told by the first of them.
-        while 0 <= token < self.count - 1 and self.place(token + 1)[0] < end:
-            token += 1
-        return token
-
-    def place(self, token: int) -> Span:
-        """Return the characters of a token; none, at the end of all, for one that has none."""
-        found: Span | None = self._found.token_to_chars(token)
-        return found or (sys.maxsize, sys.maxsize)
-
-
-class _Listed:
-    """The same from a list of all places, so that many spans take no longer each than few."""
-
-    def __init__(self, found: Any) -> None:
-        places = np.array(found.offsets, np.int64).reshape(-1, 2)
-        self._starts, self._stops = places[:, 0], places[:, 1]
-        self.count = len(places)
-
-    def first(self, begin: int, _end: int) -> int:
-        return int(np.searchsorted(self._stops, begin, "right"))
-
-    def last(self, _begin: int, end: int) -> int:
-        return int(np.searchsorted(self._starts, end, "left")) - 1
-
-    def place(self, token: int) -> Span:
-        return int(self._starts[token]), int(self._stops[token])
-
-
-def _tokens_between(places: _Asked | _Listed, begin: int, end: int, content: Span) -> tuple[int, int]:
-    """Return the first token that is learned of a span of characters, and the one behind the last.
-
-    They are those that lie within the span, and those that hold any of its content. A token that only reaches into the
-    span from outside, or out of it, is not learned.
-    """
-    first, last = places.first(begin, end), places.last(begin, end)
-    while first <= last and places.place(first)[0] == places.place(first)[1]:
-        first += 1
-    while first <= last and places.place(first)[0] < begin and not _overlap(places.place(first), content):
-        first += 1
-    while first <= last and places.place(last)[1] > end and not _overlap(places.place(last), content):
-        last -= 1
-    return (first, last + 1) if first <= last else (0, 0)
-
-
-def _overlap(one: Span, other: Span) -> bool:
-    return one[0] < other[1] and one[1] > other[0]
