@@ -12,7 +12,7 @@ from azft.domain.specs import Converter
 from azft.errors import ConfigurationError
 from azft.escapes import visible
 from azft.rules.chat import fault_of, not_an_object
-from azft.rules.learning import is_mark, mark_of
+from azft.rules.learning import MASK, is_mark, mark_of
 from azft.rules.messages import TOOL_ROLES
 from azft.rules.preferences import MARKED, preference_fault
 from azft.rules.repair import ALIASES
@@ -145,7 +145,7 @@ def trimmed(messages: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]]
     """Return the messages with what is trained on alone, and the names of what else they hold."""
     kept, others = [], []
     for message in messages:
-        names = (*_KEPT, *_CALLING, *(("name",) if message["role"] == "tool" else ()), *(("weight",)))
+        names = (*_KEPT, *_CALLING, *(("name",) if message["role"] == "tool" else ()), MASK)
         made = {name: message[name] for name in names if message.get(name) is not None}
         made.setdefault("content", "")
         kept.append(made)
@@ -168,7 +168,7 @@ def _marked(messages: Any) -> Any:
         plain = {name: value for name, value in message.items() if not is_mark(str(name))}
         role = message.get("role")
         answers = isinstance(role, str) and ALIASES.get(role.strip().lower(), role.strip().lower()) == "assistant"
-        made.append({**plain, "weight": 0} if masked and answers else plain)
+        made.append({**plain, MASK: 0} if masked and answers else plain)
     return made
 
 

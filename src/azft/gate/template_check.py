@@ -79,7 +79,7 @@ class TemplateCheck:
         if messages[0]["role"] == "system" and self._refusal(messages[1:], tools) is None:
             fix = 'put it before the first question; on_bad="fix" does'
             return Fault(REFUSED, f"the chat template of {name} takes no system turn", fix)
-        return Fault(REFUSED, f"the chat template of {name} does not take it: {refusal.message}", "leave the row out")
+        return refused(name, refusal)
 
     def _refusal(self, messages: Messages, tools: Any) -> TemplateRefusalError | None:
         try:
@@ -87,6 +87,11 @@ class TemplateCheck:
         except TemplateRefusalError as refusal:
             return refusal
         return None
+
+
+def refused(name: str, refusal: TemplateRefusalError) -> Fault:
+    """Return the fault of a row that the chat template of the named tokenizer refuses."""
+    return Fault(REFUSED, f"the chat template of {name} does not take it: {refusal.message}", "leave the row out")
 
 
 def without_system(messages: Messages) -> list[dict[str, Any]]:

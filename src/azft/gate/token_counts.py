@@ -17,6 +17,7 @@ from azft.engine.rendering import TemplateRefusalError
 from azft.engine.tokens import ChatTokenizer
 from azft.gate.prefetch import prefetched
 from azft.gate.spool import Records, Spool
+from azft.gate.template_check import refused
 from azft.rules.calibration import UNCALIBRATED, Ratio, fit
 from azft.rules.lengths import LONGEST, drawn, histogram, over, packing, padding_waste, quantiles
 
@@ -59,14 +60,14 @@ def count(spool: Spool, kept: Flags, how: Counting, step: Callable[[int], None])
             if how.tokenizer is not None:
                 read = partial(_read, spool, lines, records, here)
                 near = np.arange(len(here)) if exact else _uncertain(lengths, ratio, how)
-                refused: set[int] = set()
+                missing: set[int] = set()
                 for some, texts in prefetched(_rendered(how.tokenizer, read, near.tolist(), exact=exact)):
                     told = [(row, text) for row, text in zip(some, texts, strict=True) if isinstance(text, str)]
-                    refused.update(set(some) - {row for row, _text in told})
+                    missing.update(set(some) - {row for row, _text in told})
                     lengths[[row for row, _text in told]] = how.tokenizer.lengths([text for _row, text in told])
                     step(len(some))
                     faults += [
-                        (first + int(here[row]), _refused(how.tokenizer, text))
+                        (first + int(here[row]), refused(how.tokenizer.name, text))
                         for row, text in zip(some, texts, strict=True)
                         if isinstance(text, TemplateRefusalError)
                     ]
@@ -74,17 +75,12 @@ def count(spool: Spool, kept: Flags, how: Counting, step: Callable[[int], None])
                 empty = _nothing_left(read, lengths, how)
                 nothing += len(empty)
                 faults += [(first + int(here[row]), _nothing(how.limit)) for row in empty]
-                lengths = np.delete(lengths, sorted(refused))
+                lengths = np.delete(lengths, sorted(missing))
             rows += len(lengths)
             tokens += int(lengths.sum())
             counts += np.bincount(np.minimum(lengths, LONGEST), minlength=LONGEST + 1)
     found = _Found(rows, tokens, counts, ratio, counted, nothing)
     return _described(found, how), faults
-
-
-def _refused(tokenizer: ChatTokenizer, refusal: TemplateRefusalError) -> Fault:
-    said = f"the chat template of {tokenizer.name} does not take it: {refusal.message}"
-    return Fault("AZFT-R018", said, "leave the row out")
 
 
 def _nothing(limit: int) -> Fault:
