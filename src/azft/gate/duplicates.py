@@ -1,14 +1,15 @@
 """Find conversations that stand twice, and prompts that stand on both sides, in constant memory.
 
 Every row has a 128-bit fingerprint of its normalised prompt on disk. Rows are taken a slice of fingerprints at a time,
-as many slices as the memory needs, and sorted; equal neighbours share a prompt. Only these are read again, to compare
-the whole conversation in the same way. No duplicate is missed; two different texts pass for one with a
-probability of 2**-128 for each pair, below 1e-28 for a quarter of a million rows.
+as many slices as the memory needs, and sorted; equal neighbours share a prompt. Those of them that stand on one side
+and have as many messages are read again, to compare the whole conversation in the same way. No duplicate is missed; two
+different texts pass for one with a probability of 2**-128 for each pair, below 1e-28 for a quarter of a million rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from azft.rules.text import conversation_print
 
 BUDGET = 1 << 17
 """Fingerprints in memory at once: a few MiB of them."""
-PRINT = np.dtype([("high", "<u8"), ("low", "<u8"), ("side", "<u4"), ("row", "<u4")])
+PRINT = np.dtype([("high", "<u8"), ("low", "<u8"), ("side", "<u4"), ("row", "<u4"), ("messages", "<u4")])
 Prints = NDArray[Any]
 
 
@@ -51,10 +52,10 @@ def find_duplicates(spools: Sequence[Spool]) -> Found:
     shared = [np.zeros(spool.rows, bool) for spool in spools]
     found: list[Duplicate] = []
     on_both: list[int] = []
-    for group in _groups(spools, _prompts):
+    for group in _groups(spools, _prompts, sum(spool.rows for spool in spools)):
         sides = group["side"]
-        for side, flags in enumerate(shared):
-            flags[group["row"][sides == side]] = True
+        for side, row in _candidates(group):
+            shared[side][row] = True
         if sides[0] != sides[-1]:
             others = group["row"][sides != 0]
             rows = group["row"][sides == 0].tolist()
@@ -65,9 +66,18 @@ def find_duplicates(spools: Sequence[Spool]) -> Found:
     return Found(tuple(found), tuple(sorted(on_both)))
 
 
+def _candidates(group: Prints) -> Iterator[tuple[int, int]]:
+    """Yield (side, row) of what may be the same conversation: of one prompt, on one side, with as many messages."""
+    kinds = list(zip(group["side"].tolist(), group["messages"].tolist(), strict=True))
+    times = Counter(kinds)
+    if len(times) < len(kinds):
+        yield from ((kind[0], row) for kind, row in zip(kinds, group["row"].tolist(), strict=True) if times[kind] > 1)
+
+
 def _same_conversations(spools: Sequence[Spool], shared: Sequence[NDArray[np.bool_]]) -> Iterator[Duplicate]:
     exact = [_Exact(spool, rows) for spool, rows in zip(spools, shared, strict=True)]
-    for group in _groups(spools, lambda side, _spool: exact[side].prints(side)):
+    rows = sum(int(flags.sum()) for flags in shared)
+    for group in _groups(spools, lambda side, _spool: exact[side].prints(side), rows):
         for side in range(len(spools)):
             first, *rest = group["row"][group["side"] == side].tolist() or [-1]
             for row in rest:
@@ -90,7 +100,7 @@ class _Exact:
                 rows = self._spool.values(lines, records, (inside - first).tolist())
                 for place, (row, value) in enumerate(zip(inside.tolist(), rows, strict=True)):
                     digest = conversation_print(value["messages"], exact=False)
-                    found[place] = (*np.frombuffer(digest, "<u8").tolist(), side, row)
+                    found[place] = (*np.frombuffer(digest, "<u8").tolist(), side, row, len(value["messages"]))
                 yield found
 
     def of(self, row: int) -> bytes:
@@ -102,12 +112,13 @@ def _prompts(side: int, spool: Spool) -> Iterator[Prints]:
         found = np.empty(len(records), PRINT)
         found["high"], found["low"] = records["high"], records["low"]
         found["side"], found["row"] = side, np.arange(first, first + len(records))
+        found["messages"] = records["messages"]
         yield found
 
 
-def _groups(spools: Sequence[Spool], prints: Any) -> Iterator[Prints]:
-    """Yield the prints that are equal, at least two together, by side and row within."""
-    slices = np.uint64(1 + sum(spool.rows for spool in spools) // BUDGET)
+def _groups(spools: Sequence[Spool], prints: Callable[[int, Spool], Iterator[Prints]], rows: int) -> Iterator[Prints]:
+    """Yield the prints that are equal, at least two together, by side and row within; `rows` of them are made."""
+    slices = np.uint64(1 + rows // BUDGET)
     for number in range(int(slices)):
         held = np.concatenate(
             [
