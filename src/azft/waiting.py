@@ -1,0 +1,38 @@
+"""Do something that may never return, and wait for it no longer than one wants to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Attempt(Generic[T]):
+    """A call in a thread of its own; one that is given up is left alone, and ends with the process at the latest."""
+
+    def __init__(self, call: Callable[[], T], name: str) -> None:
+        self._call = call
+        self._done = threading.Event()
+        self._value: list[T] = []
+        self._error: BaseException | None = None
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._value.append(self._call())
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the answer is wanted
+            self._error = error
+        finally:
+            self._done.set()
+
+    def wait(self, seconds: float | None) -> bool:
+        """Return whether it has ended within that time, None for as long as it takes."""
+        return self._done.wait(seconds)
+
+    def answer(self) -> T:
+        """Return what the call returned, or raise what it raised; only for one that has ended."""
+        if self._error is not None:
+            raise self._error
+        return self._value[0]
