@@ -3,6 +3,7 @@
 ```text
 AzftError                       message, hint
 ├── ConfigurationError          also ValueError; problems
+│   ├── NameTakenError          something of that name exists
 │   └── PlanError               findings
 ├── PluginError
 │   ├── UnknownNameError        also KeyError
@@ -10,12 +11,14 @@ AzftError                       message, hint
 ├── ComputeError                also ValueError; findings
 ├── DatasetError                rows (each with file, line, reason)
 ├── RunError                    run, status
-│   ├── RunFailedError
+│   ├── RunFailedError          diagnosis
 │   ├── RunCanceledError
 │   └── RunTimeoutError
 └── BackendError
     ├── AuthenticationError
+    ├── InUseError
     ├── NotFoundError
+    ├── NotOursError
     ├── UnreachableError
     └── UnsupportedError
 ```
@@ -31,6 +34,7 @@ from azft.escapes import visible
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from azft.domain.diagnosis import Diagnosis
     from azft.domain.findings import Finding
     from azft.domain.rows import BadRow
     from azft.domain.run import Run, RunStatus
@@ -54,6 +58,10 @@ class ConfigurationError(AzftError, ValueError):
     def __init__(self, message: str, *, hint: str = "", problems: Sequence[str] = ()) -> None:
         super().__init__("\n".join([message, *(f"  - {problem}" for problem in problems)]), hint=hint)
         self.problems = tuple(problems)
+
+
+class NameTakenError(ConfigurationError):
+    """Something of that name exists already, and azft changes nothing that it did not make."""
 
 
 class PlanError(ConfigurationError):
@@ -134,7 +142,13 @@ class RunError(AzftError):
 
 
 class RunFailedError(RunError):
-    """The run failed; the message holds the reason it gave."""
+    """The run failed; the message holds the step, the cause and the line that proves it, `diagnosis` the same apart."""
+
+    def __init__(
+        self, message: str, run: Run, status: RunStatus, *, hint: str = "", diagnosis: Diagnosis | None = None
+    ) -> None:
+        super().__init__(message, run, status, hint=hint)
+        self.diagnosis = diagnosis
 
 
 class RunCanceledError(RunError):
@@ -155,6 +169,14 @@ class AuthenticationError(BackendError):
 
 class NotFoundError(BackendError):
     """The thing does not exist there."""
+
+
+class NotOursError(BackendError):
+    """The thing has the name and not the mark: somebody else made it, so it is left alone."""
+
+
+class InUseError(BackendError):
+    """The thing is still needed by something that runs."""
 
 
 class UnreachableError(BackendError):

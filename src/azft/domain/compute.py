@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attrs import frozen
 
 
@@ -25,7 +27,9 @@ class Compute:
     """One compute target: a cluster, or this machine. Memory and disk are in GiB per node, GPU memory in GiB each.
 
     `state` is the provider's word; `family` names the quota its cores count against; `retired` is the day on which
-    the provider takes its size away (ISO date), empty for none.
+    the provider takes its size away (ISO date), empty for none. `kind` is what it is, "" for a cluster or this machine;
+    `problems` are the errors that the provider tells of it, `nodes` how many machines it holds now, None if nobody
+    says, and `region` where it is, if that is told.
     """
 
     name: str
@@ -41,6 +45,10 @@ class Compute:
     gpu_memory_gib: float = 0.0
     disk_gib: float = 0.0
     retired: str = ""
+    kind: str = ""
+    problems: tuple[str, ...] = ()
+    nodes: int | None = None
+    region: str = ""
 
 
 def machines(name: str, size: ComputeSize, *, nodes: int, state: str = "Succeeded", tier: str = "Dedicated") -> Compute:
@@ -62,10 +70,18 @@ def machines(name: str, size: ComputeSize, *, nodes: int, state: str = "Succeede
     )
 
 
+UsageScope = Literal["family", "total", "clusters"]
+
+
 @frozen
 class Usage:
-    """How much of a core quota is used."""
+    """How much of a core quota is used: of a family of machines, of all of a tier together, or how many clusters.
+
+    `used` None means that the service does not tell, and so does a `limit` below 0, which is not "without limit".
+    """
 
     family: str
-    used: int
+    used: int | None
     limit: int
+    scope: UsageScope = "family"
+    tier: str = "Dedicated"

@@ -15,7 +15,11 @@ from azft.domain.parameters import Parameters
 
 @frozen
 class Job:
-    """Everything a backend needs to fine-tune: the model, prepared data, resolved parameters, compute and names."""
+    """Everything a backend needs to fine-tune: the model, prepared data, resolved parameters, compute and names.
+
+    `key` is a digest of all that decides what the run makes, and `id` the name the run is to have; a backend names a
+    job that has none.
+    """
 
     display_name: str
     model_name: str
@@ -27,3 +31,5 @@ class Job:
     component_version: str
     parameters: Parameters
     tags: Mapping[str, str] = field(converter=copied, factory=dict)
+    key: str = ""
+    id: str = ""

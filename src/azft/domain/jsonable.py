@@ -10,6 +10,7 @@ from cattrs.preconf.orjson import make_converter
 from cattrs.strategies import configure_union_passthrough
 
 from azft.domain.parameters import Parameters, ParameterValue
+from azft.domain.resource import Endpoint
 from azft.domain.specs import DatasetSpec
 
 T = TypeVar("T")
@@ -28,6 +29,8 @@ _CONVERTER.register_unstructure_hook(
 _CONVERTER.register_structure_hook(
     DatasetSpec, make_dict_structure_fn(DatasetSpec, _CONVERTER, rows=override(omit=True))
 )
+# A key opens the endpoint to whoever reads it, so it is never written down.
+_CONVERTER.register_unstructure_hook(Endpoint, make_dict_unstructure_fn(Endpoint, _CONVERTER, key=override(omit=True)))
 
 
 def to_json(value: object) -> bytes:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from azft.domain.diagnosis import Diagnosis
 from azft.domain.mappings import copied
 
 
@@ -30,7 +31,8 @@ class RunStatus(StrEnum):
 class Run:
     """The handle of a submitted job; its id is all another process needs to find it again.
 
-    `model_name` is the name its model is to be registered under.
+    `model_name` is the name its model is to be registered under. `found` says, of a run that was there already, how it
+    stands; it is empty for one that was started now.
     """
 
     id: str
@@ -38,17 +40,32 @@ class Run:
     display_name: str
     experiment: str = ""
     model_name: str = ""
+    found: str = field(default="", eq=False)
 
 
-EventKind = Literal["status", "stage", "progress", "metrics", "log", "warning"]
+@frozen
+class RunState:
+    """Where a run stands as its backend knows it: `since` is when it was submitted (seconds since 1970, 0: unknown).
+
+    `key` is the digest of plan and data that it was started for, and `deleted` whether it was put out of sight.
+    """
+
+    run: Run
+    status: RunStatus
+    since: float = 0.0
+    key: str = ""
+    deleted: bool = False
+
+
+EventKind = Literal["status", "stage", "progress", "metrics", "log", "warning", "state"]
 
 
 @frozen
 class RunEvent:
     """One thing that happened in a run, at `time` (seconds since 1970).
 
-    "status" and "stage" events carry their word in `message`; "progress" has `step` of `total`; `values` holds
-    numbers such as loss and tokens_per_second.
+    "status" and "stage" events carry their word in `message`, and "state" the service's own word, with the reason where
+    it gives one; "progress" has `step` of `total`; `values` holds numbers such as loss and tokens_per_second.
     """
 
     time: float
@@ -62,7 +79,10 @@ class RunEvent:
 
 @frozen
 class RunResult:
-    """How a run ended: its status, final metrics, warnings, the reason of a failure, and where its outputs are."""
+    """How a run ended: its status, final metrics, warnings, the reason of a failure, and where its outputs are.
+
+    `diagnosis` is what the reason means, as far as azft knows it; None for a run that did not fail.
+    """
 
     run: Run
     status: RunStatus
@@ -70,8 +90,11 @@ class RunResult:
     warnings: tuple[str, ...] = ()
     error: str = ""
     outputs: str = ""
+    diagnosis: Diagnosis | None = None
 
     def __str__(self) -> str:
         lines = [f"{self.run.id} {self.status}; its files: {self.outputs}"]
         lines += [f"warning: {warning}" for warning in self.warnings]
+        if self.diagnosis is not None:
+            return "\n".join([*lines, str(self.diagnosis)])
         return "\n".join([*lines, f"error: {self.error}"] if self.error else lines)
