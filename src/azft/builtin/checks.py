@@ -5,11 +5,12 @@ from __future__ import annotations
 from azft.domain.findings import Finding
 from azft.domain.plan import Plan
 from azft.plugins import hookimpl
-from azft.rules.compute import compute_findings, quota_findings
+from azft.rules.compute import compute_findings
 from azft.rules.lifecycle import CHAT, model_findings
 from azft.rules.memory import fit_findings, row_length, training_of
 from azft.rules.naming import name_findings
 from azft.rules.parameters import COMPONENT
+from azft.rules.quotas import quota_findings
 from azft.rules.together import together
 from azft.snapshot import registry_models, snapshot_card
 

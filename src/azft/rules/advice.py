@@ -10,8 +10,9 @@ from azft.domain.compute import Compute, ComputeSize, Usage, machines
 from azft.domain.model import Model
 from azft.domain.offers import Advice, Fit, Prices, SizeOffer
 from azft.domain.parameters import Parameters
-from azft.rules.compute import compute_findings, quota_findings
+from azft.rules.compute import compute_findings
 from azft.rules.memory import memory_estimate, row_length, training_of
+from azft.rules.quotas import quota_findings
 
 _BY_FIT: Mapping[Fit, int] = {"fits": 0, "tight": 1, "unknown": 2, "no": 3}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from azft.rules.diagnosis import CAUSES
+
 FAMILIES: Mapping[str, str] = {
     "A": "Access",
     "M": "Model",
@@ -14,6 +16,7 @@ FAMILIES: Mapping[str, str] = {
     "D": "Data",
     "R": "Rows of data",
     "N": "Names",
+    "F": "Failures",
 }
 CODES: Mapping[str, str] = {
     "AZFT-A001": "Nobody is signed in, or the sign-in is not accepted.",
@@ -42,10 +45,12 @@ CODES: Mapping[str, str] = {
     "AZFT-C008": "The job wants more nodes than the cluster can have.",
     "AZFT-C009": "The machine size is smaller than the least the model asks for.",
     "AZFT-C010": "The cluster is of the low-priority tier, whose nodes can be taken away.",
+    "AZFT-C011": "The compute is no cluster, and the pipeline runs on clusters.",
     "AZFT-C012": "Some GPUs of each node would stay idle.",
-    "AZFT-Q001": "The core quota of the family is smaller than what the job needs.",
+    "AZFT-Q001": "A quota is smaller than what is needed: of the family, of all cores of the tier, or of clusters.",
     "AZFT-Q002": "The quota is large enough, but too much of it is in use now.",
-    "AZFT-Q003": "The quota of the family is not known.",
+    "AZFT-Q003": "A quota is not known: it is not told, or how much of it is in use is not.",
+    "AZFT-Q004": "The sizes or the quotas cannot be read with the roles at hand.",
     "AZFT-G001": "The job does not fit in the GPUs' memory, even at the low end of the estimate.",
     "AZFT-G002": "The job may not fit in the GPUs' memory: the limit lies within the estimate's band.",
     "AZFT-P001": "The component has no such input.",
@@ -117,6 +122,9 @@ CODES: Mapping[str, str] = {
     "AZFT-N002": "The registered name is not one the registry takes.",
     "AZFT-N003": "The registered name exists already and gets one more version.",
     "AZFT-N004": "The naming scheme failed.",
+    **{cause.code: f"{cause.title[:1].upper()}{cause.title[1:]}." for cause in CAUSES},
+    "AZFT-F098": "azft's own error says why the run failed.",
+    "AZFT-F099": "Nobody knows why it failed.",
 }
 
 

@@ -1,20 +1,19 @@
-"""Whether a compute can run a job for a model, and whether the quota lets it."""
+"""Whether a compute can run a job for a model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
 
 from azft.domain.card import MinimumSize
-from azft.domain.compute import Compute, Usage
+from azft.domain.compute import Compute
 from azft.domain.findings import Finding
 from azft.domain.model import Model
 from azft.rules.card import same_size
+from azft.rules.quotas import LOW_PRIORITY
 
 UNSUPPORTED = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")
 """K80 sizes: the fine-tuning steps refuse them whatever the model says."""
-LOW_PRIORITY = "LowPriority"
-LOW_PRIORITY_QUOTA = "lowPriorityCores"
 READY = "Succeeded"
 _STEPS_WITHOUT_GPU = "the fine-tuning step stops at once without a GPU"
 
@@ -41,41 +40,21 @@ def compute_findings(
     return (*_of_itself(compute, day), *_for_model(compute, model), *_for_job(compute, model, nodes, gpus))
 
 
-def quota_findings(compute: Compute, usage: Sequence[Usage], *, nodes: int = 1) -> tuple[Finding, ...]:
-    """Return what the core quotas say about that many nodes; `usage` empty means that no quota holds.
-
-    >>> c = Compute("c", "S", cores=24, family="f")
-    >>> [f.code for f in quota_findings(c, [Usage("f", 0, 40)], nodes=2)]
-    ['AZFT-Q001']
-    """
-    if not usage or not compute.cores:
-        return ()
-    family = LOW_PRIORITY_QUOTA if compute.tier == LOW_PRIORITY else compute.family
-    known = next((entry for entry in usage if entry.family.lower() == family.lower()), None)
-    needed = compute.cores * nodes
-    if known is None:
-        found = f"the region tells no quota for {family or compute.size}"
-        return (
-            Finding("AZFT-Q003", "warning", compute.name, found, f"{needed} free cores", "see the portal's quotas"),
-        )
-    if known.limit < needed:
-        found = f"the quota {known.family} is {known.limit} cores, and {nodes} x {compute.cores} are needed"
-        fix = f"ask for {needed} cores of {known.family}, or use fewer nodes or a smaller size"
-        return (Finding("AZFT-Q001", "error", compute.name, found, f"at least {needed} cores", fix),)
-    if known.limit - known.used < needed:
-        found = f"{known.used} of {known.limit} cores of {known.family} are in use, and {needed} are needed"
-        return (
-            Finding("AZFT-Q002", "warning", compute.name, found, "free cores", "the job waits until some are free"),
-        )
-    return ()
-
-
 def _of_itself(compute: Compute, day: date) -> Iterator[Finding]:
     def finding(code: str, found: str, expected: str, fix: str) -> Finding:
         return Finding(code, "error", compute.name, found, expected, fix)
 
+    said = f": {'; '.join(compute.problems)}" if compute.problems else ""
+    if compute.kind:
+        yield finding(
+            "AZFT-C011", f"it is a {compute.kind}", "a cluster (AmlCompute)", "give a cluster, or a size's name"
+        )
     if compute.state != READY:
-        yield finding("AZFT-C002", f"its state is {compute.state}", READY, "repair or recreate it")
+        yield finding("AZFT-C002", f"its state is {compute.state}{said}", READY, "repair or recreate it")
+    elif compute.problems:
+        yield Finding(
+            "AZFT-C002", "warning", compute.name, f"it tells errors{said}", "no errors", "see the cluster in the studio"
+        )
     if compute.size.lower() in UNSUPPORTED:
         yield finding("AZFT-C003", f"{compute.size} is an unsupported K80 size", "a current GPU size", "pick another")
     elif compute.retired and date.fromisoformat(compute.retired) <= day:

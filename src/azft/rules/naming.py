@@ -10,6 +10,8 @@ from azft.domain.specs import NamingContext
 
 LONGEST = 255
 """Characters of a name, in Azure's registries."""
+LONGEST_ENDPOINT = 32
+"""Characters of the name of an endpoint (Azure ML, how-to-manage-quotas)."""
 _REGISTERED = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST - 1}}}")
 _DEFAULTS = {
     "per_device_train_batch_size": 1,
@@ -51,6 +53,17 @@ def tutorial_display_name(context: NamingContext) -> str:
 def tutorial_model_name(context: NamingContext) -> str:
     """Return the registered name of the notebook: model and dataset, with no slash or underscore in the latter."""
     return f"{context.model.name}-{context.dataset.name.replace('_', '-')}".replace("/", "-")
+
+
+def endpoint_name(model_name: str, suffix: str) -> str:
+    """Return a name for an endpoint, legal everywhere: 3 to 32 lower-case letters, digits and single dashes.
+
+    >>> endpoint_name("Phi-3-mini-4k-instruct-ultrachat-200k", "1a2b3c4d"), endpoint_name("3x", "9")
+    ('phi-3-mini-4k-instruct-1a2b3c4d', 'm-3x-9')
+    """
+    stem = re.sub(r"[^a-z0-9]+", "-", model_name.lower()).strip("-") or "model"
+    stem = stem if stem[0].isalpha() else f"m-{stem}"
+    return f"{stem[: LONGEST_ENDPOINT - len(suffix) - 1].rstrip('-')}-{suffix}"
 
 
 def _label(context: NamingContext) -> str:
