@@ -12,8 +12,8 @@ from azft.domain.findings import Finding
 from azft.domain.job import Job
 from azft.domain.model import Model
 from azft.domain.plan import Plan
-from azft.domain.resource import Endpoint, RegisteredModel, Resource
-from azft.domain.run import Run, RunEvent, RunResult
+from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
+from azft.domain.run import Run, RunEvent, RunResult, RunState
 from azft.domain.specs import ModelSpec
 
 
@@ -40,8 +40,19 @@ class ComputeSource(Protocol):
         """Return the core quotas and how much of each is used."""
         ...
 
-    def create_compute(self, name: str, size: str, *, max_nodes: int = 1, tier: str = "Dedicated") -> Compute:
-        """Create a cluster; `UnsupportedError` where machines cannot be made."""
+    def create_compute(
+        self,
+        name: str,
+        size: str,
+        *,
+        max_nodes: int = 1,
+        tier: str = "Dedicated",
+        tags: Mapping[str, str] | None = None,
+    ) -> Compute:
+        """Create a cluster that carries the tags; `UnsupportedError` where machines cannot be made.
+
+        One of that name is returned as it is where it fits, and is a `NameTakenError` where it does not.
+        """
         ...
 
 
@@ -56,16 +67,33 @@ class RunService(Protocol):
         """Return what this place has to say about a plan, such as inputs it ignores and why."""
         ...
 
+    def uploads(self, job: Job) -> Sequence[str]:
+        """Return the names of what `submit` will store beside the run, and that is to be deleted apart from it."""
+        ...
+
     def submit(self, job: Job) -> Run:
-        """Start the job and return at once."""
+        """Start the job under its id, with its tags, and return at once; the same id again makes no second run."""
+        ...
+
+    def state(self, run_id: str) -> RunState | None:
+        """Return where the run of that id stands; None if there never was one, or nothing is left of it."""
         ...
 
     def find_run(self, run_id: str) -> Run:
         """Return the run of that id, whoever started it; `NotFoundError` if there is none."""
         ...
 
-    def events(self, run: Run, *, poll: float = 0.2, timeout: float | None = None) -> Iterator[RunEvent]:
-        """Yield every event from the first on, until the run has ended or `timeout` seconds are over."""
+    def events(
+        self, run: Run, *, poll: float = 0.2, timeout: float | None = None, queue_timeout: float | None = None
+    ) -> Iterator[RunEvent]:
+        """Yield every event from the first on, until the run has ended or `timeout` seconds are over.
+
+        `queue_timeout` ends it too, if the run has not begun by then.
+        """
+        ...
+
+    def resume(self, run: Run) -> Run:
+        """Go on with a failed run from what it has kept; `UnsupportedError` where nothing is kept."""
         ...
 
     def result(self, run: Run) -> RunResult:
@@ -96,8 +124,21 @@ class ModelStore(Protocol):
 class EndpointService(Protocol):
     """Puts models behind an address."""
 
-    def deploy(self, model: RegisteredModel, name: str = "", *, port: int = 0) -> Endpoint:
-        """Start answering for the model and return once it does; `port` 0 picks a free one."""
+    def deploy(
+        self,
+        model: RegisteredModel,
+        name: str = "",
+        *,
+        port: int = 0,
+        onto: str = "",
+        traffic: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Endpoint:
+        """Start answering for the model and return once it does; `port` 0 picks a free one.
+
+        A name that exists is a `NameTakenError`. With `onto`, an endpoint that is there gets one more deployment,
+        called `name`, which takes `traffic` percent of what is asked. What fails is taken away, and nothing else.
+        """
         ...
 
     def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
@@ -106,10 +147,18 @@ class EndpointService(Protocol):
 
 
 class Disposer(Protocol):
-    """Deletes what was made."""
+    """Finds and deletes what was made."""
 
     def delete(self, resource: Resource) -> None:
-        """Delete it; one that is already gone is fine."""
+        """Delete it; one that is already gone is fine.
+
+        One that has the name and not the resource's token is a `NotOursError`, and one that a run still needs an
+        `InUseError`; both are left as they are. A model without a version means the one with that token.
+        """
+        ...
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Return everything that is there and carries azft's marks, whoever made it and from whichever folder."""
         ...
 
 
