@@ -55,6 +55,15 @@ def display(run: Run, *, enabled: bool) -> Iterator[Display]:
         yield _Live(run, progress)
 
 
+def say(text: str, *, enabled: bool) -> None:
+    """Say one line to the user, or to the log where standard output is to stay quiet."""
+    if enabled:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    else:
+        _log.info("%s", text)
+
+
 class _Live:
     def __init__(self, run: Run, progress: Any) -> None:
         self._progress = progress
@@ -132,6 +141,8 @@ def _left(first: RunEvent, now: RunEvent) -> str:
 def _line(event: RunEvent) -> str | None:
     if event.kind == "warning":
         return f"  warning: {event.message}"
+    if event.kind == "state":
+        return f"  {event.message}"
     if event.kind == "log":
         return f"  {event.message}"
     if event.kind == "stage" and event.message == "done":

@@ -10,23 +10,28 @@ from typing import Any, Unpack
 from attrs import evolve, frozen
 
 from azft.discovery import connect, load_plugins
+from azft.display import say
+from azft.domain.compute import Compute
 from azft.domain.data import ACCEPTABLE, DataOptions, DataSettings
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.offers import Advice, ModelList, Prices
 from azft.domain.parameters import ParameterValue
 from azft.domain.plan import Plan
-from azft.domain.resource import CleanupReport, RegisteredModel, Resource
+from azft.domain.resource import CleanupReport, Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme, Recipe
 from azft.errors import ConfigurationError
 from azft.flow.build import PipelineBuilder
 from azft.flow.cleanup import ResourceCleaner
-from azft.flow.compute import ComputeValidator
+from azft.flow.compute import ComputeMaker, ComputeValidator
 from azft.flow.deploy import DeployedModel, ModelDeployer
 from azft.flow.evaluate import RunEvaluator
 from azft.flow.plan import Planner
 from azft.flow.prepare import DatasetPreparer
 from azft.flow.register import ModelRegistrar
+from azft.flow.resume import RunResumer
+from azft.flow.submit import JobSubmitter
+from azft.flow.sweep import find_leftovers
 from azft.flow.watch import RunWatcher
 from azft.gate.own_data import dataset_of
 from azft.gate.prepared import PreparedDataset
@@ -166,34 +171,52 @@ class FineTuneSession:
         self._prepared = data
         return data
 
-    def submit(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> Run:
+    def submit(self, plan: Plan | None = None, *, accept: Collection[str] = (), again: bool = False) -> Run:
         """Prepare the data, start the job, return at once; a plan with errors is a `PlanError` before that.
 
-        `accept` names the codes of errors to go on in spite of, such as "AZFT-C003", and of rows, such as "AZFT-R101".
+        The same plan and data find the run that is queued, running or completed, and `run.found` says so; `again`
+        starts another. `accept` names the codes of errors to go on in spite of, such as "AZFT-C003", and of rows, such
+        as "AZFT-R101".
         """
         plan = plan or self.plan()
         PipelineBuilder().check(plan, accept=accept)
         data = self.prepare(plan, accept=[code for code in accept if code in ACCEPTABLE])
-        run = self.backend.submit(PipelineBuilder().build(plan, data, accept=accept))
-        self._ledger.made(Resource("run", run.id, self.backend.name))
-        self._speeds.expect(run.id, plan)
+        job = PipelineBuilder().build(plan, data, accept=accept)
+        run = JobSubmitter(self.backend, self._ledger, name=self.backend.name).submit(job, again=again)
+        if run.found:
+            say(run.found, enabled=self._progress)
+        else:
+            self._speeds.expect(run.id, plan)
         return run
+
+    def create_compute(self, name: str, size: str, *, max_nodes: int = 1, tier: str = "Dedicated") -> Compute:
+        """Create a cluster that cleanup deletes again; one that is there already is returned if it fits, and stays."""
+        maker = ComputeMaker(self.backend, self._ledger, name=self.backend.name)
+        return maker.create(name, size, max_nodes=max_nodes, tier=tier)
 
     def attach(self, run_id: str) -> Run:
         """Return a run that any process started, by its id."""
         return self.backend.find_run(run_id)
 
-    def watch(self, run: Run, *, timeout: float | None = None) -> RunResult:
-        """Follow the run to its end; raises on failure and on cancellation. Ctrl-C stops the watching, not the run."""
+    def watch(self, run: Run, *, timeout: float | None = None, queue_timeout: float | None = None) -> RunResult:
+        """Follow the run to its end; raises on failure and on cancellation. Ctrl-C stops the watching, not the run.
+
+        `timeout` and `queue_timeout`, in seconds, bound the whole and the time until it begins.
+        """
         stopwatch = Stopwatch()
 
         def observe(event: RunEvent) -> None:
             stopwatch.hear(event)
             self._plugins.observe(event)
 
-        result = RunWatcher(self.backend, progress=self._progress, observe=observe).watch(run, timeout=timeout)
+        watcher = RunWatcher(self.backend, progress=self._progress, observe=observe)
+        result = watcher.watch(run, timeout=timeout, queue_timeout=queue_timeout)
         self._speeds.learn(run.id, stopwatch.speed)
         return result
+
+    def resume(self, run: Run) -> Run:
+        """Go on with a run that failed for a reason outside it; `UnsupportedError` where nothing of it is kept."""
+        return RunResumer(self.backend).resume(run)
 
     def cancel(self, run: Run) -> None:
         """Stop the run."""
@@ -205,14 +228,17 @@ class FineTuneSession:
 
     def register(self, run: Run, name: str = "") -> RegisteredModel:
         """Register the run's model, once; the naming scheme names it unless `name` does."""
-        model = ModelRegistrar(self.backend).register(run, name or run.model_name)
-        self._ledger.made(Resource("model", f"{model.name}:{model.version}", self.backend.name))
-        return model
+        return ModelRegistrar(self.backend, self._ledger).register(run, name or run.model_name)
 
-    def deploy(self, model: RegisteredModel, name: str = "", *, port: int = 0) -> DeployedModel:
-        """Deploy the model; used with `with`, the endpoint is gone on any way out of the block."""
-        deployer = ModelDeployer(self.backend, when_made=self._ledger.made, when_gone=self._ledger.gone)
-        return deployer.deploy(model, name, port=port)
+    def deploy(
+        self, model: RegisteredModel, name: str = "", *, port: int = 0, onto: str = "", traffic: int = 0
+    ) -> DeployedModel:
+        """Deploy the model; used with `with`, the endpoint is gone on any way out of the block.
+
+        `onto` is an endpoint that exists: it gets one more deployment with `traffic` percent of its traffic.
+        """
+        deployer = ModelDeployer(self.backend, self._ledger)
+        return deployer.deploy(model, name, port=port, onto=onto, traffic=traffic)
 
     def run(self, plan: Plan | None = None) -> FineTuned:
         """Prepare, submit, watch, evaluate, register."""
@@ -220,10 +246,18 @@ class FineTuneSession:
         result = self.watch(run)
         return FineTuned(run, result, self.evaluate(run), self.register(run))
 
-    def cleanup(self, *, everything: bool = False) -> CleanupReport:
-        """Delete what this session made, newest first, and say so; registered models go only with `everything`."""
+    def cleanup(self, *, everything: bool = False, stop_runs: bool = False) -> CleanupReport:
+        """Delete what this session made, newest first, and say so; registered models go only with `everything`.
+
+        A run that has not ended goes on, unless `stop_runs`.
+        """
         cleaner = ResourceCleaner(self.backend, self._ledger, name=self.backend.name, data_folder=self.folder / "data")
-        return cleaner.clean(everything=everything)
+        return cleaner.clean(everything=everything, stop_runs=stop_runs)
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Return what of azft's is still at the backend, this folder's or not, and what it costs for an hour."""
+        recorded = {entry.resource for entry in self._ledger.standing()}
+        return find_leftovers(self.backend, recorded, prices=self._prices)
 
     def _connected(self, backend: str | Backend) -> Backend:
         if not isinstance(backend, str):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from attrs import evolve
+
 from azft.domain.data import PreparedData
 from azft.domain.job import Job
 from azft.domain.jsonable import to_json
-from azft.domain.parameters import Parameters, ParameterValue
 from azft.domain.plan import Plan
 from azft.errors import PlanError
-from azft.rules.parameters import COMPONENT
+from azft.rules.keys import chosen, job_key
 
 
 class PipelineBuilder:
@@ -34,9 +35,9 @@ class PipelineBuilder:
             "azft.stand_in": str(plan.model.stand_in).lower(),
             "azft.dataset": data.source,
             "azft.dataset_sha256": data.sha256,
-            "azft.parameters": to_json(_chosen(plan.parameters)).decode(),
+            "azft.parameters": to_json(chosen(plan.parameters)).decode(),
         }
-        return Job(
+        job = Job(
             display_name=plan.display_name,
             model_name=plan.model_name,
             experiment=plan.experiment,
@@ -48,8 +49,4 @@ class PipelineBuilder:
             parameters=plan.parameters,
             tags=tags,
         )
-
-
-def _chosen(parameters: Parameters) -> dict[str, ParameterValue]:
-    """Return what somebody chose; the component's own defaults come with its version."""
-    return {entry.name: entry.value for entry in parameters.entries if entry.source != COMPONENT}
+        return evolve(job, key=job_key(job))

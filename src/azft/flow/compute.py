@@ -1,4 +1,4 @@
-"""Step 2: whether a compute can tune a model."""
+"""Step 2: whether a compute can tune a model, and making one that can."""
 
 from __future__ import annotations
 
@@ -11,10 +11,29 @@ from azft.domain.model import Model
 from azft.domain.offers import Advice, Prices
 from azft.domain.parameters import Parameters
 from azft.errors import ComputeError
+from azft.ledger import Ledger
 from azft.ports import ComputeSource
 from azft.rules.advice import advise
-from azft.rules.compute import compute_findings, quota_findings
+from azft.rules.compute import compute_findings
+from azft.rules.quotas import quota_findings
 from azft.snapshot import list_prices
+
+
+class ComputeMaker:
+    """Makes clusters; the ledger knows of each before the backend does."""
+
+    def __init__(self, backend: ComputeSource, ledger: Ledger, *, name: str) -> None:
+        self._backend = backend
+        self._ledger = ledger
+        self._name = name
+
+    def create(self, name: str, size: str, *, max_nodes: int = 1, tier: str = "Dedicated") -> Compute:
+        """Return the cluster; one that is there already is returned as it is where it fits, and is not ours."""
+        known = self._backend.find_compute(name)
+        if known is not None:
+            return self._backend.create_compute(name, size, max_nodes=max_nodes, tier=tier)
+        with self._ledger.making("compute", name, self._name) as intent:
+            return self._backend.create_compute(name, size, max_nodes=max_nodes, tier=tier, tags=intent.tags)
 
 
 class ComputeValidator:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from azft.domain.resource import Endpoint, RegisteredModel, Resource
+from azft.errors import AzftError
+from azft.ledger import Ledger
 from azft.ports import Disposer, EndpointService
+from azft.rules.naming import endpoint_name
+
+DEPLOYMENT = "azft"
+"""How a deployment is called, beside a few letters of its own, on somebody else's endpoint."""
 
 
 class _Host(EndpointService, Disposer, Protocol):
@@ -15,11 +22,12 @@ class _Host(EndpointService, Disposer, Protocol):
 
 
 class DeployedModel:
-    """An endpoint as a context manager: `with` takes it away on any way out."""
+    """An endpoint as a context manager: `with` takes it away on any way out, and of a shared one our part alone."""
 
-    def __init__(self, backend: _Host, endpoint: Endpoint, when_gone: Callable[[Resource], None]) -> None:
+    def __init__(self, backend: _Host, endpoint: Endpoint, resource: Resource, ledger: Ledger | None = None) -> None:
         self._backend = backend
-        self._when_gone = when_gone
+        self._resource = resource
+        self._ledger = ledger
         self.endpoint = endpoint
 
     @property
@@ -38,39 +46,69 @@ class DeployedModel:
         return self._backend.ask(self.endpoint, messages, **settings)
 
     def delete(self) -> None:
-        """Take the endpoint away."""
-        resource = Resource("endpoint", self.endpoint.name, self.endpoint.model.backend)
-        self._backend.delete(resource)
-        self._when_gone(resource)
+        """Take the endpoint away, of a shared one our deployment alone."""
+        self._backend.delete(self._resource)
+        if self._ledger is not None:
+            self._ledger.gone(self._resource)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self.delete()
+        try:
+            self.delete()
+        except AzftError as failure:
+            # What went wrong in the block is the cause, and must not be lost behind what followed from it.
+            if error is None:
+                raise
+            error.add_note(_left(self._resource, failure))
 
     def __str__(self) -> str:
         return str(self.endpoint)
 
 
 class ModelDeployer:
-    """Deploys registered models; `when_made` and `when_gone` are told of every endpoint."""
+    """Deploys registered models; the ledger, where one is given, knows of an endpoint before the backend does."""
 
-    def __init__(
-        self,
-        backend: _Host,
-        *,
-        when_made: Callable[[Resource], None] = lambda _resource: None,
-        when_gone: Callable[[Resource], None] = lambda _resource: None,
-    ) -> None:
+    def __init__(self, backend: _Host, ledger: Ledger | None = None) -> None:
         self._backend = backend
-        self._when_made = when_made
-        self._when_gone = when_gone
+        self._ledger = ledger
 
-    def deploy(self, model: RegisteredModel, name: str = "", *, port: int = 0) -> DeployedModel:
-        """Return the endpoint once it answers; `port` 0 picks a free one, where ports can be chosen."""
-        endpoint = self._backend.deploy(model, name, port=port)
-        self._when_made(Resource("endpoint", endpoint.name, model.backend))
-        return DeployedModel(self._backend, endpoint, self._when_gone)
+    def deploy(
+        self, model: RegisteredModel, name: str = "", *, port: int = 0, onto: str = "", traffic: int = 0
+    ) -> DeployedModel:
+        """Return the endpoint once it answers; `port` 0 picks a free one, where ports can be chosen.
+
+        `onto` is an endpoint that is there already: it gets one more deployment, called `name`, with `traffic` percent
+        of its traffic, and loses nothing else. Errors: `NameTakenError` for a name that exists.
+        """
+        name = name or (
+            f"{DEPLOYMENT}-{uuid.uuid4().hex[:8]}" if onto else endpoint_name(model.name, uuid.uuid4().hex[:8])
+        )
+        if self._ledger is None:
+            endpoint = self._backend.deploy(model, name, port=port, onto=onto, traffic=traffic)
+            return DeployedModel(self._backend, endpoint, endpoint.resource)
+        kind, known = ("deployment", f"{onto}/{name}") if onto else ("endpoint", name)
+        with self._ledger.making(kind, known, model.backend) as intent:  # type: ignore[arg-type]
+            try:
+                endpoint = self._backend.deploy(model, name, port=port, onto=onto, traffic=traffic, tags=intent.tags)
+            except BaseException as error:
+                self._undone(intent.resource, error)
+                raise
+        return DeployedModel(self._backend, endpoint, intent.resource, self._ledger)
+
+    def _undone(self, resource: Resource, error: BaseException) -> None:
+        """Take away whatever a failed attempt has left; what cannot be taken away stays in the ledger."""
+        try:
+            self._backend.delete(resource)
+        except AzftError as failure:
+            error.add_note(_left(resource, failure))
+        else:
+            if self._ledger is not None:
+                self._ledger.gone(resource)
+
+
+def _left(resource: Resource, failure: AzftError) -> str:
+    return f"{resource} may still be there, and cost money: {failure}\n  session.cleanup() tries again"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from azft.domain.resource import RegisteredModel
+from azft.domain.resource import RegisteredModel, Resource
 from azft.domain.run import Run, RunStatus
 from azft.errors import ConfigurationError, RunError
+from azft.ledger import Ledger
 from azft.ports import ModelStore, RunService
-
-LONGEST = 255
+from azft.rules.marks import TOKEN
+from azft.rules.naming import name_findings
 
 
 class _Registry(RunService, ModelStore, Protocol):
@@ -17,16 +18,18 @@ class _Registry(RunService, ModelStore, Protocol):
 
 
 class ModelRegistrar:
-    """Registers the model of a completed run, once."""
+    """Registers the model of a completed run, once; the ledger, where one is given, knows of it before."""
 
-    def __init__(self, backend: _Registry) -> None:
+    def __init__(self, backend: _Registry, ledger: Ledger | None = None) -> None:
         self._backend = backend
+        self._ledger = ledger
 
     def register(self, run: Run, name: str) -> RegisteredModel:
         """Return the registered version; the same run under the same name gives the same version again."""
-        if not name or len(name) > LONGEST or set(name) & set("/:"):
+        problems = name_findings("name", name)
+        if problems:
             raise ConfigurationError(
-                f"{name!r} cannot be the name of a registered model", hint="1 to 255 characters without '/' and ':'"
+                f"{name!r} cannot be the name of a registered model", hint=f"expected {problems[0].expected}"
             )
         status = self._backend.result(run).status
         if status is not RunStatus.COMPLETED:
@@ -36,4 +39,13 @@ class ModelRegistrar:
                 status,
                 hint="watch it until it completes",
             )
-        return self._backend.register(run, name, {"azft.run": run.id, "azft.display_name": run.display_name})
+        tags = {"azft.run": run.id, "azft.display_name": run.display_name}
+        if self._ledger is None:
+            return self._backend.register(run, name, tags)
+        # The version is the registry's to choose: until it has, the intent's token tells which one is ours.
+        with self._ledger.making("model", f"{name}:", run.backend) as intent:
+            model = self._backend.register(run, name, {**tags, **intent.tags})
+        token = model.tags.get(TOKEN, "")
+        self._ledger.made(Resource("model", f"{model.name}:{model.version}", run.backend, token))
+        self._ledger.gone(intent.resource)
+        return model
