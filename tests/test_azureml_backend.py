@@ -93,19 +93,19 @@ class TestSigningIn:
         assert "az login" in said
         assert "not-the-secret" not in said
 
-    def test_each_part_of_the_workspace_comes_from_the_strongest_place(self, tmp_path: Path) -> None:
+    def test_the_parts_of_a_workspace_are_never_mixed_from_two_places(self, tmp_path: Path) -> None:
         config = {"subscription_id": "from file", "resource_group": "from file", "workspace_name": "from file"}
         (tmp_path / ".azureml").mkdir()
         (tmp_path / ".azureml" / "config.json").write_text(json.dumps(config), encoding="utf-8")
         below = tmp_path / "deep" / "down"
         below.mkdir(parents=True)
         found = find_workspace({"workspace": "given"}, {"AZURE_RESOURCE_GROUP": "from environment"}, below)
-        assert (found.workspace, found.resource_group, found.subscription_id) == (
-            "given",
-            "from environment",
-            "from file",
-        )
-        assert found.source == f"{tmp_path / '.azureml' / 'config.json'}, the environment, the arguments"
+        assert (found.workspace, found.resource_group, found.subscription_id) == ("given", "from file", "from file")
+        place = f"{tmp_path / '.azureml' / 'config.json'}, the arguments"
+        assert found.source == f"{place}; AZURE_RESOURCE_GROUP of the environment not used"
+        whole = {"AZURE_RESOURCE_GROUP": "from environment", "AZURE_SUBSCRIPTION_ID": "from environment"}
+        found = find_workspace({"workspace": "given"}, whole, below)
+        assert (found.resource_group, found.subscription_id) == ("from environment", "from environment")
 
     def test_what_is_missing_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="no resource_group and no workspace"):
@@ -221,9 +221,9 @@ class TestJobs:
         assert first.id != second.id
 
     def test_a_refused_upload_says_which_role_is_missing(
-        self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path
     ) -> None:
-        monkeypatch.setattr(emulator.world.blobs, "allows", lambda *_: False)
+        emulator.fault(preset="no data role")
         with pytest.raises(BackendError, match="Storage Blob Data Contributor") as raised:
             submitted(backend, tmp_path)
         assert "sig=" not in str(raised.value)
@@ -287,19 +287,17 @@ class TestJobs:
         assert RunWatcher(backend, progress=False).watch(run).status is RunStatus.COMPLETED
         assert next(failures, None) is None
 
-    def test_what_mlflow_says_is_told_as_azfts_own_error(
-        self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_metrics_that_fail_never_hide_the_state(
+        self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         run = submitted(backend, tmp_path)
-        answer = emulator._router.answer
-
-        def refuse(call: Call) -> Reply:
-            said = {"error_code": "INVALID_PARAMETER_VALUE", "message": "no such thing"}
-            return Reply(said, 400) if call.path.startswith("/mlflow/") else answer(call)
-
-        monkeypatch.setattr(emulator._router, "answer", refuse)
-        with pytest.raises(BackendError, match=r"MLflow says: .*no such thing"):
-            backend.result(run)
+        said = b'{"error_code": "INVALID_PARAMETER_VALUE", "message": "no such thing"}'
+        emulator.fault("", "/mlflow/", status=400, body=said, times=None)
+        with caplog.at_level("WARNING", "azft.watch"):
+            result = backend.result(run)
+        assert (result.status, dict(result.metrics)) == (RunStatus.COMPLETED, {})
+        assert "MLflow says: " in caplog.text
+        assert "no such thing" in caplog.text
 
     @pytest.mark.parametrize(
         ("word", "status"),
@@ -309,14 +307,14 @@ class TestJobs:
             ("Provisioning", "queued"),
             ("Preparing", "queued"),
             ("Queued", "queued"),
-            ("Paused", "queued"),
+            ("Paused", "running"),
             ("Unknown", "queued"),
             ("Running", "running"),
             ("Finalizing", "running"),
             ("CancelRequested", "running"),
             ("Completed", "completed"),
             ("Failed", "failed"),
-            ("NotResponding", "failed"),
+            ("NotResponding", "running"),
             ("Canceled", "canceled"),
         ],
     )
@@ -436,7 +434,7 @@ def test_a_whole_session_leaves_only_its_model(
         assert endpoint.ask("Hi") == SCRIPTED_ANSWER
     assert list(emulator.world.state.all("onlineEndpoints")) == []
     report = session.cleanup()
-    assert [resource.kind for resource in report.deleted] == ["run", "data"]
+    assert [resource.kind for resource in report.deleted] == ["run", "upload", "upload", "upload", "data"]
     assert report.failed == ()
     assert [found["name"] for found in emulator.world.state.all("models")] == [model.version]
 

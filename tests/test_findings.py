@@ -14,10 +14,10 @@ from attrs import field, frozen
 import azft
 from azft import DatasetSpec, FineTuneSession, ModelSpec, NamingScheme, Plan
 from azft.backends.azureml.backend import AzureMLBackend
-from azft.backends.azureml.signin import MANAGEMENT
+from azft.backends.azureml.internals import current_cloud
 from azft.domain.compute import Compute, Usage
 from azft.rules.codes import CODES
-from azft.rules.compute import quota_findings
+from azft.rules.quotas import quota_findings
 from azft.snapshot import RegistryVersion
 from azft.testing.contract import SAMPLE
 from azft.testing.emulator import AzureMLEmulator
@@ -293,7 +293,7 @@ def test_a_plan_takes_few_round_trips_in_a_row() -> None:
     with AzureMLEmulator(latency=0.05) as slow:
         AzureMLBackend().create_compute("good", "Standard_NC24ads_A100_v4")
         backend = AzureMLBackend()
-        backend._clients.credential.get_token(MANAGEMENT)  # signing in takes three more, once an hour
+        backend._clients.credential.get_token(current_cloud().management)  # signing in takes three more, once an hour
         session = FineTuneSession("Phi-4", SAMPLE, backend=backend, compute="good", progress=False)
         before = len(slow.requests)
         session.plan()

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.comparing import compare_models
 from azft.backends.azureml.components import Components
-from azft.backends.azureml.computes import AzureComputes
-from azft.backends.azureml.endpoints import AzureEndpoints
-from azft.backends.azureml.errors import translated
-from azft.backends.azureml.internals import run_details
-from azft.backends.azureml.jobs import AzureJobs
+from azft.backends.azureml.computes import SERVERLESS, AzureComputes
+from azft.backends.azureml.endpoints import AzureEndpoints, Serving
+from azft.backends.azureml.failures import closing_look
+from azft.backends.azureml.jobs import SIZE, WHERE, AzureJobs
 from azft.backends.azureml.metrics import Metrics
 from azft.backends.azureml.models import find_registry_model
 from azft.backends.azureml.registering import AzureModels
 from azft.backends.azureml.signin import Credential, find_workspace
-from azft.backends.azureml.watching import POLL, Watcher, status_of
+from azft.backends.azureml.states import status_of
+from azft.backends.azureml.watching import PATIENCE, POLL, Watcher
 from azft.domain.capabilities import UNSEEN_TOOLS
 from azft.domain.component import Component
-from azft.domain.compute import Compute, ComputeSize, Usage
+from azft.domain.compute import Compute, ComputeSize, Usage, machines
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.findings import Finding
 from azft.domain.job import Job
 from azft.domain.model import Model
 from azft.domain.plan import Plan
-from azft.domain.resource import Endpoint, RegisteredModel, Resource
-from azft.domain.run import Run, RunEvent, RunResult, RunStatus
+from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
+from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
 from azft.domain.specs import ModelSpec
 from azft.errors import RunError, UnsupportedError
+from azft.rules.marks import TOKEN
 from azft.rules.parameters import USER
+from azft.rules.quotas import deployment_findings, quota_findings
 
 
 class AzureMLBackend:
@@ -38,8 +41,9 @@ class AzureMLBackend:
 
     The workspace is found from the arguments, the environment (`AZURE_SUBSCRIPTION_ID`, `AZURE_RESOURCE_GROUP`,
     `AZUREML_WORKSPACE_NAME`) or `config.json`, in that order. `interactive` lets the browser open. `instance_type`,
-    `instances` and `request_timeout` (seconds, up to 180) are for deployments. `poll` is the time in seconds between
-    two looks at a job.
+    `instances`, `request_timeout` (seconds, up to 180), `auth_mode` ("key", "aad_token", "aml_token"), `probe_delay`
+    (seconds until the container must answer) and `environment` are for deployments. `poll` is the time in seconds
+    between two looks at a job, and `patience` for how many seconds a look may fail before watching ends.
     """
 
     name = "azureml"
@@ -55,7 +59,11 @@ class AzureMLBackend:
         instance_type: str = "",
         instances: int = 1,
         request_timeout: float = 90.0,
+        auth_mode: str = "key",
+        probe_delay: int = 600,
+        environment: str = "",
         poll: float = POLL,
+        patience: float = PATIENCE,
         credential: Any = None,
     ) -> None:
         given = {"subscription_id": subscription_id, "resource_group": resource_group, "workspace": workspace}
@@ -68,9 +76,9 @@ class AzureMLBackend:
         self._metrics = Metrics(self._clients)
         self._found: dict[str, Model] = {}
         self._models = AzureModels(self._clients)
-        self._endpoints = AzureEndpoints(
-            self._clients, instance_type=instance_type, instances=instances, request_timeout=request_timeout
-        )
+        self._patience = patience
+        serving = Serving(instance_type, instances, request_timeout, auth_mode, probe_delay, environment)
+        self._endpoints = AzureEndpoints(self._clients, serving, self._quota_of_deployment)
 
     def find_model(self, spec: ModelSpec) -> Model:
         """Return the registry's model with its metadata, by name, at its version or the latest."""
@@ -90,23 +98,37 @@ class AzureMLBackend:
         """Return the core quotas of the region."""
         return self._computes.usage()
 
-    def create_compute(self, name: str, size: str, *, max_nodes: int = 1, tier: str = "Dedicated") -> Compute:
-        """Create a cluster that scales down to nothing."""
-        return self._computes.create(name, size, max_nodes=max_nodes, tier=tier)
+    def create_compute(
+        self,
+        name: str,
+        size: str,
+        *,
+        max_nodes: int = 1,
+        tier: str = "Dedicated",
+        tags: Mapping[str, str] | None = None,
+    ) -> Compute:
+        """Create a cluster that scales down to nothing; one that is there is returned if it fits, and never changed."""
+        marked = {TOKEN: uuid.uuid4().hex, **(tags or {})}
+        return self._computes.create(name, size, max_nodes=max_nodes, tier=tier, tags=marked)
 
     def component(self) -> Component:
         """Return the registry's chat fine-tuning pipeline as it is today."""
         return self._components.latest()
 
     def check(self, plan: Plan) -> Sequence[Finding]:
-        """Say which inputs that the user set go nowhere."""
+        """Say which inputs that the user set go nowhere, and what could not be read with the roles at hand."""
         dead = [
             entry.name
             for entry in plan.parameters.entries
             if entry.source == USER and (spec := plan.component.input(entry.name)) is not None and not spec.wired
         ]
         found = "the component declares it and connects it to nothing"
-        return [Finding("AZFT-P101", "note", name, f"ignored: {found}", fix="leave it out") for name in dead]
+        ignored = [Finding("AZFT-P101", "note", name, f"ignored: {found}", fix="leave it out") for name in dead]
+        return [*ignored, *self._computes.unread()]
+
+    def uploads(self, job: Job) -> Sequence[str]:
+        """Return where the job's files will lie in the workspace's store."""
+        return self._jobs.uploads(job)
 
     def submit(self, job: Job) -> Run:
         """Upload the data and submit the pipeline; returns once Azure has taken it."""
@@ -116,26 +138,39 @@ class AzureMLBackend:
         """Return the run of that id, whoever started it."""
         return self._jobs.find(run_id)
 
-    def events(self, run: Run, *, poll: float = 0.0, timeout: float | None = None) -> Iterator[RunEvent]:
+    def state(self, run_id: str) -> RunState | None:
+        """Return where the job of that id stands; None if there never was one."""
+        return self._jobs.state(run_id)
+
+    def events(
+        self, run: Run, *, poll: float = 0.0, timeout: float | None = None, queue_timeout: float | None = None
+    ) -> Iterator[RunEvent]:
         """Yield the run's events; `poll` 0 is what the backend was connected with."""
-        yield from Watcher(self._clients, self._metrics, run).events(poll=poll or self._poll, timeout=timeout)
+        watcher = Watcher(self._clients, self._metrics, run, why=self._why_waiting, patience=self._patience)
+        yield from watcher.events(poll=poll or self._poll, timeout=timeout, queue_timeout=queue_timeout)
+
+    def resume(self, run: Run) -> Run:
+        """Refuse: the pipeline keeps no checkpoint that another job could go on from."""
+        raise UnsupportedError(
+            f"{run.id} cannot be resumed: the pipeline of Azure ML keeps nothing to go on from",
+            hint="session.submit(plan) starts it again; one that failed does not count",
+        )
 
     def result(self, run: Run) -> RunResult:
-        """Return where the run stands, with the last value of every metric."""
-        details = self._details(run)
-        status = status_of(details.status)
-        with translated(f"run {run.id!r}"):
-            latest = self._metrics.latest(run)
-        message = details.error.error.message if details.error and details.error.error else ""
-        studio = f"https://ml.azure.com/runs/{run.id}"
-        return RunResult(run, status, latest, (), message or "", studio)
+        """Return where the run stands, with the last value of every metric, and why it failed if it did."""
+        look = closing_look(self._clients, run, wait=self._poll)
+        latest = self._metrics.latest_if_known(run)
+        studio = f"https://ml.azure.com/runs/{run.id}?{self._clients.studio}"
+        message = look.message or (look.diagnosis.message if look.diagnosis else "")
+        return RunResult(run, look.status, latest, look.warnings, message, studio, look.diagnosis)
 
     def evaluation(self, run: Run) -> EvaluationReport:
         """Compare base and tuned model on this machine, from what the job left in storage."""
-        status = status_of(self._details(run).status)
+        job = self._jobs.get(run.id)
+        status = status_of(job.status)
         if status is not RunStatus.COMPLETED:
             raise RunError(f"{run.id} has no evaluation", run, status, hint="watch the run until it has completed")
-        return compare_models(self._clients, run, dict(self._jobs.get(run.id).tags or {}))
+        return compare_models(self._clients, run, dict(job.tags or {}))
 
     def cancel(self, run: Run) -> None:
         """Ask the job to stop."""
@@ -153,34 +188,66 @@ class AzureMLBackend:
             raise RunError(f"{run.id} has no model", run, status, hint="watch it until it has completed")
         return self._models.register(run, job, name, tags)
 
-    def deploy(self, model: RegisteredModel, name: str = "", *, port: int = 0) -> Endpoint:
-        """Deploy to a managed online endpoint; Azure chooses the port."""
+    def deploy(
+        self,
+        model: RegisteredModel,
+        name: str = "",
+        *,
+        port: int = 0,
+        onto: str = "",
+        traffic: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Endpoint:
+        """Deploy to a managed online endpoint of a free name, or `onto` one that is there; Azure chooses the port."""
         if port:
             raise UnsupportedError(f"port {port}: the port of an Azure endpoint cannot be chosen", hint="leave it out")
-        return self._endpoints.deploy(model, name, self._deployable_on(model))
+        allowed = self._deployable_on(model)
+        return self._endpoints.deploy(model, name, allowed, onto=onto, traffic=traffic, tags=tags)
 
     def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
         """Return the answer of a deployed model."""
         return self._endpoints.ask(endpoint, messages, **settings)
 
     def delete(self, resource: Resource) -> None:
-        """Delete an endpoint or a cluster; stop a run; models and runs are archived, Azure deletes neither."""
+        """Delete what bears our marks; stop a run. Models and runs are archived, Azure deletes neither."""
+        name, token = resource.name, resource.token
         if resource.kind == "endpoint":
-            self._endpoints.delete(resource.name)
+            self._endpoints.delete(name, token)
+        elif resource.kind == "deployment":
+            endpoint, _, part = name.partition("/")
+            self._endpoints.leave(endpoint, part, token)
         elif resource.kind == "compute":
-            self._computes.delete(resource.name)
+            self._computes.delete(name, token)
         elif resource.kind == "model":
-            self._models.archive(*resource.name.rpartition(":")[::2])
+            self._models.archive(*name.rpartition(":")[::2], token)
         elif resource.kind == "run":
-            if not status_of(self._jobs.get(resource.name).status).ended:
-                self._jobs.cancel(resource.name)
-            self._jobs.archive(resource.name)
+            self._jobs.delete(name, token)
+        elif resource.kind == "upload":
+            self._jobs.remove_upload(name, token)
         else:
             raise UnsupportedError(f"Azure ML has no {resource.kind} to delete")
 
-    def _details(self, run: Run) -> Any:
-        with translated(f"run {run.id!r}"):
-            return run_details(self._clients.workspace, run.id)
+    def leftovers(self) -> Sequence[Leftover]:
+        """Return every job, endpoint, deployment, cluster, upload and model of the workspace that bears our marks."""
+        places = (self._endpoints, self._computes, self._jobs, self._models)
+        return [leftover for place in places for leftover in place.leftovers()]
+
+    def _why_waiting(self, tags: Mapping[str, str]) -> str:
+        """Return what may keep a job from starting: what the cluster holds and tells, or what the quotas say."""
+        name = tags.get(WHERE, "")
+        if name and name != SERVERLESS:
+            return self._computes.waiting_for(name)
+        size = tags.get(SIZE, "")
+        return "; ".join(str(finding.found) for finding in self._quota_of_size(size)) if size else ""
+
+    def _quota_of_size(self, size: str) -> Sequence[Finding]:
+        known = self._computes.size(size) or self._computes.withdrawn(size)
+        return quota_findings(machines(size, known, nodes=1), self._computes.usage())
+
+    def _quota_of_deployment(self, size: str, instances: int) -> tuple[Compute, Sequence[Finding]]:
+        known = self._computes.size(size) or self._computes.withdrawn(size)
+        compute = machines(size, known, nodes=instances)
+        return compute, deployment_findings(compute, self._computes.usage(), instances=instances)
 
     def _deployable_on(self, model: RegisteredModel) -> Sequence[str]:
         """Return the machine sizes of the base model's list, empty if the registry has none."""

@@ -52,6 +52,15 @@ class Clients:
                 self._registries[name] = MLClient(self.credential, registry_name=name, enable_telemetry=False)
             return self._registries[name]
 
+    def renew(self) -> None:
+        """Sign in anew, and forget every client: each keeps a token of its own until that has run out."""
+        with self._lock:
+            self._workspace = None
+            self._registries.clear()
+            forget = getattr(self.credential, "renew", None)
+            if forget is not None:
+                forget()
+
     @property
     def described(self) -> Any:
         """What the service says about the workspace: its region, and where its MLflow is."""
@@ -64,6 +73,13 @@ class Clients:
     def region(self) -> str:
         """The workspace's region, such as "eastus"."""
         return str(self.described.location)
+
+    @property
+    def studio(self) -> str:
+        """What the studio wants to know of a workspace in the address of a page of its."""
+        name = self.name
+        group = f"/subscriptions/{name.subscription_id}/resourcegroups/{name.resource_group}"
+        return f"wsid={group}/workspaces/{name.workspace}"
 
     def __repr__(self) -> str:
         return f"Clients({self.name})"

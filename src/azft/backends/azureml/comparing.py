@@ -1,7 +1,8 @@
 """What tuning changed, measured on this machine: the pipeline of Azure ML has no evaluation of its own.
 
-The base model is what the job's import step left in storage, the tuned one is the job's output; both are downloaded
-from `azureml/RUN/OUTPUT/` of the default store, which is where Azure puts outputs by default (inferred).
+The base model is what the job's import step left in storage, the tuned one is the job's output. The service is asked
+where they are; where it says nothing, it is `azureml/RUN/OUTPUT/` of the default store, where Azure puts outputs by
+default (inferred).
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any
 import orjson
 
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.internals import child_runs
+from azft.backends.azureml.errors import translated
+from azft.backends.azureml.internals import output_uris
 from azft.backends.azureml.jobs import DATA, OUTPUT
+from azft.backends.azureml.steps import descendants
 from azft.backends.azureml.storage import Storage
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.run import Run
@@ -47,8 +50,8 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
     with tempfile.TemporaryDirectory(prefix="azft-") as scratch:
         folder = Path(scratch)
         files = {split: _file(storage, run, tags, split, folder / split) for split in SPLITS}
-        tuned = weights(storage.download(f"azureml/{run.id}/{OUTPUT}/", folder / "tuned"))
-        base = weights(storage.download(f"azureml/{_import_step(clients, run)}/{IMPORTED}/", folder / "base"))
+        tuned = weights(storage.download(_place(clients, run.id, OUTPUT), folder / "tuned"))
+        base = weights(storage.download(_place(clients, _import_step(clients, run), IMPORTED), folder / "base"))
         reads = load_chat_tokenizer(tuned)
         skipped = _trained_on(files)
         rows = (row for number, row in enumerate(_rows(files["test"])) if number not in skipped)
@@ -78,10 +81,20 @@ def weights(folder: Path) -> Path:
 
 
 def _import_step(clients: Clients, run: Run) -> str:
-    for child in child_runs(clients.workspace, run.id):
-        if child.display_name == IMPORT:
-            return str(child.run_id)
+    with translated(f"the steps of {run.id}"):
+        steps = descendants(clients.workspace, run.id)
+    for step in steps:
+        if step.display_name == IMPORT:
+            return str(step.run_id)
     raise NotFoundError(f"{run.id} has no step {IMPORT}, so its base model is not known")
+
+
+def _place(clients: Clients, run_id: str, output: str) -> str:
+    """Return where in the default store an output lies, as the service says; without a word, where it usually is."""
+    with translated(f"output {output} of {run_id}"):
+        address = str(output_uris(clients.workspace, run_id, (output,)).get(output) or "")
+    path = address.partition("/paths/")[2]
+    return path.rstrip("/") + "/" if path else f"azureml/{run_id}/{output}/"
 
 
 def _file(storage: Storage, run: Run, tags: dict[str, str], split: str, folder: Path) -> Path:

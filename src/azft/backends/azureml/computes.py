@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
 
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import translated
+from azft.backends.azureml.errors import is_missing, readable, status_code, translated
+from azft.backends.azureml.internals import raw_compute
 from azft.domain.compute import Compute, ComputeSize, Usage, machines
-from azft.errors import ConfigurationError
-from azft.snapshot import machine
+from azft.domain.findings import Finding
+from azft.domain.resource import Leftover, Resource
+from azft.errors import ComputeError, ConfigurationError, NameTakenError, NotOursError
+from azft.rules.marks import TOKEN, is_ours
+from azft.rules.quotas import cluster_findings, quota_findings, read_usage
+from azft.snapshot import machine, taken, virtual_machines
 
 SERVERLESS = "serverless"
+CLUSTER = "amlcompute"
 MOST_NODES = 100
 """Serverless machines have no cluster that limits them; the quota does."""
 TIERS = {"dedicated": "Dedicated", "lowpriority": "LowPriority"}
+_FORBIDDEN = 403
 
 
 class AzureComputes:
@@ -26,6 +33,7 @@ class AzureComputes:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._sizes: tuple[ComputeSize, ...] = ()
+        self._unread: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def find(self, name: str) -> Compute | None:
@@ -35,19 +43,8 @@ class AzureComputes:
         if name.lower().startswith("standard_"):
             size = self.size(name)
             return None if size is None else machines(SERVERLESS, size, nodes=MOST_NODES)
-        from azure.core.exceptions import ResourceNotFoundError
-
-        with translated(f"compute {name!r}"):
-            try:
-                found = self._clients.workspace.compute.get(name)
-            except ResourceNotFoundError:
-                return None
-        kind = str(getattr(found, "size", "") or "")
-        size = self.size(kind) or self.withdrawn(kind)
-        tier = word(getattr(found, "tier", "") or "dedicated").replace("_", "")
-        nodes = int(getattr(found, "max_instances", 1) or 1)
-        state = word(found.provisioning_state)
-        return machines(found.name, size, nodes=nodes, state=state, tier=TIERS.get(tier.lower(), tier))
+        found = self._raw(name)
+        return None if found is None else self._read(found)
 
     def size(self, name: str) -> ComputeSize | None:
         """Return the machine size of that name, whatever its case."""
@@ -62,29 +59,80 @@ class AzureComputes:
         return _with_gpu(size, known.disk_gib)
 
     def sizes(self) -> Sequence[ComputeSize]:
-        """Return the sizes of the workspace's region; asked once."""
+        """Return the sizes of the workspace's region; asked once.
+
+        Who may not read them (the list belongs to the subscription) gets those of azft's dated table.
+        """
+        from azure.core.exceptions import HttpResponseError
+
         with self._lock, translated("machine sizes"):
             if not self._sizes:
-                found = self._clients.workspace.compute.list_sizes(location=self._clients.region)
-                self._sizes = tuple(_size(entry) for entry in found)
+                try:
+                    self._sizes = tuple(_size(entry) for entry in self._clients.workspace.compute.list_sizes())
+                except HttpResponseError as error:
+                    if status_code(error) != _FORBIDDEN:
+                        raise
+                    self._unread["machine sizes"] = readable(error)
+                    self._sizes = tuple(self.withdrawn(known.name) for known in virtual_machines())
             return self._sizes
 
     def usage(self) -> Sequence[Usage]:
-        """Return the core quotas of the region, by family, with what is used of each."""
-        with translated("quotas"):
-            found = self._clients.workspace.compute.list_usage(location=self._clients.region)
-            return tuple(_usage(entry) for entry in found)
+        """Return the core quotas of the region, with what is used of each; none where nobody may read them."""
+        from azure.core.exceptions import HttpResponseError
 
-    def create(self, name: str, size: str, *, max_nodes: int, tier: str) -> Compute:
-        """Create a cluster that scales down to nothing; LowPriority only if that is the word given."""
+        with translated("quotas"):
+            try:
+                rows = self._clients.workspace.compute.list_usage(location=self._clients.region)
+                return read_usage([_row(entry) for entry in rows])
+            except HttpResponseError as error:
+                if status_code(error) != _FORBIDDEN:
+                    raise
+                self._unread["quotas"] = readable(error)
+                return ()
+
+    def unread(self) -> tuple[Finding, ...]:
+        """Return what could not be read with the roles at hand, and which role would do."""
+        stands = {
+            "machine sizes": f"those of {taken()} stand in",
+            "quotas": "whether there are enough cores is unknown",
+        }
+        return tuple(
+            Finding(
+                "AZFT-Q004",
+                "warning",
+                what,
+                f"they cannot be read ({said}); {stands[what]}",
+                fix="ask for the role 'Reader' on the subscription: both belong to it, and not to the workspace",
+            )
+            for what, said in sorted(self._unread.items())
+        )
+
+    def create(
+        self, name: str, size: str, *, max_nodes: int, tier: str, tags: Mapping[str, str] | None = None
+    ) -> Compute:
+        """Create a cluster that scales down to nothing; LowPriority only if that is the word given.
+
+        One of that name that fits is returned as it is. Errors: `NameTakenError` for one that does not, `ComputeError`
+        where the quota has no room for one machine of it.
+        """
         from azure.ai.ml.entities import AmlCompute
 
         kind = TIERS.get(tier.replace("_", "").lower())
         if kind is None:
             raise ConfigurationError(f"tier {tier!r}, expected 'Dedicated' or 'LowPriority'")
+        if max_nodes < 1:
+            raise ConfigurationError(f"max_nodes is {max_nodes}, expected 1 or more")
         known = self.size(size)
         if known is None:
             raise ConfigurationError(f"{size!r} is no machine size of {self._clients.region}", hint="see list_sizes()")
+        there = self.find(name)
+        if there is not None:
+            return _fitting(there, known, max_nodes=max_nodes, tier=kind)
+        wanted = machines(name, known, nodes=max_nodes, tier=kind)
+        usage = self.usage()
+        found = (*cluster_findings(name, usage), *quota_findings(wanted, usage))
+        if any(finding.severity == "error" for finding in found):
+            raise ComputeError(f"cluster {name!r} cannot be made", found)
         cluster = AmlCompute(
             name=name,
             size=known.name,
@@ -92,25 +140,118 @@ class AzureComputes:
             min_instances=0,
             max_instances=max_nodes,
             location=self._clients.region,
+            tags=dict(tags or {}),
         )
         with translated(f"creating compute {name!r}"):
             made = self._clients.workspace.compute.begin_create_or_update(cluster).result()
         return machines(made.name, known, nodes=max_nodes, state=word(made.provisioning_state), tier=kind)
 
-    def delete(self, name: str) -> None:
-        """Delete a cluster; one that is gone is fine."""
-        from azure.core.exceptions import ResourceNotFoundError
-
+    def delete(self, name: str, token: str) -> None:
+        """Delete a cluster; one that is gone is fine, one that somebody else made is left."""
+        found = self._raw(name)
+        if found is None:
+            return
+        if not is_ours(found.tags, token):
+            raise NotOursError(f"compute {name} was made by somebody else, so it is left")
         with translated(f"deleting compute {name!r}"):
             try:
                 self._clients.workspace.compute.begin_delete(name).wait()
-            except ResourceNotFoundError:
-                return
+            except Exception as error:
+                if not is_missing(error):
+                    raise
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield every cluster that bears our marks, with the machines that it holds now."""
+        with translated("listing computes"):
+            found = [(str(made.name), made.tags or {}) for made in self._clients.workspace.compute.list()]
+        for name, tags in found:
+            raw = self._raw(name) if TOKEN in tags else None
+            if raw is None:
+                continue
+            made = self._read(raw)
+            created = getattr(raw.properties, "created_on", None)
+            since = created.timestamp() if created else 0.0
+            resource = Resource("compute", name, "azureml", str(tags[TOKEN]))
+            yield Leftover(resource, made.state, since, made.size, made.nodes or 0)
+
+    def waiting_for(self, name: str) -> str:
+        """Return why a job may wait for a cluster: what it holds, what it does, and the errors it tells."""
+        found = self._raw(name)
+        if found is None:
+            return f"there is no cluster {name!r} any more"
+        made = self._read(found)
+        inner = found.properties.properties
+        doing = word(getattr(inner, "allocation_state", None) or "state not told")
+        nodes = "?" if made.nodes is None else made.nodes
+        said = f"cluster {name}: {nodes} of {made.max_nodes} machines, {doing}"
+        return f"{said}; it tells: {'; '.join(made.problems)}" if made.problems else said
+
+    def _raw(self, name: str) -> Any:
+        with translated(f"compute {name!r}"):
+            try:
+                return raw_compute(self._clients.workspace, name)
+            except Exception as error:
+                if is_missing(error):
+                    return None
+                raise
+
+    def _read(self, found: Any) -> Compute:
+        properties = found.properties
+        inner = getattr(properties, "properties", None)
+        named = str(getattr(inner, "vm_size", "") or "")
+        size = (self.size(named) or self.withdrawn(named)) if named else ComputeSize("", 0, 0, 0.0)
+        scale = getattr(inner, "scale_settings", None)
+        most = int(getattr(scale, "max_node_count", None) or 1)
+        kind = word(getattr(properties, "compute_type", None) or "AmlCompute")
+        tier = word(getattr(inner, "vm_priority", None) or "Dedicated").replace("_", "")
+        made = machines(
+            str(found.name),
+            size,
+            nodes=most,
+            state=word(properties.provisioning_state),
+            tier=TIERS.get(tier.lower(), tier),
+        )
+        nodes = getattr(inner, "current_node_count", None)
+        return evolve(
+            made,
+            size=size.name or ("unknown" if kind.lower() != CLUSTER else ""),
+            kind="" if kind.lower() == CLUSTER else kind,
+            problems=tuple(_problems(properties)),
+            nodes=None if nodes is None else int(nodes),
+            region=str(getattr(properties, "compute_location", None) or getattr(found, "location", "") or ""),
+        )
 
 
-def _usage(entry: Any) -> Usage:
-    name = entry.name["value"] if isinstance(entry.name, dict) else entry.name.value
-    return Usage(str(name), int(_field(entry, "current_value", "currentValue")), int(entry.limit))
+def _fitting(there: Compute, size: ComputeSize, *, max_nodes: int, tier: str) -> Compute:
+    same = (there.size.lower(), there.tier, there.kind) == (size.name.lower(), tier, "")
+    if same and there.max_nodes >= max_nodes:
+        return there
+    raise NameTakenError(
+        f"there is a compute {there.name!r} already ({there.kind or there.size}, {there.tier}, up to {there.max_nodes}"
+        f" nodes), and it does not fit ({size.name}, {tier}, {max_nodes} nodes)",
+        hint="choose another name, or take that one as it is: compute=NAME",
+    )
+
+
+def _problems(properties: Any) -> Iterator[str]:
+    inner = getattr(properties, "properties", None)
+    for entry in (*(properties.provisioning_errors or ()), *(getattr(inner, "errors", None) or ())):
+        error = getattr(entry, "error", None) or entry
+        code, message = getattr(error, "code", None), getattr(error, "message", None)
+        yield ": ".join(str(part) for part in (code, message) if part) or "an error without a text"
+
+
+def _row(entry: Any) -> dict[str, Any]:
+    name = entry.name
+    value = name if isinstance(name, dict) else {"value": name.value, "localizedValue": name.localized_value}
+    used = getattr(entry, "current_value", None)
+    return {
+        "id": getattr(entry, "id", None),
+        "type": getattr(entry, "type", None),
+        "name": value,
+        "limit": entry.limit,
+        "currentValue": getattr(entry, "currentValue", None) if used is None else used,
+    }
 
 
 def _field(entry: Any, name: str, wire: str) -> Any:

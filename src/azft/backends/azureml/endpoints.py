@@ -1,126 +1,228 @@
-"""Managed online endpoints: deployed with settings that were checked, asked directly, deleted."""
+"""Managed online endpoints: made under names that are free, or joined beside others, and taken away as far as ours."""
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from http import HTTPStatus
 from typing import Any
 
-import requests
+from attrs import frozen
 
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import readable, translated
-from azft.domain.resource import Endpoint, RegisteredModel
-from azft.errors import AuthenticationError, BackendError, ConfigurationError
+from azft.backends.azureml.errors import is_missing, readable, translated
+from azft.backends.azureml.internals import current_cloud
+from azft.backends.azureml.scoring import ask
+from azft.domain.compute import Compute
+from azft.domain.findings import Finding
+from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
+from azft.errors import AzftError, BackendError, ComputeError, ConfigurationError, NameTakenError, NotOursError
+from azft.rules.diagnosis import diagnosed
+from azft.rules.marks import TOKEN, is_ours
+from azft.rules.naming import endpoint_name
+from azft.rules.traffic import given_back, shared
 
 DEPLOYMENT = "azft"
-LONGEST_NAME = 32
 LONGEST_REQUEST = 180.0
 """Seconds; Azure refuses more (azure-docs 123307)."""
 LOG_LINES = 50
+BEFORE = "azft.traffic_before"
+"""The tag of our deployment that keeps the traffic of a shared endpoint as it was."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
-_SETTINGS = {"max_tokens": "max_new_tokens", "temperature": "temperature", "top_p": "top_p"}
+_MODES = ("key", "aad_token", "aml_token")
+_log = logging.getLogger("azft.deploy")
+
+
+@frozen
+class Serving:
+    """How models are deployed: machines, seconds of a request and until the first probe, sign-in, and image.
+
+    `environment` is an Azure ML environment that takes the place of the model's own image.
+    """
+
+    instance_type: str = ""
+    instances: int = 1
+    request_timeout: float = 90.0
+    auth_mode: str = "key"
+    probe_delay: int = 600
+    environment: str = ""
+
+    def checked(self) -> Serving:
+        """Return itself; `ConfigurationError` for a value that Azure would refuse."""
+        if not 0 < self.request_timeout <= LONGEST_REQUEST:
+            raise ConfigurationError(
+                f"request_timeout is {self.request_timeout}, expected up to {LONGEST_REQUEST:g} seconds"
+            )
+        if self.auth_mode not in _MODES:
+            raise ConfigurationError(f"auth_mode is {self.auth_mode!r}, expected one of {', '.join(_MODES)}")
+        if self.instances < 1 or self.probe_delay < 1:
+            raise ConfigurationError(f"instances={self.instances} and probe_delay={self.probe_delay} must be 1 or more")
+        return self
 
 
 class AzureEndpoints:
-    """The endpoints of a workspace; `instance_type` is the machine, `request_timeout` seconds."""
+    """The endpoints of a workspace; `quota` says what the quotas have to say about machines for a deployment."""
 
-    def __init__(self, clients: Clients, *, instance_type: str, instances: int, request_timeout: float) -> None:
-        if not 0 < request_timeout <= LONGEST_REQUEST:
-            raise ConfigurationError(
-                f"request_timeout is {request_timeout}, expected up to {LONGEST_REQUEST:g} seconds"
-            )
+    def __init__(
+        self, clients: Clients, serving: Serving, quota: Callable[[str, int], tuple[Compute, Sequence[Finding]]]
+    ) -> None:
         self._clients = clients
-        self._instance_type = instance_type
-        self._instances = instances
-        self._timeout = request_timeout
+        self._serving = serving.checked()
+        self._quota = quota
 
-    def deploy(self, model: RegisteredModel, name: str, allowed: Sequence[str]) -> Endpoint:
-        """Return the endpoint once it answers; on any failure it is deleted again, and the error holds its log.
+    def deploy(
+        self,
+        model: RegisteredModel,
+        name: str,
+        allowed: Sequence[str],
+        *,
+        onto: str = "",
+        traffic: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Endpoint:
+        """Return the endpoint once it answers; what fails is taken away again, and the error holds its log.
 
-        `allowed` are the machine sizes the base model may be deployed on, empty if nobody knows.
+        `allowed` are the machine sizes the base model may be deployed on, empty if nobody knows. With `onto` the
+        deployment called `name` joins that endpoint; everything else about it stays as it is.
         """
-        from azure.ai.ml.entities import (
-            ManagedOnlineDeployment,
-            ManagedOnlineEndpoint,
-            OnlineRequestSettings,
-            ProbeSettings,
-        )
-
         size = self._size(model, allowed)
-        name = name or _free_name(model)
-        if not _NAME.fullmatch(name):
-            raise ConfigurationError(
-                f"{name!r} cannot name an endpoint", hint="3 to 32 letters, digits and '-', beginning with a letter"
-            )
-        client = self._clients.workspace
-        endpoint = ManagedOnlineEndpoint(
-            name=name, auth_mode="key", tags={"azft.model": f"{model.name}:{model.version}"}
-        )
-        deployment = ManagedOnlineDeployment(
-            name=DEPLOYMENT,
-            endpoint_name=name,
-            model=model.uri,
-            instance_type=size,
-            instance_count=self._instances,
-            liveness_probe=ProbeSettings(initial_delay=600),
-            request_settings=OnlineRequestSettings(request_timeout_ms=int(self._timeout * 1000)),
-        )
-        with ExitStack() as undo:
-            with translated(f"creating endpoint {name!r}"):
-                made = client.online_endpoints.begin_create_or_update(endpoint).result()
-            undo.callback(self.delete, name)
-            self._deployed(name, deployment)
-            endpoint.traffic = {DEPLOYMENT: 100}
-            with translated(f"traffic of endpoint {name!r}"), ThreadPoolExecutor(1) as aside:
-                asked = aside.submit(client.online_endpoints.get_keys, name)
-                client.online_endpoints.begin_create_or_update(endpoint).result()
-                keys = asked.result()
-            undo.pop_all()
-        return Endpoint(name, str(made.scoring_uri), model, str(keys.primary_key))
+        marked = {TOKEN: uuid.uuid4().hex, **(tags or {}), "azft.model": f"{model.name}:{model.version}"}
+        name = name or (f"{DEPLOYMENT}-{uuid.uuid4().hex[:8]}" if onto else endpoint_name(model.name, _suffix()))
+        for given in filter(None, (name, onto)):
+            if not _NAME.fullmatch(given):
+                raise ConfigurationError(
+                    f"{given!r} cannot name an endpoint or deployment",
+                    hint="3 to 32 letters, digits and '-', beginning with a letter",
+                )
+        if not 0 <= traffic <= 100 or (traffic and not onto):  # noqa: PLR2004 - percent
+            raise ConfigurationError(f"traffic is {traffic}", hint="0 to 100 percent, with onto= an endpoint")
+        self._check_quota(size)
+        if onto:
+            return self._join(model, onto, name, size, traffic=traffic, tags=marked)
+        return self._make(model, name, size, marked)
 
     def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
-        """Return the answer to a conversation, straight from the scoring address.
+        """Return the answer to a conversation."""
+        key = endpoint.key or self._token()
+        return ask(endpoint, key, messages, settings, within=self._serving.request_timeout + 5)
 
-        The SDK's own call keeps headers from one call to the next, so it is not used.
-        """
-        unknown = [key for key in settings if key not in _SETTINGS]
-        if unknown:
-            raise ConfigurationError(f"{', '.join(unknown)}: an Azure endpoint takes {', '.join(_SETTINGS)}")
-        parameters = {_SETTINGS[key]: value for key, value in settings.items()}
-        parameters["do_sample"] = bool(settings.get("temperature"))
-        if not parameters["do_sample"]:
-            parameters.pop("temperature", None)
-        body = {"input_data": {"input_string": [dict(message) for message in messages], "parameters": parameters}}
-        headers = {"Authorization": f"Bearer {endpoint.key}", "azureml-model-deployment": DEPLOYMENT}
-        try:
-            answer = requests.post(endpoint.url, json=body, headers=headers, timeout=self._timeout + 5)
-        except requests.RequestException as error:
-            raise BackendError(f"endpoint {endpoint.name!r} does not answer: {type(error).__name__}") from None
-        if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise AuthenticationError(f"endpoint {endpoint.name!r} answered {answer.status_code}: the key is wrong")
-        if not answer.ok:
-            raise BackendError(f"endpoint {endpoint.name!r} answered {answer.status_code}: {answer.text[:500]}")
-        return _text(answer.json())
-
-    def delete(self, name: str) -> None:
-        """Delete the endpoint with its deployments; one that is gone is fine."""
-        from azure.core.exceptions import ResourceNotFoundError
-
+    def delete(self, name: str, token: str) -> None:
+        """Delete the endpoint with its deployments; one that is gone is fine, one that is not ours stays."""
+        there = self._endpoint(name)
+        if there is None:
+            return
+        if not is_ours(there.tags, token):
+            raise NotOursError(f"endpoint {name} was made by somebody else, so it is left")
+        others = [part for part in self._deployments(name) if part.name != DEPLOYMENT and not is_ours(part.tags)]
+        if others:
+            names = ", ".join(str(part.name) for part in others)
+            raise NotOursError(f"endpoint {name} has deployments of somebody else ({names}), so it is left")
         with translated(f"deleting endpoint {name!r}"):
-            try:
-                self._clients.workspace.online_endpoints.begin_delete(name).wait()
-            except ResourceNotFoundError:
-                return
+            _gone(lambda: self._clients.workspace.online_endpoints.begin_delete(name).wait())
 
-    def _deployed(self, name: str, deployment: Any) -> None:
+    def leave(self, name: str, part: str, token: str) -> None:
+        """Take our deployment away from an endpoint, and give its traffic back; everything else stays as it is."""
+        there = self._endpoint(name)
+        ours = None if there is None else self._deployment(name, part)
+        if there is None or ours is None:
+            return
+        if not is_ours(ours.tags, token):
+            raise NotOursError(f"deployment {part} of {name} was made by somebody else, so it is left")
+        now = dict(there.traffic or {})
+        if now.get(part):
+            self._set_traffic(there, given_back(now, part, json.loads((ours.tags or {}).get(BEFORE, "{}"))))
+        with translated(f"deleting deployment {part!r} of {name!r}"):
+            _gone(lambda: self._clients.workspace.online_deployments.begin_delete(part, name).wait())
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield every endpoint and every deployment on somebody else's endpoint that bears our marks."""
+        with translated("listing endpoints"):
+            found = list(self._clients.workspace.online_endpoints.list())
+        for there in found:
+            tags, ours = there.tags or {}, TOKEN in (there.tags or {})
+            parts = [part for part in self._deployments(there.name) if ours or TOKEN in (part.tags or {})]
+            machines = [(str(part.instance_type or ""), int(part.instance_count or 0)) for part in parts]
+            if ours:
+                size = machines[0][0] if machines else ""
+                count = sum(number for _size, number in machines)
+                resource = Resource("endpoint", str(there.name), "azureml", str(tags[TOKEN]))
+                yield Leftover(resource, word(there.provisioning_state), size=size, count=count)
+                continue
+            for part, (size, count) in zip(parts, machines, strict=True):
+                name = f"{there.name}/{part.name}"
+                resource = Resource("deployment", name, "azureml", str((part.tags or {})[TOKEN]))
+                yield Leftover(resource, word(part.provisioning_state), size=size, count=count)
+
+    def _make(self, model: RegisteredModel, name: str, size: str, tags: Mapping[str, str]) -> Endpoint:
+        from azure.ai.ml.entities import ManagedOnlineEndpoint
+
+        if self._endpoint(name) is not None:
+            raise NameTakenError(
+                f"there is an endpoint {name!r} already, and nothing of it is changed",
+                hint=f"choose another name, or add a deployment beside its own: onto={name!r}",
+            )
+        client = self._clients.workspace
+        endpoint = ManagedOnlineEndpoint(name=name, auth_mode=self._serving.auth_mode, tags=dict(tags))
+        token = tags[TOKEN]
+        try:
+            with translated(f"creating endpoint {name!r}"):
+                made = client.online_endpoints.begin_create_or_update(endpoint).result()
+            self._deployed(name, DEPLOYMENT, model, size, tags)
+            endpoint.traffic = {DEPLOYMENT: 100}
+            with translated(f"traffic of endpoint {name!r}"), ThreadPoolExecutor(1) as aside:
+                asked = aside.submit(self._key, name)
+                client.online_endpoints.begin_create_or_update(endpoint).result()
+                key = asked.result()
+        except BaseException as error:
+            _undone(lambda: self.delete(name, token), error, f"endpoint {name}")
+            raise
+        return Endpoint(name, str(made.scoring_uri), model, key, DEPLOYMENT)
+
+    def _join(
+        self, model: RegisteredModel, name: str, part: str, size: str, *, traffic: int, tags: Mapping[str, str]
+    ) -> Endpoint:
+        there = self._endpoint(name)
+        if there is None:
+            raise ConfigurationError(
+                f"there is no endpoint {name!r} to deploy onto", hint="leave onto= out to make one"
+            )
+        if self._deployment(name, part) is not None:
+            raise NameTakenError(
+                f"endpoint {name!r} has a deployment {part!r} already", hint="leave the name out, or choose another"
+            )
+        before = dict(there.traffic or {})
+        token = tags[TOKEN]
+        try:
+            self._deployed(name, part, model, size, {**tags, BEFORE: json.dumps(before)})
+            if traffic:
+                self._set_traffic(self._endpoint(name) or there, shared(before, part, traffic))
+            with translated(f"the key of endpoint {name!r}"):
+                key = self._key(name)
+        except BaseException as error:
+            _undone(lambda: self.leave(name, part, token), error, f"deployment {part} of endpoint {name}")
+            raise
+        return Endpoint(name, str(there.scoring_uri), model, key, part, shared=True)
+
+    def _deployed(self, name: str, part: str, model: RegisteredModel, size: str, tags: Mapping[str, str]) -> None:
+        from azure.ai.ml.entities import ManagedOnlineDeployment, OnlineRequestSettings, ProbeSettings
         from azure.ai.ml.exceptions import MlException
         from azure.core.exceptions import AzureError
 
+        how = self._serving
+        deployment = ManagedOnlineDeployment(
+            name=part,
+            endpoint_name=name,
+            model=model.uri,
+            instance_type=size,
+            instance_count=how.instances,
+            liveness_probe=ProbeSettings(initial_delay=how.probe_delay),
+            request_settings=OnlineRequestSettings(request_timeout_ms=int(how.request_timeout * 1000)),
+            tags=dict(tags),
+            environment=how.environment or None,
+        )
         operations = self._clients.workspace.online_deployments
         try:
             made = operations.begin_create_or_update(deployment).result()
@@ -129,40 +231,89 @@ class AzureEndpoints:
         except (AzureError, MlException) as error:
             failed = readable(error)
         if failed:
+            log = self._log_of(part, name)
+            found = diagnosed(failed, log.splitlines(), step=f"deployment {part}")
+            why = f"\n{found}" if found.known else ""
             raise BackendError(
-                f"deploying to endpoint {name!r} failed: {failed}\nits log ends:\n{self._log(name)}",
-                hint="a larger instance_type=, or another image; the endpoint was deleted again",
+                f"deploying to endpoint {name!r} failed: {failed}{why}\nits log ends:\n{log}",
+                hint=found.fix or "see its log above; a larger instance_type=, or another image",
             )
 
-    def _log(self, name: str) -> str:
+    def _log_of(self, part: str, name: str) -> str:
         from azure.core.exceptions import AzureError
 
         try:
-            return str(self._clients.workspace.online_deployments.get_logs(DEPLOYMENT, name, LOG_LINES)).strip()
+            return str(self._clients.workspace.online_deployments.get_logs(part, name, LOG_LINES)).strip()
         except AzureError as error:
             return f"(no log: {readable(error)})"
 
+    def _set_traffic(self, there: Any, traffic: Mapping[str, int]) -> None:
+        there.traffic = dict(traffic)
+        with translated(f"traffic of endpoint {there.name!r}"):
+            self._clients.workspace.online_endpoints.begin_create_or_update(there).result()
+
+    def _key(self, name: str) -> str:
+        found = self._clients.workspace.online_endpoints.get_keys(name)
+        return str(getattr(found, "primary_key", None) or "")
+
+    def _token(self) -> str:
+        """Return a token of whoever is signed in, for endpoints that take no keys."""
+        with translated("signing in to the endpoint"):
+            return str(self._clients.credential.get_token(current_cloud().learning).token)
+
+    def _endpoint(self, name: str) -> Any:
+        with translated(f"endpoint {name!r}"):
+            return _absent(lambda: self._clients.workspace.online_endpoints.get(name))
+
+    def _deployment(self, name: str, part: str) -> Any:
+        with translated(f"deployment {part!r} of {name!r}"):
+            return _absent(lambda: self._clients.workspace.online_deployments.get(part, name))
+
+    def _deployments(self, name: str) -> list[Any]:
+        with translated(f"deployments of {name!r}"):
+            return _absent(lambda: list(self._clients.workspace.online_deployments.list(name))) or []
+
+    def _check_quota(self, size: str) -> None:
+        compute, findings = self._quota(size, self._serving.instances)
+        if any(finding.severity == "error" for finding in findings):
+            raise ComputeError(f"{self._serving.instances} x {compute.size} cannot be deployed", findings)
+        for finding in findings:
+            _log.warning("%s", finding)
+
     def _size(self, model: RegisteredModel, allowed: Sequence[str]) -> str:
-        if not self._instance_type and not allowed:
+        given = self._serving.instance_type
+        if not given and not allowed:
             raise ConfigurationError(
                 f"no machine size to deploy {model.name} on",
                 hint="azft.connect('azureml', instance_type='Standard_...')",
             )
-        size = self._instance_type or allowed[0]
+        size = given or allowed[0]
         if allowed and size.lower() not in {known.lower() for known in allowed}:
             raise ConfigurationError(f"{model.name} cannot be deployed on {size}", hint=f"one of {', '.join(allowed)}")
         return size
 
 
-def _free_name(model: RegisteredModel) -> str:
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", model.name).strip("-").lower() or "model"
-    stem = stem if stem[0].isalpha() else f"m-{stem}"
-    return f"{stem[: LONGEST_NAME - 9].rstrip('-')}-{uuid.uuid4().hex[:8]}"
+def _suffix() -> str:
+    return uuid.uuid4().hex[:8]
 
 
-def _text(answer: Any) -> str:
-    """Return the text of an answer, flat or nested: Microsoft's samples and images give both."""
-    first = answer[0] if isinstance(answer, list) and answer else answer
-    if isinstance(first, dict):
-        return str(first.get("output", first.get("0", "")))
-    return str(first)
+def _absent(ask_for: Callable[[], Any]) -> Any:
+    """Return what is asked for, None where the service says that there is none."""
+    try:
+        return ask_for()
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def _gone(delete: Callable[[], Any]) -> None:
+    _absent(delete)
+
+
+def _undone(undo: Callable[[], None], error: BaseException, what: str) -> None:
+    """Undo what was begun; where that fails, too, the first reason stays the reason, and both are told."""
+    try:
+        undo()
+    except AzftError as failure:
+        error.add_note(f"{what} could not be taken away again, and may cost money: {failure}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from attrs import frozen
 
 
 def raw_model(client: Any, name: str, version: str) -> Mapping[str, Any]:
@@ -57,3 +59,44 @@ def child_runs(client: Any, run_id: str) -> list[Any]:
 def run_details(client: Any, run_id: str) -> Any:
     """Return a run's details: its status, error, and the addresses of its logs."""
     return client.jobs._runs_operations.get_run_details(run_id)
+
+
+def raw_job(client: Any, name: str) -> Any:
+    """Return a job as the wire has it: the typed one does not say whether it is archived."""
+    return client.jobs._get_job(name)
+
+
+def raw_compute(client: Any, name: str) -> Any:
+    """Return a compute as the wire has it: the typed one drops its errors, its nodes and what they do."""
+    operations = client.compute
+    return operations._operation.get(operations._operation_scope.resource_group_name, operations._workspace_name, name)
+
+
+def output_uris(client: Any, run_id: str, names: Sequence[str]) -> Mapping[str, str]:
+    """Return where a run's outputs are, as the service says; those that it says nothing about are missing."""
+    found: Mapping[str, str] = client.jobs._get_named_output_uri(run_id, list(names))
+    return found
+
+
+@frozen
+class Cloud:
+    """The Azure cloud that the SDK is set to: its scopes, and where one signs in."""
+
+    management: str
+    learning: str
+    authority: str
+
+
+def current_cloud() -> Cloud:
+    """Return the cloud of AZUREML_CURRENT_CLOUD, the public one without (azure-ai-ml, _azure_environments)."""
+    from azure.ai.ml._azure_environments import (
+        _get_active_directory_url_from_metadata,
+        _get_aml_resource_id_from_metadata,
+        _get_base_url_from_metadata,
+    )
+
+    return Cloud(
+        f"{_get_base_url_from_metadata()}/.default",
+        f"{_get_aml_resource_id_from_metadata()}/.default",
+        _get_active_directory_url_from_metadata(),
+    )

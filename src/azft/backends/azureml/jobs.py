@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.computes import SERVERLESS
 from azft.backends.azureml.errors import translated
-from azft.backends.azureml.storage import Storage
+from azft.backends.azureml.internals import raw_job
+from azft.backends.azureml.states import status_of
+from azft.backends.azureml.storage import Storage, upload_path
 from azft.domain.job import Job
-from azft.domain.run import Run
-from azft.errors import NotFoundError, UnsupportedError
+from azft.domain.resource import Leftover, Resource
+from azft.domain.run import Run, RunState, RunStatus
+from azft.errors import (
+    ConfigurationError,
+    InUseError,
+    NameTakenError,
+    NotFoundError,
+    NotOursError,
+    UnsupportedError,
+)
 from azft.rules.inputs import encode
+from azft.rules.marks import KEY, TOKEN, is_ours
 from azft.rules.parameters import COMPONENT
 
 OUTPUT = "trained_model"
 MODEL_NAME = "azft.model_name"
 DATA = "azft.data."
 """Before "train", "validation" and "test": the tags that say where the job's data is."""
+WHERE, SIZE, NODES = "azft.compute", "azft.size", "azft.nodes"
+"""What the job runs on, for those who want to know why it waits and what it costs."""
+MOST_TAGS, LONGEST_TAG = 49, 1000
+"""Tags of a run and characters of a value: 50, of which MLflow takes one (resource-limits-capacity, 2025-02)."""
+_GPUS = "number_of_gpu_to_use_finetuning"
 _WHERE = ("compute_model_import", "compute_preprocess", "compute_finetune")
 _SIZES = ("instance_type_model_import", "instance_type_preprocess", "instance_type_finetune")
 
@@ -31,25 +48,51 @@ class AzureJobs:
         self._clients = clients
         self._components = components
 
+    def uploads(self, job: Job) -> tuple[str, ...]:
+        """Return where the job's files will lie in the workspace's store."""
+        return tuple(dict.fromkeys(upload_path(file) for file in (job.data.train, job.data.validation, job.data.test)))
+
     def submit(self, job: Job) -> Run:
-        """Upload the data and submit the pipeline, under a name of ours: a PUT that is repeated makes no second job."""
+        """Upload the data and submit the pipeline, under a name of ours: a PUT that is repeated makes no second job.
+
+        Errors: `NameTakenError` where a job of that id is there and is not this one.
+        """
         from azure.ai.ml import Input
 
-        files = Storage(self._clients).upload(job.data.train, job.data.validation, job.data.test)
+        identity = job.id or f"azft-{uuid.uuid4().hex[:12]}"
+        known = self.state(identity) if job.id else None
+        if known is not None:
+            if known.key and known.key == job.key and not known.deleted:
+                return known.run
+            raise NameTakenError(f"there is a job {identity!r} already, and it is another one", hint="give another id")
+        files = Storage(self._clients).upload(job.data.train, job.data.validation, job.data.test, tags=job.tags)
         names = ("train_file_path", "validation_file_path", "test_file_path")
         data = {name: Input(type="uri_file", path=path) for name, path in zip(names, files, strict=True)}
-        built = self._pipeline(job, {**self._inputs(job), **data})
+        with translated("building the pipeline"):
+            built = self._pipeline(job, {**self._inputs(job), **data})
         built.tags |= {f"{DATA}{name}": path for name, path in zip(("train", "validation", "test"), files, strict=True)}
-        built.name = f"azft-{uuid.uuid4().hex[:12]}"
+        built.tags |= {KEY: job.key} if job.key else {}
+        built.tags = fitting(built.tags)
+        built.name = identity
         with translated("submitting the job"):
             made = self._clients.workspace.jobs.create_or_update(built, experiment_name=job.experiment)
         return Run(made.name, "azureml", job.display_name, job.experiment, job.model_name)
 
     def find(self, run_id: str) -> Run:
         """Return the run of that id, whoever started it."""
-        made = self.get(run_id)
-        tags = made.tags or {}
-        return Run(made.name, "azureml", made.display_name or "", made.experiment_name or "", tags.get(MODEL_NAME, ""))
+        return _run(self.get(run_id))
+
+    def state(self, run_id: str) -> RunState | None:
+        """Return where the job of that id stands; None if there never was one."""
+        try:
+            made = self.get(run_id)
+            with translated(f"run {run_id!r}"):
+                archived = bool(raw_job(self._clients.workspace, run_id).properties.is_archived)
+        except NotFoundError:
+            return None
+        created = getattr(made.creation_context, "created_at", None)
+        since = created.timestamp() if created else 0.0
+        return RunState(_run(made), status_of(made.status), since, str((made.tags or {}).get(KEY, "")), archived)
 
     def get(self, run_id: str) -> Any:
         """Return the SDK's job; `NotFoundError` if there is none."""
@@ -63,10 +106,43 @@ class AzureJobs:
         with translated(f"canceling {run_id}"):
             self._clients.workspace.jobs.begin_cancel(run_id)
 
-    def archive(self, run_id: str) -> None:
-        """Put the job out of sight; Azure ML deletes no job."""
+    def delete(self, run_id: str, token: str) -> None:
+        """Stop the job and put it out of sight, as Azure ML deletes none; a foreign one is left."""
+        try:
+            made = self.get(run_id)
+        except NotFoundError:
+            return
+        if not is_ours(made.tags, token):
+            raise NotOursError(f"job {run_id} was made by somebody else, so it is left")
+        if not status_of(made.status).ended:
+            self.cancel(run_id)
         with translated(f"archiving {run_id}"):
             self._clients.workspace.jobs.archive(run_id)
+
+    def remove_upload(self, path: str, token: str) -> None:
+        """Delete a file that was sent for a job; `InUseError` while a job that has not ended reads it."""
+        with translated("listing jobs"):
+            for made in self._clients.workspace.jobs.list():
+                reads = any(path in str(value) for name, value in (made.tags or {}).items() if name.startswith(DATA))
+                if reads and not status_of(made.status).ended:
+                    raise InUseError(f"{made.name} still reads it")
+        Storage(self._clients).remove(path, token)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield every job that bears our marks and was not put out of sight."""
+        with translated("listing jobs"):
+            for made in self._clients.workspace.jobs.list():
+                tags = made.tags or {}
+                if TOKEN not in tags:
+                    continue
+                status = status_of(made.status)
+                created = getattr(made.creation_context, "created_at", None)
+                size = str(tags.get(SIZE, "")) if status is RunStatus.RUNNING else ""
+                count = int(tags.get(NODES, "0")) if size and str(tags.get(NODES, "")).isdecimal() else 0
+                resource = Resource("run", str(made.name), "azureml", str(tags[TOKEN]))
+                yield Leftover(resource, status, created.timestamp() if created else 0.0, size, count)
+        for path, token, since in Storage(self._clients).uploaded():
+            yield Leftover(Resource("upload", path, "azureml", token), "stored", since)
 
     def _inputs(self, job: Job) -> dict[str, Any]:
         """Return what the component is told beside the data: only what somebody chose, encoded as it wants it."""
@@ -82,7 +158,12 @@ class AzureJobs:
         known = {spec.name for spec in component.inputs}
         where = dict.fromkeys(_WHERE, job.compute.name)
         sizes = dict.fromkeys(_SIZES, job.compute.size) if serverless else {}
-        gpus = {"number_of_gpu_to_use_finetuning": max(job.compute.gpus, 1)}
+        if not job.compute.gpus and _GPUS not in inputs:
+            raise ConfigurationError(
+                f"nobody knows how many GPUs {job.compute.size or job.compute.name} has, so nothing is submitted",
+                hint=f"give {_GPUS}=, or a size that azft's dated table knows",
+            )
+        gpus = {_GPUS: max(job.compute.gpus, 1)}
         fixed = {name: value for name, value in {**gpus, **where, **sizes}.items() if name in known}
         return {**fixed, **inputs, "mlflow_model_path": _model_input(job.model.id)}
 
@@ -99,8 +180,29 @@ class AzureJobs:
         built.display_name = job.display_name
         built.settings.force_rerun = True
         built.settings.continue_on_step_failure = False
-        built.tags = {**job.tags, MODEL_NAME: job.model_name}
+        nodes = str(job.parameters["num_nodes_finetune"]) if "num_nodes_finetune" in job.parameters else "1"
+        where = {WHERE: job.compute.name, SIZE: job.compute.size, NODES: nodes}
+        built.tags = {**job.tags, MODEL_NAME: job.model_name, **where}
         return built
+
+
+def _run(made: Any) -> Run:
+    tags = made.tags or {}
+    return Run(made.name, "azureml", made.display_name or "", made.experiment_name or "", tags.get(MODEL_NAME, ""))
+
+
+def fitting(tags: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags as the service takes them: our own first, values cut where they are too long.
+
+    >>> len(fitting({f"t{n}": "x" * 2000 for n in range(60)})), len(fitting({"a": "x" * 2000})["a"])
+    (49, 1000)
+    """
+    ours = sorted(tags, key=lambda name: not name.startswith("azft."))
+    return {name: _cut(str(tags[name])) for name in ours[:MOST_TAGS]}
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= LONGEST_TAG else f"{value[: LONGEST_TAG - 3]}..."
 
 
 def _model_input(identity: str) -> Any:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 from attrs import frozen
 
 from azft.backends.azureml.client import Clients
+from azft.backends.azureml.errors import translated
 from azft.domain.run import Run
+from azft.errors import AzftError
+from azft.waiting import Attempt
 
 _MILLISECONDS = 1000
+_log = logging.getLogger("azft.watch")
 
 
 @frozen
@@ -38,6 +43,18 @@ class Metrics:
         for found in self._runs(run):
             values.update({name: float(value) for name, value in found.data.metrics.items()})
         return values
+
+    def latest_if_known(self, run: Run, *, within: float = 20.0) -> dict[str, float]:
+        """Return the same, and nothing where MLflow fails or does not answer within so many seconds."""
+        attempt = Attempt(lambda: self.latest(run), "azft-metrics")
+        if not attempt.wait(within):
+            return {}
+        try:
+            with translated(f"the metrics of {run.id}"):
+                return attempt.answer()
+        except AzftError as error:
+            _log.warning("the metrics of %s are not known: %s", run.id, error.message)
+            return {}
 
     def history(self, run: Run, names: tuple[str, ...]) -> list[Measured]:
         """Return every value of those metrics, oldest first."""

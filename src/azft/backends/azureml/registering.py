@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.errors import translated
 from azft.backends.azureml.jobs import OUTPUT
-from azft.domain.resource import RegisteredModel
+from azft.domain.resource import Leftover, RegisteredModel, Resource
 from azft.domain.run import Run
+from azft.errors import ConfigurationError, NotOursError
+from azft.rules.marks import TOKEN, is_ours
+from azft.rules.naming import name_findings
 
 RUN = "azft.run"
 
@@ -21,12 +24,16 @@ class AzureModels:
         self._clients = clients
 
     def register(self, run: Run, job: Any, name: str, tags: Mapping[str, str]) -> RegisteredModel:
-        """Return the version of `name` made from the run, creating it if there is none."""
+        """Return the version of `name` made from the run, creating it if there is none; no other one is changed."""
         from azure.ai.ml.constants import AssetTypes
         from azure.ai.ml.entities import Model
 
+        for problem in name_findings("name", name):
+            raise ConfigurationError(f"{name!r} cannot name a model", hint=f"expected {problem.expected}")
         first = int(job.creation_context.created_at.timestamp())
-        lineage = {key: str(value) for key, value in (job.tags or {}).items() if key.startswith("azft.")}
+        lineage = {
+            key: str(value) for key, value in (job.tags or {}).items() if key.startswith("azft.") and key != TOKEN
+        }
         version = str(first)
         while (known := self._find(name, version)) is not None:
             if (known.tags or {}).get(RUN) == run.id:
@@ -45,18 +52,43 @@ class AzureModels:
 
     def versions(self, name: str) -> tuple[str, ...]:
         """Return the versions of that name, none if there is no such model."""
+        return tuple(str(model.version) for model in self._all(name))
+
+    def archive(self, name: str, version: str, token: str) -> None:
+        """Put a version out of sight; the SDK deletes no model. Without a version, the one that bears the token."""
+        if not version:
+            found = [str(model.version) for model in self._all(name) if token and is_ours(model.tags, token)]
+            for one in found:
+                self.archive(name, one, token)
+            return
+        known = self._find(name, version)
+        if known is None:
+            return
+        if not is_ours(known.tags, token):
+            raise NotOursError(f"model {name}:{version} was made by somebody else, so it is left")
+        with translated(f"archiving {name}:{version}"):
+            self._clients.workspace.models.archive(name, version)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield every registered version that bears our marks."""
+        with translated("listing models"):
+            names = [str(model.name) for model in self._clients.workspace.models.list()]
+        for name in names:
+            for model in self._all(name):
+                tags = model.tags or {}
+                if TOKEN in tags:
+                    resource = Resource("model", f"{name}:{model.version}", "azureml", str(tags[TOKEN]))
+                    created = getattr(getattr(model, "creation_context", None), "created_at", None)
+                    yield Leftover(resource, "registered", created.timestamp() if created else 0.0, price=0.0)
+
+    def _all(self, name: str) -> list[Any]:
         from azure.core.exceptions import ResourceNotFoundError
 
         with translated(f"models named {name!r}"):
             try:
-                return tuple(str(model.version) for model in self._clients.workspace.models.list(name))
+                return list(self._clients.workspace.models.list(name))
             except ResourceNotFoundError:
-                return ()
-
-    def archive(self, name: str, version: str) -> None:
-        """Put a version out of sight; the SDK deletes no model."""
-        with translated(f"archiving {name}:{version}"):
-            self._clients.workspace.models.archive(name, version)
+                return []
 
     def _find(self, name: str, version: str) -> Any:
         from azure.core.exceptions import ResourceNotFoundError

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.errors import translated
+from azft.backends.azureml.errors import code_of, is_missing, status_code, translated
 from azft.domain.data import DataFile
+from azft.errors import BackendError, NotOursError, UnsupportedError
+from azft.rules.marks import SESSION, TOKEN
 
 FOLDER = "azft"
 _HINT = "uploading needs the role 'Storage Blob Data Contributor' on the workspace's storage account"
+_NO_KEYS = frozenset({"KeyBasedAuthenticationNotPermitted", "AuthorizationFailed"})
+_FORBIDDEN = 403
+SPARE = 1 << 30
+"""Bytes of the disk that a download leaves free."""
 
 
 class Storage:
@@ -26,14 +33,19 @@ class Storage:
     def _opened(self) -> tuple[str, Any]:
         """The store's name and its container; the secrets are asked for here and nowhere else."""
         with translated("the workspace's storage", hint=_HINT):
-            store = self._clients.workspace.datastores.get_default(include_secrets=True)
-            return str(store.name), _container(store, self._clients.credential)
+            store = self._store()
+            return str(store.name), self._container(store)
 
     def download(self, prefix: str, folder: Path) -> Path:
-        """Bring every blob below a prefix (or the one of that name) into a folder, and return the folder."""
+        """Bring every blob below a prefix (or the one of that name) into a folder, and return the folder.
+
+        Errors: `BackendError` before the first byte, if the disk has no room for all of them.
+        """
         _, container = self._opened
         with translated(f"downloading {prefix}", hint=_HINT):
-            for blob in container.list_blobs(name_starts_with=prefix):
+            blobs = list(container.list_blobs(name_starts_with=prefix))
+            _check_room(folder, sum(int(blob.size or 0) for blob in blobs), prefix)
+            for blob in blobs:
                 target = folder / (blob.name.removeprefix(prefix).lstrip("/") or PurePosixPath(prefix).name)
                 if not target.resolve().is_relative_to(folder.resolve()):
                     continue  # A name is the service's word, and never leads out of the folder.
@@ -42,27 +54,107 @@ class Storage:
                     container.download_blob(blob.name).readinto(file)
         return folder
 
-    def upload(self, *files: DataFile) -> list[str]:
+    def upload(self, *files: DataFile, tags: Mapping[str, str] | None = None) -> list[str]:
         """Send the files and return their `azureml://` addresses; one that is there already is not sent again."""
         store, container = self._opened
+        marked = {_plain(name): value for name, value in (tags or {}).items() if name in {SESSION, TOKEN}}
         with ThreadPoolExecutor(max(len(files), 1)) as pool:
-            return list(pool.map(lambda file: self._send(container, store, file), files))
+            return list(pool.map(lambda file: self._send(container, store, file, marked), files))
 
-    def _send(self, container: Any, store: str, file: DataFile) -> str:
+    def uploaded(self) -> list[tuple[str, str, float]]:
+        """Return the path, the token and the time (seconds since 1970) of every file that azft sent here."""
+        _, container = self._opened
+        with translated("listing what was uploaded", hint=_HINT):
+            return [
+                (blob.name, blob.metadata[_plain(TOKEN)], blob.creation_time.timestamp() if blob.creation_time else 0.0)
+                for blob in container.list_blobs(name_starts_with=f"{FOLDER}/", include=["metadata"])
+                if (blob.metadata or {}).get(_plain(TOKEN))
+            ]
+
+    def remove(self, path: str, token: str) -> None:
+        """Delete a file that was sent with that token; one that is gone is fine, one with another is not ours."""
+        _, container = self._opened
+        with translated(f"deleting {path}", hint=_HINT):
+            try:
+                known = container.get_blob_client(path).get_blob_properties().metadata or {}
+                ours = path.startswith(f"{FOLDER}/") and known.get(_plain(TOKEN)) == (token or known.get(_plain(TOKEN)))
+                if ours:
+                    container.delete_blob(path)
+            except Exception as error:
+                if not is_missing(error):
+                    raise
+                return
+        if not ours:
+            raise NotOursError(f"{path} was there before, so it is left")
+
+    def _store(self) -> Any:
+        from azure.core.exceptions import HttpResponseError
+
+        stores = self._clients.workspace.datastores
+        try:
+            return stores.get_default(include_secrets=True)
+        except HttpResponseError as error:
+            # Who may not read the keys may still have a role on the data itself.
+            if status_code(error) != _FORBIDDEN:
+                raise
+            return stores.get_default()
+
+    def _container(self, store: Any) -> Any:
+        from azure.core.exceptions import HttpResponseError
+        from azure.storage.blob import ContainerClient
+
+        name = getattr(store, "container_name", None) or getattr(store, "filesystem", None)
+        if not name or not getattr(store, "account_name", None):
+            kind = getattr(store.type, "value", store.type)
+            raise UnsupportedError(
+                f"the workspace's default datastore {store.name!r} is of the kind {kind}, which takes no blobs",
+                hint="make a blob or ADLS Gen2 datastore the default one",
+            )
+        account = f"{store.protocol or 'https'}://{store.account_name}.blob.{store.endpoint or 'core.windows.net'}"
+        secrets = store.credentials
+        key = getattr(secrets, "sas_token", None) or getattr(secrets, "account_key", None)
+        if key:
+            keyed = ContainerClient(account, name, credential=key)
+            try:
+                keyed.get_container_properties()
+            except HttpResponseError as error:
+                if code_of(error) not in _NO_KEYS:
+                    return keyed  # What is to be done there says it better.
+            else:
+                return keyed
+        return ContainerClient(account, name, credential=self._clients.credential)
+
+    def _send(self, container: Any, store: str, file: DataFile, tags: Mapping[str, str]) -> str:
         from azure.core.exceptions import ResourceExistsError
 
-        path = PurePosixPath(FOLDER, file.sha256, file.path.name)
-        # The address is the content's hash, and a blob appears only once it is whole: one that is there is ours.
-        there = suppress(ResourceExistsError)
-        with translated(f"uploading {file.path.name}", hint=_HINT), there, file.path.open("rb") as content:
-            container.upload_blob(str(path), content, length=file.path.stat().st_size, overwrite=False)
+        path = upload_path(file)
+        with translated(f"uploading {file.path.name}", hint=_HINT), file.path.open("rb") as content:
+            try:
+                # The address is the content's hash, and a blob appears only once it is whole.
+                container.upload_blob(
+                    path, content, length=file.path.stat().st_size, overwrite=False, metadata=dict(tags)
+                )
+            except ResourceExistsError as error:
+                if code_of(error) not in {"", "BlobAlreadyExists", "UnauthorizedBlobOverwrite"}:
+                    raise  # A store that is under maintenance answers 409, too.
         return f"azureml://datastores/{store}/paths/{path}"
 
 
-def _container(store: Any, credential: Any) -> Any:
-    from azure.storage.blob import ContainerClient
+def upload_path(file: DataFile) -> str:
+    """Return where a file lies in the store: by its content."""
+    return str(PurePosixPath(FOLDER, file.sha256, file.path.name))
 
-    account = f"{store.protocol or 'https'}://{store.account_name}.blob.{store.endpoint or 'core.windows.net'}"
-    secrets = store.credentials
-    key = getattr(secrets, "sas_token", None) or getattr(secrets, "account_key", None) or credential
-    return ContainerClient(account, store.container_name, credential=key)
+
+def _plain(name: str) -> str:
+    """Return a tag's name as the metadata of a blob takes it: letters, digits and '_'."""
+    return name.replace(".", "_")
+
+
+def _check_room(folder: Path, size: int, what: str) -> None:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if size + SPARE > free:
+        raise BackendError(
+            f"{what} has {size / 2**30:,.1f} GiB, and {there} has {free / 2**30:,.1f} GiB free",
+            hint="free some of the disk, or set TMPDIR to a larger one",
+        )

@@ -1,0 +1,113 @@
+"""How a job ended, and why: the parent only says that it failed, the reason lies with the step that failed first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from azft.backends.azureml.client import Clients, word
+from azft.backends.azureml.errors import translated, without_secrets
+from azft.backends.azureml.internals import run_details
+from azft.backends.azureml.logs import read_log
+from azft.backends.azureml.states import NOT_RESPONDING, described, status_of
+from azft.backends.azureml.steps import descendants
+from azft.domain.diagnosis import Diagnosis
+from azft.domain.run import Run, RunStatus
+from azft.errors import AzftError
+from azft.rules.diagnosis import LINES, diagnosed
+
+CONFIRMED = 3
+"""Looks in a row that must find a job not responding before it is said to have failed."""
+
+
+@frozen
+class Ending:
+    """Where a job stands: `message` is what the service says, `warnings` what went wrong in spite of success."""
+
+    status: RunStatus
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+    diagnosis: Diagnosis | None = None
+
+
+def closing_look(clients: Clients, run: Run, *, wait: float) -> Ending:
+    """Return how the job ended, as far as it has; one that does not respond is looked at again before that is said."""
+    with translated(f"run {run.id!r}"):
+        details = run_details(clients.workspace, run.id)
+        for _again in range(CONFIRMED - 1):
+            if word(details.status) != NOT_RESPONDING:
+                break
+            time.sleep(wait)
+            details = run_details(clients.workspace, run.id)
+    status = status_of(details.status)
+    message = message_of(details)
+    if word(details.status) == NOT_RESPONDING:
+        said = message or described(details.status)
+        return Ending(RunStatus.FAILED, said, (), diagnosed(f"{NOT_RESPONDING}: {said}"))
+    if not status.ended:
+        return Ending(status, message)
+    with translated(f"the steps of {run.id}"):
+        steps = descendants(clients.workspace, run.id)
+    failed = _failed(steps)
+    if status is RunStatus.COMPLETED:
+        warnings = tuple(f"step {step.display_name} failed though the job completed: {_said(step)}" for step in failed)
+        return Ending(status, message, warnings)
+    if status is RunStatus.CANCELED:
+        return Ending(status, message)
+    return Ending(status, message, (), _diagnosis(clients, message, failed))
+
+
+def message_of(told: Any) -> str:
+    """Return what run history says of an error, with the innermost code; empty if it says nothing."""
+    error = getattr(getattr(told, "error", None), "error", None)
+    if error is None:
+        return ""
+    inner, codes = error, []
+    while inner is not None:
+        if getattr(inner, "code", None):
+            codes.append(str(inner.code))
+        inner = getattr(inner, "inner_error", None)
+    message = str(getattr(error, "message", "") or "").strip()
+    code = next(
+        (code for code in reversed(codes) if code not in {"UserError", "SystemError"} and code not in message), ""
+    )
+    return without_secrets(f"{code}: {message}" if code and message else message or code)
+
+
+def _failed(steps: Sequence[Any]) -> list[Any]:
+    """Return the steps that failed themselves, first the first: a pipeline among them only points at its own."""
+    parents = {str(getattr(step, "parent_run_id", "")) for step in steps}
+    failed = [step for step in steps if str(step.status) == "Failed" and str(step.run_id) not in parents]
+    return sorted(failed, key=lambda step: str(step.end_time_utc or ""))
+
+
+def _said(step: Any) -> str:
+    return message_of(step) or "no reason was given"
+
+
+def _diagnosis(clients: Clients, message: str, failed: Sequence[Any]) -> Diagnosis:
+    """Return the cause from the step that failed first; the next ones are asked only where nobody knows that one."""
+    found = [_of_step(clients, step) for step in failed]
+    known = next((diagnosis for diagnosis in found if diagnosis.known), None)
+    if known is not None:
+        return known
+    return found[0] if found and (found[0].message or found[0].lines) else diagnosed(message)
+
+
+def _of_step(clients: Clients, step: Any) -> Diagnosis:
+    lines: list[str] = []
+    try:
+        with translated(f"the log of {step.display_name}"):
+            details = run_details(clients.workspace, str(step.run_id))
+        for path, address in sorted((details.log_files or {}).items()):
+            if not path.startswith("system_logs/"):
+                lines += [without_secrets(line) for line in read_log(address).lines or ()]
+        message = message_of(step) or message_of(details)
+    except AzftError as error:
+        # A log that cannot be read must not hide what is known.
+        message = message_of(step)
+        lines.append(f"(its log cannot be read: {error.message})")
+    return diagnosed(message, lines[-2000:] or lines[-LINES:], step=str(step.display_name))

@@ -1,0 +1,83 @@
+"""Ask a deployed model, straight from its scoring address, and read whatever shape its answer has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import requests
+
+from azft.backends.azureml.errors import body_of
+from azft.domain.resource import Endpoint
+from azft.errors import AuthenticationError, BackendError, ConfigurationError, NotFoundError
+
+SETTINGS = {"max_tokens": "max_new_tokens", "temperature": "temperature", "top_p": "top_p"}
+_MODEL_STATUS, _MODEL_REASON = "ms-azureml-model-error-statuscode", "ms-azureml-model-error-reason"
+_HINTS: Mapping[int, str] = {
+    HTTPStatus.NOT_FOUND: "give one of its deployments traffic",
+    HTTPStatus.REQUEST_TIMEOUT: "the model takes longer than request_timeout=: fewer tokens, or up to 180 s",
+    424: "the model's own code failed: see the deployment's log",
+    HTTPStatus.TOO_MANY_REQUESTS: "more is asked than the deployment takes: ask again later, or give it instances=",
+    HTTPStatus.SERVICE_UNAVAILABLE: "the deployment is not ready: try again in a minute",
+}
+
+
+def ask(
+    endpoint: Endpoint, key: str, messages: Sequence[Mapping[str, str]], settings: Mapping[str, Any], *, within: float
+) -> str:
+    """Return the answer to a conversation; the SDK's own call keeps headers from one call to the next.
+
+    Errors: `ConfigurationError` for a setting that is not taken, `AuthenticationError`, and `BackendError` with the
+    body of whatever is no answer.
+    """
+    unknown = [name for name in settings if name not in SETTINGS]
+    if unknown:
+        raise ConfigurationError(f"{', '.join(unknown)}: an Azure endpoint takes {', '.join(SETTINGS)}")
+    parameters = {SETTINGS[name]: value for name, value in settings.items()}
+    parameters["do_sample"] = bool(settings.get("temperature"))
+    if not parameters["do_sample"]:
+        parameters.pop("temperature", None)
+    body = {"input_data": {"input_string": [dict(message) for message in messages], "parameters": parameters}}
+    headers = {"Authorization": f"Bearer {key}", "azureml-model-deployment": endpoint.deployment}
+    try:
+        answer = requests.post(endpoint.url, json=body, headers=headers, timeout=within)
+    except requests.RequestException as error:
+        said = f"endpoint {endpoint.name!r} does not answer: {type(error).__name__}"
+        raise BackendError(said, hint="look at its state in the studio, and ask again") from None
+    if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        said = f"endpoint {endpoint.name!r} answered {answer.status_code}: the key is wrong"
+        raise AuthenticationError(f"{said}: {body_of(answer.text)}", hint="deploy again, or ask for its keys anew")
+    if not answer.ok:
+        why = " ".join(answer.headers[name] for name in (_MODEL_STATUS, _MODEL_REASON) if name in answer.headers)
+        kind = NotFoundError if answer.status_code == HTTPStatus.NOT_FOUND else BackendError
+        said = f"endpoint {endpoint.name!r} answered {answer.status_code}{f' ({why})' if why else ''}"
+        raise kind(f"{said}: {body_of(answer.text)}", hint=_HINTS.get(answer.status_code, ""))
+    try:
+        text = text_of(answer.json())
+    except ValueError:
+        text = None
+    if text is None:
+        said = f"endpoint {endpoint.name!r} answered with something that is no text: {body_of(answer.text)}"
+        raise BackendError(said, hint="its scoring script gives another shape; see the deployment's log")
+    return text
+
+
+def text_of(answer: Any) -> str | None:
+    """Return the text of an answer, in every shape that Microsoft's samples and images give; None for any other.
+
+    >>> text_of({"output": "a"}), text_of([{"0": "b"}]), text_of({"choices": [{"message": {"content": "c"}}]})
+    ('a', 'b', 'c')
+    >>> text_of({"predictions": ["d"]}), text_of({"error": {"message": "no"}}), text_of({"output": None})
+    ('d', None, None)
+    """
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, list):
+        return text_of(answer[0]) if answer else None
+    if not isinstance(answer, dict) or answer.get("error"):
+        return None
+    for name in ("output", "0", "predictions", "choices", "message", "content", "generated_text", "text"):
+        if name in answer:
+            return text_of(answer[name])
+    return None
