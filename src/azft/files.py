@@ -13,13 +13,15 @@ from pathlib import Path
 from azft.processes import is_alive
 
 BLOCK = 1 << 20
+PRIVATE = 0o600
+"""Rights of a file: what azft keeps are a user's data and models, and nobody else's business."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write the file under a temporary name, make it durable, and rename it into place."""
+    """Write the file under a temporary name, make it durable, and rename it into place; others may not read it."""
     aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
-        with aside.open("wb") as file:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -73,12 +75,13 @@ def remove_leftovers(folder: Path, *, alone: bool = False) -> None:
 
 
 def make_durable(folder: Path) -> None:
-    """Flush every file and folder below `folder` to the disk."""
+    """Flush every file and folder below `folder` to the disk, readable by their owner alone."""
     for path in folder.rglob("*"):
         if path.is_dir():
             sync_folder(path)
-        else:
+        elif not path.is_symlink():
             with path.open("rb") as file:
+                os.fchmod(file.fileno(), PRIVATE)
                 os.fsync(file.fileno())
     sync_folder(folder)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,8 @@ from azft.domain.findings import Finding
 from azft.domain.job import Job
 from azft.domain.model import Model
 from azft.domain.plan import Plan
-from azft.domain.resource import Endpoint, RegisteredModel, Resource
-from azft.domain.run import Run, RunEvent, RunResult
+from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
+from azft.domain.run import Run, RunEvent, RunResult, RunState
 from azft.domain.specs import ModelSpec
 from azft.engine.gguf import check_gguf, is_gguf
 from azft.engine.machine import cores, gpus
@@ -65,7 +64,15 @@ class LocalBackend:
         """Return nothing: no quota holds here."""
         return []
 
-    def create_compute(self, name: str, size: str, *, max_nodes: int = 1, tier: str = "Dedicated") -> Compute:
+    def create_compute(
+        self,
+        name: str,
+        size: str,
+        *,
+        max_nodes: int = 1,
+        tier: str = "Dedicated",
+        tags: Mapping[str, str] | None = None,
+    ) -> Compute:
         """Refuse: machines cannot be made here."""
         raise UnsupportedError(
             f"cannot create {name!r} ({size}, {tier}, {max_nodes} nodes) on this machine", hint="leave compute= out"
@@ -88,6 +95,10 @@ class LocalBackend:
         findings += precision_findings(plan.parameters, gpus=gpus())
         return findings
 
+    def uploads(self, job: Job) -> Sequence[str]:
+        """Return nothing: a run's folder holds its data."""
+        return ()
+
     def submit(self, job: Job) -> Run:
         """Start the job in a process of its own and return at once."""
         return self._runs.submit(job)
@@ -96,9 +107,19 @@ class LocalBackend:
         """Return the run of that id."""
         return self._runs.find_run(run_id)
 
-    def events(self, run: Run, *, poll: float = 0.2, timeout: float | None = None) -> Iterator[RunEvent]:
+    def state(self, run_id: str) -> RunState | None:
+        """Return where the run of that id stands; None if there is none."""
+        return self._runs.state(run_id)
+
+    def events(
+        self, run: Run, *, poll: float = 0.2, timeout: float | None = None, queue_timeout: float | None = None
+    ) -> Iterator[RunEvent]:
         """Yield the run's events; a run whose process was killed goes on from its last checkpoint."""
-        return self._runs.events(run, poll=poll, timeout=timeout)
+        return self._runs.events(run, poll=poll, timeout=timeout, queue_timeout=queue_timeout)
+
+    def resume(self, run: Run) -> Run:
+        """Go on with a failed run from its last checkpoint."""
+        return self._runs.resume(run)
 
     def result(self, run: Run) -> RunResult:
         """Return where the run stands."""
@@ -121,25 +142,39 @@ class LocalBackend:
         self.find_run(run.id)
         return Tracking(self.home).register(run, name, tags)
 
-    def deploy(self, model: RegisteredModel, name: str = "", *, port: int = 0) -> Endpoint:
-        """Start a scoring server on loopback."""
-        return self._endpoints.deploy(model, name, port=port)
+    def deploy(
+        self,
+        model: RegisteredModel,
+        name: str = "",
+        *,
+        port: int = 0,
+        onto: str = "",
+        traffic: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Endpoint:
+        """Start a scoring server on loopback; here every endpoint has one model."""
+        if onto or traffic:
+            raise UnsupportedError(f"onto={onto!r}: an endpoint here answers for one model", hint="leave onto= out")
+        return self._endpoints.deploy(model, name, port=port, tags=tags)
 
     def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
         """Return the answer of a deployed model."""
         return self._endpoints.ask(endpoint, messages, **settings)
 
     def delete(self, resource: Resource) -> None:
-        """Delete an endpoint, a model version, a run with its folder, or prepared data."""
+        """Delete an endpoint, a model version, or a run with its folder."""
         if resource.kind == "endpoint":
-            self._endpoints.delete(resource.name)
+            self._endpoints.delete(resource.name, resource.token)
         elif resource.kind == "run":
-            run = self._runs.find_run(resource.name)
-            self._runs.cancel(run)
-            list(self._runs.events(run))
-            shutil.rmtree(self._runs.folder(run))
+            self._runs.delete(resource.name, resource.token)
         elif resource.kind == "model":
             name, _, version = resource.name.rpartition(":")
-            Tracking(self.home).delete_version(name, version)
+            if self.home.database.exists():
+                Tracking(self.home).delete_version(name, version, resource.token)
         else:
             raise UnsupportedError(f"this machine has no {resource.kind} to delete")
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Return every endpoint, run and registered model that is kept below the folder."""
+        models = Tracking(self.home).leftovers() if self.home.database.exists() else ()
+        return [*self._endpoints.leftovers(), *self._runs.leftovers(), *models]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import secrets
 import shutil
@@ -9,7 +10,7 @@ import signal
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
@@ -19,13 +20,28 @@ import orjson
 from filelock import FileLock, Timeout
 
 from azft.backends.local.home import Home
-from azft.backends.local.launch import start_detached, wait_until
+from azft.backends.local.launch import ending, start_detached, told, wait_until
+from azft.backends.local.marks import read_marks, write_marks
 from azft.backends.local.tracking import Tracking
-from azft.domain.resource import Endpoint, RegisteredModel
-from azft.errors import AuthenticationError, BackendError, ConfigurationError
+from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
+from azft.errors import AuthenticationError, BackendError, ConfigurationError, NameTakenError, NotOursError
+from azft.processes import is_alive
+from azft.rules.diagnosis import diagnosed
+from azft.rules.marks import TOKEN, is_ours
+from azft.rules.naming import endpoint_name
+from azft.rules.suggest import did_you_mean
+
+SETTINGS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed")
+"""What a question may be asked with: of OpenAI's parameters those that change the answer."""
+KEY = "key"
+"""What the server's key is called among its secrets."""
+PROCESS = "process.json"
+"""The server's process: its number and its start time, written before it loads its model."""
 
 LOCKED_WITHIN = 30.0
 """Seconds until the server's process has the endpoint's lock."""
+ENDED_WITHIN = 3.0
+"""Seconds until it is known how a process ended."""
 READY_WITHIN = 120.0
 """Seconds a server may take to load its model."""
 ANSWER_WITHIN = 180.0
@@ -37,32 +53,53 @@ class LocalEndpoints:
     def __init__(self, home: Home) -> None:
         self._home = home
 
-    def deploy(self, model: RegisteredModel, name: str = "", *, port: int = 0) -> Endpoint:
+    def deploy(
+        self, model: RegisteredModel, name: str = "", *, port: int = 0, tags: Mapping[str, str] | None = None
+    ) -> Endpoint:
         """Start a server for the model and return once it answers; `port` 0 picks a free one."""
-        return self.serve(Tracking(self._home).folder_of(model) / "model", model, name, port=port)
+        return self.serve(Tracking(self._home).folder_of(model) / "model", model, name, port=port, tags=tags)
 
-    def serve(self, weights: Path, model: RegisteredModel, name: str = "", *, port: int = 0) -> Endpoint:
+    def serve(
+        self,
+        weights: Path,
+        model: RegisteredModel,
+        name: str = "",
+        *,
+        port: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Endpoint:
         """Start a server for weights in a folder, whichever registry they are registered in."""
-        name = name or f"endpoint-{uuid.uuid4().hex[:8]}"
+        name = name or endpoint_name(model.name, uuid.uuid4().hex[:8])
         folder = self._home.endpoint(name)
-        if folder.exists():
-            raise ConfigurationError(f"there is an endpoint {name!r} already", hint="choose another name")
-        folder.mkdir(parents=True)
+        marked = {TOKEN: uuid.uuid4().hex, **(tags or {}), "azft.model": f"{model.name}:{model.version}"}
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            raise NameTakenError(
+                f"there is an endpoint {name!r} already", hint="choose another name, or leave it out"
+            ) from None
         key = secrets.token_urlsafe(32)
         with ExitStack() as undo:
-            undo.callback(self.delete, name)
+            undo.callback(self.delete, name, marked[TOKEN])
+            write_marks(folder, marked)
             start_detached(
                 "azft.backends.local.scoring.server",
                 [folder, weights, f"{model.name}:{model.version}", port],
                 folder / "server.log",
-                environment={"AZFT_ENDPOINT_KEY": key},
+                secrets={KEY: key},
             )
             address = f"http://127.0.0.1:{_wait_for_port(name, folder)}"
             undo.pop_all()
         return Endpoint(name, address, model, key)
 
     def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
-        """Return the answer to a conversation."""
+        """Return the answer to a conversation; `ConfigurationError` for a setting that there is none of."""
+        for name in settings:
+            if name not in SETTINGS:
+                raise ConfigurationError(
+                    f"there is no setting {name!r}",
+                    hint=f"{did_you_mean(name, SETTINGS)}; they are {', '.join(SETTINGS)}",
+                )
         body = orjson.dumps({"messages": [dict(message) for message in messages], **settings})
         request = urllib.request.Request(
             f"{endpoint.url}/v1/chat/completions",
@@ -76,40 +113,81 @@ class LocalEndpoints:
                 return answer
         except urllib.error.HTTPError as error:
             with error:
-                reason = orjson.loads(error.read())["error"]["message"]
+                reason = _reason(error.read())
             kind = AuthenticationError if error.code == HTTPStatus.UNAUTHORIZED else BackendError
             raise kind(f"endpoint {endpoint.name!r} answered {error.code}: {reason}") from None
-        except urllib.error.URLError as error:
-            raise BackendError(f"endpoint {endpoint.name!r} does not answer: {error.reason}") from error
+        except (OSError, http.client.HTTPException) as error:
+            why = getattr(error, "reason", None) or error
+            raise BackendError(
+                f"endpoint {endpoint.name!r} does not answer: {why}", hint="deploy it again; see its server.log"
+            ) from error
+        except (ValueError, LookupError, TypeError) as error:
+            raise BackendError(f"endpoint {endpoint.name!r} answered with something that is no answer") from error
 
-    def delete(self, name: str) -> None:
-        """End the server and remove its folder; one that is gone is fine."""
+    def delete(self, name: str, token: str = "") -> None:
+        """End the server and remove its folder; one that is gone is fine, one that is not ours is left."""
         folder = self._home.endpoint(name)
-        ready = folder / "ready.json"
-        if _alive(folder) and ready.exists():
-            pid = int(orjson.loads(ready.read_bytes())["pid"])
-            os.kill(pid, signal.SIGTERM)
-            if not wait_until(lambda: not _alive(folder), 10):
-                os.kill(pid, signal.SIGKILL)
-                wait_until(lambda: not _alive(folder), 10)
+        if not folder.exists():
+            return
+        if token and not is_ours(read_marks(folder), token):
+            raise NotOursError(f"endpoint {name} was made by somebody else, so it is left")
+        _end(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield every endpoint that is there, whether its server lives or not."""
+        for folder in sorted(self._home.endpoints.glob("*")):
+            state = "answering" if _alive(folder) and (folder / "ready.json").exists() else "not answering"
+            token = read_marks(folder).get(TOKEN, "")
+            resource = Resource("endpoint", folder.name, "local", token)
+            yield Leftover(resource, state, folder.stat().st_mtime, price=0.0)
+
+
+def _end(folder: Path) -> None:
+    """End the folder's server, also one that still loads its model."""
+    if not _alive(folder):
+        return
+    process = folder / PROCESS
+    if not wait_until(process.exists, LOCKED_WITHIN):
+        return
+    known = orjson.loads(process.read_bytes())
+    pid, since = int(known["pid"]), float(known["started"])
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if is_alive(pid, since):
+            os.kill(pid, number)
+        if wait_until(lambda: not _alive(folder), 10):
+            return
 
 
 def _wait_for_port(name: str, folder: Path) -> int:
     """Return the port once the server answers; `BackendError` with the reason it gave if it never does."""
     ready, failure = folder / "ready.json", folder / "failure.txt"
-    wait_until(lambda: _alive(folder) or failure.exists(), LOCKED_WITHIN)
+    wait_until(lambda: _alive(folder) or failure.exists() or ending(folder) is not None, LOCKED_WITHIN)
     wait_until(lambda: ready.exists() or failure.exists() or not _alive(folder), READY_WITHIN)
     if ready.exists():
         return int(orjson.loads(ready.read_bytes())["port"])
-    said = failure if failure.exists() else folder / "server.log"
-    reason = said.read_text(errors="replace")[-500:].strip()
-    raise BackendError(f"endpoint {name!r} did not start: {reason}", hint="port=0 picks a free port")
+    if failure.exists():
+        reason, fix = failure.read_text(errors="replace")[-500:].strip(), "port=0 picks a free port"
+    else:
+        wait_until(lambda: ending(folder) is not None, ENDED_WITHIN)
+        code = ending(folder)
+        lines = (folder / "server.log").read_text(errors="replace").splitlines()
+        found = diagnosed("", lines, exit_code=code)
+        last = next((line for line in reversed(lines) if line.strip()), "it wrote nothing")
+        reason, fix = f"its process was {told(code)}; {found.title if found.known else last}", found.fix
+    raise BackendError(f"endpoint {name!r} did not start: {reason}", hint=fix)
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return str(orjson.loads(body)["error"]["message"])
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        return body[:200].decode("utf-8", "replace")
 
 
 def _alive(folder: Path) -> bool:
     """Whether a server holds the endpoint's lock; it goes with the process, so a process id is never mistaken."""
-    if not folder.exists():
+    if not (folder / "server.lock").exists():
         return False
     try:
         with FileLock(folder / "server.lock").acquire(timeout=0):

@@ -62,6 +62,10 @@ class EventReader:
                 self._offset += len(line)
                 yield from_json(RunEvent, line)
 
+    def at_end(self) -> bool:
+        """Return whether nothing was added behind the last event that was yielded."""
+        return not self._path.exists() or self._path.stat().st_size <= self._offset
+
 
 def status_of(events: list[RunEvent]) -> RunStatus:
     """Return the last status that was said; a run that has said nothing is queued."""

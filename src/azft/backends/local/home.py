@@ -7,13 +7,24 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from azft.errors import NotFoundError
+from azft.errors import ConfigurationError, NotFoundError
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
+_ILLEGAL = "%?#\n\r\0"
+"""Characters that mean something else in the address of a store: MLflow would look for it in another place."""
+
+
 def _absolute(path: str | Path) -> Path:
-    return Path(path).absolute()
+    found = Path(path).absolute()
+    wrong = sorted(set(str(found)) & set(_ILLEGAL))
+    if wrong:
+        raise ConfigurationError(
+            f"folder {str(found)!r} holds {', '.join(map(repr, wrong))}, which MLflow's store cannot have in its path",
+            hint="give folder= another place",
+        )
+    return found
 
 
 @frozen
@@ -24,11 +35,21 @@ class Home:
 
     def run(self, run_id: str) -> Path:
         """Return the folder of a run; an id that could be a path is refused."""
-        return self.root / "runs" / _checked(run_id, "run")
+        return self.runs / _checked(run_id, "run")
 
     def endpoint(self, name: str) -> Path:
         """Return the folder of an endpoint."""
-        return self.root / "endpoints" / _checked(name, "endpoint")
+        return self.endpoints / _checked(name, "endpoint")
+
+    @property
+    def runs(self) -> Path:
+        """Where the runs' folders are."""
+        return self.root / "runs"
+
+    @property
+    def endpoints(self) -> Path:
+        """Where the endpoints' folders are."""
+        return self.root / "endpoints"
 
     @property
     def weights(self) -> Path:

@@ -1,32 +1,105 @@
-"""Start a process that outlives this one."""
+"""Start a process that outlives this one, with the few variables that it needs and its secrets by pipe."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-_LAUNCHER = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
-"""An intermediate process starts the real one and ends, so that nobody here has to wait for it."""
+from azft.backends.local.supervise import ENDED
+
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "TOKENIZERS_PARALLELISM": "false"}
+_ALLOWED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|SYSTEMROOT|PYTHON\w+|VIRTUAL_ENV|LD_\w+|XDG_\w+|"
+    r"(OMP|MKL|OPENBLAS|NUMEXPR|KMP|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|CUDA|NVIDIA|NCCL|TOKENIZERS|TRANSFORMERS|COVERAGE)_\w+|"
+    r"HF_(HOME|HUB_CACHE|HUB_OFFLINE|DATASETS_CACHE|DATASETS_OFFLINE|ENDPOINT|HUB_DISABLE_\w+|HUB_ETAG_TIMEOUT)|"
+    r"SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|[Nn][Oo]_[Pp][Rr][Oo][Xx][Yy]"
+)
+"""Variables that say where things are and how fast to work. All others stay here: any of them may be a secret."""
+_SECRET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY")
+"""What fetching a model from a hub needs, and may hold a password."""
+_MEMORY = "as happens when the machine's memory runs out"
 
 
 def start_detached(
-    module: str, arguments: Sequence[object], log: Path, *, environment: Mapping[str, str] | None = None
+    module: str,
+    arguments: Sequence[object],
+    log: Path,
+    *,
+    secrets: Mapping[str, str] | None = None,
 ) -> None:
-    """Run `python -m module arguments` in a session of its own, its output appended to the log."""
-    with log.open("ab") as output:
+    """Run `python -m module arguments` in a session of its own, its output appended to the log.
+
+    The secrets are the first line of its standard input, as JSON. How it ends is written beside the log's folder or in
+    it, see `ending`.
+    """
+    folder = Path(str(arguments[0]))
+    (folder / ENDED).unlink(missing_ok=True)
+    order = {
+        "command": [sys.executable, "-m", module, *map(str, arguments)],
+        "secrets": dict(secrets or {}),
+        "folder": str(folder),
+    }
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as output:
         subprocess.run(
-            [sys.executable, "-c", _LAUNCHER, sys.executable, "-m", module, *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "azft.backends.local.supervise"],
+            input=json.dumps(order).encode() + b"\n",
             stdout=output,
             stderr=output,
-            env={**os.environ, **QUIET, **(environment or {})},
+            env={**allowed(os.environ), **QUIET},
             check=True,
         )
+
+
+def allowed(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a process of ours may know.
+
+    >>> sorted(allowed({"PATH": "/bin", "AZURE_CLIENT_SECRET": "s", "HF_TOKEN": "t", "OMP_NUM_THREADS": "2"}))
+    ['OMP_NUM_THREADS', 'PATH']
+    """
+    return {name: value for name, value in environment.items() if _ALLOWED.fullmatch(name)}
+
+
+def hub_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that fetching from a hub needs and that may be secret: they go by pipe."""
+    return {name: environment[name] for name in _SECRET if environment.get(name)}
+
+
+def received_secrets() -> dict[str, str]:
+    """Return the secrets that this process was handed; none for one that was started by hand."""
+    line = "" if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty() else sys.stdin.readline()
+    return {str(name): str(value) for name, value in json.loads(line or "{}").items()}
+
+
+def ending(folder: Path) -> int | None:
+    """Return the code with which the folder's last process ended, None while nobody knows."""
+    try:
+        return int(json.loads((folder / ENDED).read_text(encoding="ascii"))["code"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def told(code: int | None) -> str:
+    """Say how a process ended.
+
+    >>> told(-9), told(1), told(None)
+    ("killed by SIGKILL, as happens when the machine's memory runs out", 'ended with code 1', 'ended, nobody knows how')
+    """
+    if code is None:
+        return "ended, nobody knows how"
+    if code >= 0:
+        return f"ended with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"killed by {name}, {_MEMORY}" if -code == signal.SIGKILL else f"killed by {name}"
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 10.0) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from filelock import FileLock
 from azft.backends.local.home import Home
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.job import Job
-from azft.domain.resource import RegisteredModel
+from azft.domain.resource import Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunStatus
-from azft.errors import NotFoundError, RunError
+from azft.errors import NotFoundError, NotOursError, RunError
 from azft.files import make_durable, remove_leftovers, scratch_folder, sync_folder
+from azft.rules.marks import TOKEN, is_ours
 
 RUN_TAG = "azft.run"
 _BATCH = 100
@@ -134,11 +135,26 @@ class Tracking:
             ) from error
         return Path(str(source).removeprefix("file://"))
 
-    def delete_version(self, name: str, version: str) -> None:
-        """Delete one version, and the name with its last one."""
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield every registered version that bears our marks."""
+        for version in self._client.search_model_versions():
+            if TOKEN in version.tags:
+                resource = Resource("model", f"{version.name}:{version.version}", "local", version.tags[TOKEN])
+                yield Leftover(resource, "registered", version.creation_timestamp / 1000, price=0.0)
+
+    def delete_version(self, name: str, version: str, token: str = "") -> None:
+        """Delete one version, and the name with its last one; without a version, the one that bears the token."""
         from mlflow.exceptions import MlflowException
 
+        if not version:
+            found = [str(one.version) for one in self._versions(name) if token and is_ours(one.tags, token)]
+            for one in found:
+                self.delete_version(name, one, token)
+            return
         with self._lock:
+            for known in self._versions(name):
+                if str(known.version) == version and token and not is_ours(known.tags, token):
+                    raise NotOursError(f"model {name}:{version} was made by somebody else, so it is left")
             try:
                 self._client.delete_model_version(name, version)
                 if not self._versions(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import time
 import traceback
@@ -15,6 +16,7 @@ from filelock import FileLock, Timeout
 from azft.backends.local.engine.context import CanceledError, StageContext
 from azft.backends.local.events import EventLog, read_events, status_of
 from azft.backends.local.home import Home
+from azft.backends.local.launch import received_secrets
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.domain.run import RunStatus
@@ -28,6 +30,7 @@ LOCK_WAIT = 5.0
 
 def main(folder: Path, root: Path) -> None:
     """Work on the run in `folder` unless another worker has it or it has ended."""
+    os.environ.update(received_secrets())
     try:
         with FileLock(folder / "worker.lock").acquire(timeout=LOCK_WAIT):
             _work(folder, Home(root))

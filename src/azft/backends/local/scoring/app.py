@@ -1,45 +1,97 @@
-"""The routes."""
+"""The routes: bounded in what they read, in how many wait, and in how long anybody may be silent."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import threading
 import time
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing, suppress
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
 
-from azft.backends.local.scoring.generator import Generator
+from azft.backends.local.scoring.generator import Answer, GaveUpError, Generator, Prompt
 from azft.backends.local.scoring.requests import BadRequestError, Question, read_chat, read_score
+
+MOST_BYTES = 4 << 20
+"""Of a body: more than any model's context holds."""
+BODY_WITHIN = 30.0
+"""Seconds in which a body must have come."""
+MOST_WAITING = 64
+"""Requests that are answered or wait for their turn; more are told to come back."""
+GONE_EVERY = 0.2
+"""Seconds between two looks whether a client is still there."""
+T = TypeVar("T")
+
+
+class RefusedError(Exception):
+    """The request is refused with a status of its own."""
+
+    def __init__(self, status: int, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
 
 
 def build_app(generator: Generator, *, model: str, key: str) -> FastAPI:
     """Return the application; every route but `GET /` wants `Authorization: Bearer KEY`."""
     app = FastAPI(title=f"azft endpoint of {model}", docs_url=None, redoc_url=None, openapi_url=None)
     wanted = f"Bearer {key}".encode()
+    begun = int(time.time())
+    waiting = _Waiting()
 
     @app.middleware("http")
     async def _authorized(request: Request, forward: Any) -> Any:
-        given = request.headers.get("authorization", "").encode()
+        given = request.headers.get("authorization", "").encode("utf-8", "replace")
         if request.url.path != "/" and not hmac.compare_digest(given, wanted):
-            return _error(401, "the key is missing or wrong", "authentication_error")
+            return _error(401, "the key is missing or wrong", "authentication_error", code="invalid_api_key")
         return await forward(request)
 
     @app.exception_handler(BadRequestError)
     async def _bad_request(_request: Request, error: BadRequestError) -> JSONResponse:
-        return _error(400, str(error), "invalid_request_error")
+        return _error(400, str(error), "invalid_request_error", parameter=error.parameter)
+
+    @app.exception_handler(RefusedError)
+    async def _refused(_request: Request, error: RefusedError) -> JSONResponse:
+        return _error(error.status, str(error), error.kind)
+
+    @app.exception_handler(Exception)
+    async def _failed(_request: Request, error: Exception) -> JSONResponse:
+        return _error(500, f"the model failed: {type(error).__name__}: {error}", "server_error")
+
+    @app.exception_handler(404)
+    async def _unknown(request: Request, _error_: Any) -> JSONResponse:
+        return _error(404, f"there is no {request.method} {request.url.path} here", "invalid_request_error")
 
     @app.get("/")
     def _alive() -> dict[str, str]:
         return {"status": "healthy", "model": model}
 
+    @app.get("/v1/models")
+    def _models() -> dict[str, Any]:
+        return {"object": "list", "data": [_model()]}
+
+    @app.get("/v1/models/{name:path}")
+    def _one_model(name: str) -> Any:
+        if name != model:
+            said = f"there is no model {name!r} here, but {model!r}"
+            return _error(404, said, "invalid_request_error", code="model_not_found")
+        return _model()
+
+    def _model() -> dict[str, Any]:
+        return {"id": model, "object": "model", "created": begun, "owned_by": "azft"}
+
     @app.post("/score")
     async def _score(request: Request) -> Any:
         questions, nested = read_score(await _json(request))
-        answers = [{"output": (await _threaded(generator, question))[0]} for question in questions]
+        async with waiting.place():
+            answers = [{"output": (await _answered(request, generator, one))[1].text} for one in questions]
         return answers if nested else answers[0]
 
     @app.post("/v1/chat/completions")
@@ -47,39 +99,181 @@ def build_app(generator: Generator, *, model: str, key: str) -> FastAPI:
         question = read_chat(await _json(request))
         identity = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
         if question.stream:
-            return StreamingResponse(_chunks(generator, question, identity), media_type="text/event-stream")
-        text, read, written = await _threaded(generator, question)
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-        return {**identity, "object": "chat.completion", "choices": [choice], "usage": usage}
+            # Everything that can be wrong is found before the first byte: a status cannot be taken back.
+            prompt = await _aside(lambda: generator.prompt(question))
+            waiting.check()
+            chunks = _chunks(generator, prompt, identity, waiting)
+            return StreamingResponse(chunks, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+        async with waiting.place():
+            prompt, answer = await _answered(request, generator, question)
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": answer.text, "refusal": None},
+            "logprobs": None,
+            "finish_reason": answer.finish_reason,
+        }
+        return {**identity, "object": "chat.completion", "choices": [choice], "usage": _usage(prompt, answer)}
 
     return app
 
 
-async def _threaded(generator: Generator, question: Question) -> tuple[str, int, int]:
-    from starlette.concurrency import run_in_threadpool
+class _Waiting:
+    """How many requests are answered or wait."""
 
-    return await run_in_threadpool(generator.answer, question)
+    def __init__(self) -> None:
+        self._count = 0
+
+    def check(self) -> None:
+        """Refuse one more where too many wait."""
+        if self._count >= MOST_WAITING:
+            raise RefusedError(429, f"{MOST_WAITING} requests wait already; come back later", "rate_limit_error")
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Take a place for the length of the block."""
+        self.check()
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+
+async def _answered(request: Request, generator: Generator, question: Question) -> tuple[Prompt, Answer]:
+    """Return the answer; the work ends when the client has gone."""
+    prompt = await _aside(lambda: generator.prompt(question))
+    unwanted = threading.Event()
+    work = asyncio.ensure_future(_aside(lambda: generator.answer(prompt, unwanted)))
+    try:
+        while not (await asyncio.wait({work}, timeout=GONE_EVERY))[0]:
+            if await request.is_disconnected():
+                unwanted.set()
+    finally:
+        if not work.done():
+            unwanted.set()
+    try:
+        return prompt, work.result()
+    except GaveUpError:
+        raise RefusedError(499, "the client has gone", "client_error") from None
+
+
+async def _aside(call: Callable[[], T]) -> T:
+    """Run something that takes its time in a thread of its own, so that nobody waits behind others to be heard."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(value: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(value)  # type: ignore[arg-type]
+
+    def run() -> None:
+        try:
+            value = call()
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+            loop.call_soon_threadsafe(settle, None, error)
+        else:
+            loop.call_soon_threadsafe(settle, value, None)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await done
 
 
 async def _json(request: Request) -> Any:
+    said = request.headers.get("content-length", "")
+    if said.isdecimal() and int(said) > MOST_BYTES:
+        raise _too_large()
+    content = bytearray()
     try:
-        return orjson.loads(await request.body())
+        async with asyncio.timeout(BODY_WITHIN):
+            async for block in request.stream():
+                content += block
+                if len(content) > MOST_BYTES:
+                    raise _too_large()
+    except TimeoutError:
+        said = f"the body did not come within {BODY_WITHIN:g} seconds"
+        raise RefusedError(408, said, "invalid_request_error") from None
+    except ClientDisconnect:
+        raise RefusedError(499, "the client has gone", "client_error") from None
+    try:
+        return orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise BadRequestError(f"the body is not JSON: {error}") from error
 
 
-def _chunks(generator: Generator, question: Question, identity: dict[str, Any]) -> Iterator[bytes]:
-    def chunk(delta: dict[str, str], reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        return b"data: " + orjson.dumps({**identity, "object": "chat.completion.chunk", "choices": [choice]}) + b"\n\n"
+def _too_large() -> RefusedError:
+    return RefusedError(413, f"the body has more than {MOST_BYTES >> 20} MiB", "invalid_request_error")
 
-    yield chunk({"role": "assistant", "content": ""})
-    for piece in generator.pieces(question):
-        yield chunk({"content": piece})
-    yield chunk({}, "stop")
+
+async def _chunks(
+    generator: Generator, prompt: Prompt, identity: dict[str, Any], waiting: _Waiting
+) -> AsyncIterator[bytes]:
+    """Yield the answer as events; if the client goes, this is closed, and so is the work."""
+
+    def event(body: dict[str, Any]) -> bytes:
+        return b"data: " + orjson.dumps({**identity, "object": "chat.completion.chunk", **body}) + b"\n\n"
+
+    def chunk(delta: dict[str, str], reason: str | None = None) -> bytes:
+        usage = {"usage": None} if prompt.question.with_usage else {}
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return event({"choices": [choice], **usage})
+
+    unwanted, answer = threading.Event(), Answer()
+    async with waiting.place():
+        try:
+            yield chunk({"role": "assistant", "content": ""})
+            async for piece in _pieces(generator, prompt, unwanted, answer):
+                yield chunk({"content": piece})
+            yield chunk({}, answer.finish_reason)
+            if prompt.question.with_usage:
+                yield event({"choices": [], "usage": _usage(prompt, answer)})
+        except GaveUpError:
+            return
+        except Exception as error:  # noqa: BLE001 - the status is sent, so that an event must say it
+            said = {"message": f"the model failed: {type(error).__name__}: {error}", "type": "server_error"}
+            yield b"data: " + orjson.dumps({"error": said}) + b"\n\n"
+        finally:
+            unwanted.set()
     yield b"data: [DONE]\n\n"
 
 
-def _error(status: int, message: str, kind: str) -> JSONResponse:
-    return JSONResponse({"error": {"message": message, "type": kind}}, status_code=status)
+async def _pieces(
+    generator: Generator, prompt: Prompt, unwanted: threading.Event, answer: Answer
+) -> AsyncIterator[str]:
+    """Yield the pieces that one thread takes from the model; it takes no more once the answer is unwanted."""
+    loop = asyncio.get_running_loop()
+    come: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
+
+    def take() -> None:
+        ended: BaseException | None = None
+        try:
+            with closing(generator.pieces(prompt, unwanted, answer)) as pieces:
+                for piece in pieces:
+                    if unwanted.is_set():
+                        return
+                    if piece:
+                        loop.call_soon_threadsafe(come.put_nowait, piece)
+        except BaseException as error:  # noqa: BLE001 - it is raised again by whoever waits
+            ended = error
+        finally:
+            with suppress(RuntimeError):  # The server has stopped, and nobody waits any more.
+                loop.call_soon_threadsafe(come.put_nowait, ended)
+
+    threading.Thread(target=take, daemon=True).start()
+    while (piece := await come.get()) is not None:
+        if isinstance(piece, BaseException):
+            raise piece
+        yield piece
+
+
+def _usage(prompt: Prompt, answer: Answer) -> dict[str, int]:
+    read, written = prompt.length, answer.tokens
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def _error(status: int, message: str, kind: str, *, parameter: str = "", code: str | None = None) -> JSONResponse:
+    said = {"message": message, "type": kind, "param": parameter or None, "code": code}
+    return JSONResponse({"error": said}, status_code=status)

@@ -10,16 +10,22 @@ from pathlib import Path
 import orjson
 from filelock import FileLock
 
+from azft.backends.local.launch import received_secrets
 from azft.files import write_whole
+from azft.processes import started
 
-KEY = "AZFT_ENDPOINT_KEY"
-"""The variable the key is handed over in; it is removed at once and never written anywhere."""
+KEY, PROCESS = "key", "process.json"
+"""What the key is called among the secrets on standard input, and where the process writes who it is."""
+
+KEEP_ALIVE = 15
+"""Seconds for which a connection may idle between two requests."""
 
 
 def main(folder: Path, model_folder: Path, model: str, port: int) -> None:
     """Serve until SIGTERM; `ready.json` or `failure.txt` appears in the folder once it is known which."""
-    key = os.environ.pop(KEY)
+    key = received_secrets()[KEY]
     with FileLock(folder / "server.lock").acquire(timeout=5):
+        write_whole(folder / PROCESS, orjson.dumps({"pid": os.getpid(), "started": started()}))
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -30,13 +36,17 @@ def main(folder: Path, model_folder: Path, model: str, port: int) -> None:
         import uvicorn
 
         from azft.backends.local.scoring.app import build_app
+        from azft.backends.local.scoring.connections import BoundedProtocol
         from azft.backends.local.scoring.generator import Generator
 
         app = build_app(Generator(model_folder), model=model, key=key)
         listener.listen(128)
         ready = {"port": listener.getsockname()[1], "pid": os.getpid()}
         write_whole(folder / "ready.json", orjson.dumps(ready))
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+        config = uvicorn.Config(
+            app, log_level="warning", http=BoundedProtocol, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=5
+        )
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":
