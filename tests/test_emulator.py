@@ -28,6 +28,7 @@ from azure.ai.ml.exceptions import JobException, MlException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 
+from azft.backends.azureml.internals import child_runs
 from azft.snapshot import RegistryVersion, sample_folder
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.story import STEPS
@@ -126,6 +127,12 @@ def test_azfts_example_runs_and_contacts_nobody(tmp_path: Path) -> None:
     assert losses is not None
 
 
+def reason(client: MLClient, job: str) -> str:
+    """Return what the step that failed says; the job itself only points at it."""
+    failed = [child for child in child_runs(client, job) if child.status == "Failed"]
+    return str(failed[0].error.error.message)
+
+
 def test_what_is_not_emulated_is_refused_and_recorded(emulator: AzureMLEmulator) -> None:
     with pytest.raises(requests.exceptions.ProxyError):
         requests.get("https://pypi.org/simple", timeout=5)
@@ -187,7 +194,8 @@ def test_sizes_have_their_real_gpu_counts(client: MLClient) -> None:
 
 def test_quotas_are_given(tmp_path: Path) -> None:
     with AzureMLEmulator(tmp_path, quotas={"standardNCADSA100v4Family": 24}) as emulator:
-        usage = {entry.name["value"]: entry.limit for entry in connected(emulator).compute.list_usage()}
+        rows = [entry for entry in connected(emulator).compute.list_usage() if "vmFamily/dedicated" in entry.type]
+    usage = {entry.name["value"]: entry.limit for entry in rows}
     assert usage["standardNCADSA100v4Family"] == 24
     assert usage["standardNCASv3_T4Family"] == 200
 
@@ -216,8 +224,9 @@ def test_users_add_their_own_models_and_registries(tmp_path: Path) -> None:
 def test_a_failed_job_says_where_and_why(emulator: AzureMLEmulator, client: MLClient) -> None:
     emulator.script(Outcome("failed", "chat_completion_finetune", "CUDA out of memory", seconds=0))
     job = submitted(emulator, client)
-    with pytest.raises(JobException, match="CUDA out of memory"):
+    with pytest.raises(JobException, match="Failed nodes: /chat_completion_finetune"):
         client.jobs.stream(job.name)
+    assert reason(client, job.name) == "CUDA out of memory"
     children = {child.display_name: child.status for child in client.jobs.list(parent_job_name=job.name)}
     assert children["chat_completion_finetune"] == "Failed"
     assert children["chat_completion_datapreprocess"] == "Completed"
@@ -275,8 +284,9 @@ def test_a_folder_goes_up_whole_and_is_no_training_file(
     assert client.data.get("folder", "1").path == asset.path
     emulator.jobs.default = None
     job = submitted(emulator, client, train_file_path=Input(type="uri_folder", path=str(folder)))
-    with pytest.raises(JobException, match="is a folder, expected a file"):
+    with pytest.raises(JobException, match="Pipeline has failed child jobs"):
         client.jobs.stream(job.name)
+    assert "is a folder, expected a file" in reason(client, job.name)
 
 
 def test_a_bad_row_fails_the_job_that_really_runs(emulator: AzureMLEmulator, client: MLClient, tmp_path: Path) -> None:
@@ -284,8 +294,9 @@ def test_a_bad_row_fails_the_job_that_really_runs(emulator: AzureMLEmulator, cli
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"messages": [{"role": "user", "content": "Hi"}]}\n', encoding="utf-8")
     job = submitted(emulator, client, train_file_path=Input(type="uri_file", path=str(bad)))
-    with pytest.raises(JobException, match=r"bad.jsonl, line 1: no assistant turn"):
+    with pytest.raises(JobException, match="Pipeline has failed child jobs"):
         client.jobs.stream(job.name)
+    assert "bad.jsonl, line 1: no assistant turn" in reason(client, job.name)
 
 
 def test_a_large_file_goes_up_in_blocks(emulator: AzureMLEmulator, client: MLClient, tmp_path: Path) -> None:
@@ -373,7 +384,7 @@ def test_eight_clients_at_once(emulator: AzureMLEmulator, tmp_path: Path) -> Non
     def one(number: int) -> bool:
         client = connected(emulator)
         ready.wait()
-        client.compute.begin_create_or_update(AmlCompute(name=f"cluster-{number}", size=SIZE)).wait()
+        client.compute.begin_create_or_update(AmlCompute(name=f"cluster-x{number}x", size=SIZE)).wait()
         made = client.jobs.create_or_update(jobs[number], experiment_name="tests")
         client.models.create_or_update(
             Model(
@@ -383,7 +394,7 @@ def test_eight_clients_at_once(emulator: AzureMLEmulator, tmp_path: Path) -> Non
                 type="mlflow_model",
             )
         )
-        client.compute.begin_delete(f"cluster-{number}").wait()
+        client.compute.begin_delete(f"cluster-x{number}x").wait()
         return bool(client.jobs.get(made.name).status == "Completed")
 
     connected(emulator).jobs.list()  # the SDK's own lazy imports, once

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 import orjson
-from attrs import frozen
+from attrs import evolve, frozen
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,8 +18,9 @@ from starlette.routing import Router as Routes
 
 from azft.errors import AzftError
 from azft.testing.emulator.blob_service import BlobService
+from azft.testing.emulator.faults import Faults, Faulty
 from azft.testing.emulator.router import Router
-from azft.testing.emulator.wire import Call, Reply
+from azft.testing.emulator.wire import Call, Reply, WireError, bad_request
 
 REMEMBERED = 20_000
 METHODS = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"]
@@ -40,18 +41,25 @@ class Recorded:
 class Application:
     """The ASGI application; `latency` seconds are added to every answer."""
 
-    def __init__(self, router: Router, blobs: BlobService, *, account: str, latency: float = 0.0) -> None:
+    def __init__(
+        self, router: Router, blobs: BlobService, faults: Faults, *, account: str, latency: float = 0.0
+    ) -> None:
         self._router = router
         self._blobs = blobs
         self._latency = latency
         self.requests: deque[Recorded] = deque(maxlen=REMEMBERED)
         storage = Routes([Route("/{path:path}", self._storage, methods=METHODS)])
-        self.asgi = Starlette(
+        application = Starlette(
             routes=[
                 Host(f"{account}.blob.core.windows.net", storage),
                 Route("/{path:path}", self._service, methods=METHODS),
             ]
         )
+        self.asgi = Faulty(application, faults, self._record_fault)
+
+    def _record_fault(self, method: str, host: str, path: str, status: int) -> None:
+        now = time.monotonic()
+        self.requests.append(Recorded(method, host, path, status, now, now))
 
     async def _storage(self, request: Request) -> Response:
         began = time.monotonic()
@@ -59,7 +67,10 @@ class Application:
 
     async def _service(self, request: Request) -> Response:
         began = time.monotonic()
-        call = await _call(request)
+        try:
+            call = await _call(request)
+        except WireError as error:
+            return await self._answered(request, _response(error.reply), began)
         return await self._answered(request, _response(await run_in_threadpool(self._reply, call)), began)
 
     async def _answered(self, request: Request, response: Response, began: float) -> Response:
@@ -72,10 +83,12 @@ class Application:
         return response
 
     def _reply(self, call: Call) -> Reply:
+        head = call.method == "HEAD"
         try:
-            return self._router.answer(call)
+            reply = self._router.answer(evolve(call, method="GET") if head else call)
         except AzftError as error:
-            return Reply({"error": {"code": "InternalServerError", "message": str(error)}}, 500)
+            reply = Reply({"error": {"code": "InternalServerError", "message": str(error)}}, 500)
+        return evolve(reply, body=None) if head else reply
 
 
 async def _call(request: Request) -> Call:
@@ -97,8 +110,8 @@ def _body(content: bytes, kind: str) -> Any:
         return content.decode("utf-8", "replace")
     try:
         return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"the body is not JSON: {error}", "InvalidRequestContent") from None
 
 
 def _response(reply: Reply) -> Response:

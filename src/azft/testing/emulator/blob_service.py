@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from email.utils import formatdate
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,21 +16,34 @@ from azft.testing.emulator.blob_listing import VERSION, describing, listing
 from azft.testing.emulator.blobs import Blob, Blobs
 
 _CHUNK = 1 << 18
+LONGEST_NAME = 1024
+"""Characters of a blob's name (Naming and referencing containers, blobs, and metadata)."""
 _BLOCK = re.compile(rb"<(?:Latest|Uncommitted|Committed)>([^<]*)</")
 
 
 class BlobService:
-    """Answers for one storage account."""
+    """Answers for one storage account; with `keys` it takes signatures, and always what `bearer` says to be a token."""
 
-    def __init__(self, blobs: Blobs, containers: frozenset[str]) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        containers: frozenset[str],
+        *,
+        keys: bool = True,
+        bearer: Callable[[Mapping[str, str]], bool] = lambda _headers: False,
+    ) -> None:
         self._blobs = blobs
         self._containers = containers
+        self._keys = keys
+        self._bearer = bearer
 
     async def answer(self, request: Request) -> Response:
         """Answer one request; bodies are streamed both ways."""
         container, _, name = request.path_params["path"].partition("/")
         query = dict(request.query_params)
-        refusal = self._refused(container, query)
+        refusal = self._refused(request, container, query) or self._badly_named(name)
+        if refusal is None and name:
+            refusal = self._changed(request, container, name)
         if refusal is not None:
             return refusal
         component = query.get("comp", "")
@@ -46,8 +59,26 @@ class BlobService:
             return await put(request, container, name, component)
         return _refusal(501, "EmulatorUnhandled", f"not emulated: {request.method} of a blob with comp={component!r}")
 
-    def _refused(self, container: str, query: dict[str, str]) -> Response | None:
-        if not self._blobs.allows(container, query):
+    def _changed(self, request: Request, container: str, name: str) -> Response | None:
+        """Return the refusal of a condition that does not hold."""
+        wanted = request.headers.get("if-match", "")
+        known = self._blobs.get(container, name)
+        if not wanted or (known is not None and wanted in {"*", known.etag}):
+            return None
+        return _refusal(412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met.")
+
+    def _badly_named(self, name: str) -> Response | None:
+        if len(name) <= LONGEST_NAME:
+            return None
+        return _refusal(400, "InvalidUri", f"the name of a blob has at most {LONGEST_NAME} characters")
+
+    def _refused(self, request: Request, container: str, query: dict[str, str]) -> Response | None:
+        if self._bearer(request.headers):
+            pass
+        elif "sig" in query and not self._keys:
+            said = "Key based authentication is not permitted on this storage account."
+            return _refusal(403, "KeyBasedAuthenticationNotPermitted", said)
+        elif not self._blobs.allows(container, query):
             return _refusal(403, "AuthenticationFailed", "the signature is missing, wrong or expired")
         if container not in self._containers:
             return _refusal(404, "ContainerNotFound", f"no container {container}")

@@ -11,19 +11,22 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from azft.backends.local.backend import LocalBackend
+from azft.processes import is_alive
 from azft.snapshot import RegistryVersion
 from azft.testing.emulator.application import Application, Recorded
 from azft.testing.emulator.blob_service import BlobService
 from azft.testing.emulator.blobs import Blobs
 from azft.testing.emulator.certificates import is_emulated, make_certificates
 from azft.testing.emulator.clock import Clock
-from azft.testing.emulator.identity import Identity
+from azft.testing.emulator.faults import Faults, Scripted, fault_of
+from azft.testing.emulator.faults import preset as named
+from azft.testing.emulator.identity import LIFETIME, Identity
 from azft.testing.emulator.jobs import Jobs
 from azft.testing.emulator.router import Router
-from azft.testing.emulator.scripts import Outcome
+from azft.testing.emulator.scripts import EVICTED, Outcome
 from azft.testing.emulator.server import Server
 from azft.testing.emulator.services.computes import Computes
 from azft.testing.emulator.services.deployments import Deployments
@@ -43,6 +46,8 @@ REGISTRY = "azureml"
 SUBSCRIPTION = "00000000-0000-0000-0000-0000000000aa"
 TENANT = "11111111-1111-1111-1111-111111111111"
 CLIENT = "22222222-2222-2222-2222-222222222222"
+EVICTION = "spot eviction"
+_SCRATCH = "azft-emulator-"
 _CLEARED = (
     "AZURE_CLIENT_CERTIFICATE_PATH",
     "AZURE_FEDERATED_TOKEN_FILE",
@@ -57,8 +62,12 @@ class AzureMLEmulator:
 
     `folder` keeps everything, and a second emulator on it carries on; without one it is gone at the end. `as_of`
     (ISO date) gives the registry and the machine sizes of that day. `models` are added to the registry "azureml",
-    `registries` are further registries by name. `quotas` are cores by family, 200 if not given. `latency` seconds are
-    added to every answer. Nothing but loopback is ever contacted; every other host is refused and listed in `refused`.
+    `registries` are further registries by name. `quotas` are limits by the live names (families,
+    "TotalDedicatedCores", "TotalLowPriorityCores", "TotalClusters"), 200 cores of a family if not given, and `used` how
+    much of them is in use. `latency` seconds are
+    added to every answer, and a token lives `token_lifetime` seconds. `store` is the kind of the default datastore
+    ("AzureBlob", "AzureDataLakeGen2", "AzureFile"), and `keys` whether the storage account takes keys and signatures.
+    Nothing but loopback is ever contacted; every other host is refused and listed in `refused`.
     """
 
     def __init__(
@@ -69,10 +78,15 @@ class AzureMLEmulator:
         models: Sequence[RegistryVersion] = (),
         registries: Mapping[str, Sequence[RegistryVersion]] | None = None,
         quotas: Mapping[str, int] | None = None,
+        used: Mapping[str, int | None] | None = None,
         region: str = "eastus",
         latency: float = 0.0,
+        token_lifetime: float = LIFETIME,
+        store: str = "AzureBlob",
+        keys: bool = True,
     ) -> None:
-        self._scratch = Path(tempfile.mkdtemp(prefix="azft-"))
+        _remove_abandoned()
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
         self._kept = folder is not None
         root = Path(folder).absolute() if folder is not None else self._scratch / "state"
         root.mkdir(parents=True, exist_ok=True)
@@ -93,16 +107,18 @@ class AzureMLEmulator:
             REGISTRY: [*as_of_day(today), *models],
             **{name: list(found) for name, found in (registries or {}).items()},
         }
-        self._identity = Identity(TENANT, CLIENT)
+        self._identity = Identity(TENANT, CLIENT, lifetime=token_lifetime)
+        self._store = store
+        self.faults = Faults()
         self._registries = Registries(self.world, known)
         self.jobs = Jobs(self.world, self._registries.find)
         self.servers = Servers(self.world)
         self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
-        self._computes = Computes(self.world, dict(quotas or {}))
+        self._computes = Computes(self.world, dict(quotas or {}), dict(used or {}))
         self._region = region
-        self._router = Router(self.ledger(), self._identity.allowed)
-        blobs = BlobService(self.world.blobs, frozenset({CONTAINER}))
-        self._application = Application(self._router, blobs, account=self.world.account, latency=latency)
+        self._router = Router(self.ledger(), self._identity.why_not, self.world.elsewhere, self._identity.challenge)
+        blobs = BlobService(self.world.blobs, frozenset({CONTAINER}), keys=keys, bearer=self._identity.bears)
+        self._application = Application(self._router, blobs, self.faults, account=self.world.account, latency=latency)
         self._key = secrets.token_urlsafe(16)
         self._undo = ExitStack()
         self._server: Server | None = None
@@ -122,11 +138,13 @@ class AzureMLEmulator:
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
         models = Assets(self.world, self.jobs, "models")
-        deployments = Deployments(self.world, self.servers, models.folder_of)
+        deployments = Deployments(
+            self.world, self.servers, models.folder_of, lambda call: not self._identity.why_not(call)[0]
+        )
         services = (
             self._identity,
             self._registries,
-            Workspaces(self.world),
+            Workspaces(self.world, self._store),
             self._computes,
             Assets(self.world, self.jobs, "data"),
             models,
@@ -138,6 +156,22 @@ class AzureMLEmulator:
             self.world.operations,
         )
         return [operation for service in services for operation in service.operations()]
+
+    def fault(self, method: str = "", path: str = "", *, preset: str = "", **settings: Any) -> list[Scripted]:
+        """Let something happen to requests: see `Fault` for the settings, and `PRESETS` for sets of them by name.
+
+        Returns what was put in force; `met` of each counts the requests that it happened to. "spot eviction" is a
+        preset, too: the next job loses its machines.
+        """
+        if preset == EVICTION:
+            self.script(Outcome("failed", error=EVICTED))
+            return []
+        wanted = named(preset) if preset else (fault_of(method, path, None, **settings),)
+        return self.faults.add(*wanted)
+
+    def place_compute(self, name: str, **settings: Any) -> dict[str, Any]:
+        """Put a compute of somebody else's there, of any kind, in any state: see `Computes.place`."""
+        return self._computes.place(name, **settings)
 
     def script(self, outcome: Outcome, *, always: bool = False) -> None:
         """Give the next job (or every one) an outcome instead of training."""
@@ -205,6 +239,14 @@ class AzureMLEmulator:
 
     def __repr__(self) -> str:
         return f"AzureMLEmulator({str(self.world.state.folder)!r})"
+
+
+def _remove_abandoned() -> None:
+    """Remove what emulators left that were killed: a folder's name has the number of its process."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        owner = folder.name.removeprefix(_SCRATCH).partition("-")[0]
+        if owner.isdecimal() and not is_alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _restore(name: str, value: str | None) -> None:

@@ -15,26 +15,50 @@ from azft.testing.emulator.wire import Call, Operation, Reply
 
 LOGIN = "login.microsoftonline.com"
 LIFETIME = 3600
+_AUDIENCES = ("management.azure.com", "management.core.windows.net", "ml.azure.com", "api.azureml.ms")
+"""Services whose tokens the management plane and the workspace's services take; storage's is not among them."""
 _KEY = secrets.token_bytes(32)
 """One for the process: clients such as azureml-mlflow keep a token from one emulator to the next."""
 
 
 class Identity:
-    """One tenant with one service principal; its secret is new every time."""
+    """One tenant with one service principal; its secret is new every time, and a token lives `lifetime` seconds."""
 
-    def __init__(self, tenant: str, client: str) -> None:
+    def __init__(self, tenant: str, client: str, *, lifetime: float = LIFETIME) -> None:
+        self._lifetime = lifetime
         self.tenant = tenant
         self.client = client
         self.secret = secrets.token_urlsafe(24)
 
-    def allowed(self, headers: Mapping[str, str]) -> bool:
-        """Whether the request bears a token of this tenant that has not expired."""
+    def why_not(self, call: Call) -> tuple[str, str]:
+        """Return code and words of why the request's token is not taken: none, expired, broken, for another service."""
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            return "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."
+        try:
+            claims = jwt.decode(token, _KEY, algorithms=["HS256"], options={"verify_aud": False})
+        except jwt.ExpiredSignatureError:
+            return "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time."
+        except jwt.InvalidTokenError:
+            return "InvalidAuthenticationToken", "The access token is invalid."
+        if not any(part in str(claims.get("aud", "")) for part in _AUDIENCES):
+            said = f"The access token has been obtained for wrong audience or resource {claims.get('aud')!r}."
+            return "InvalidAuthenticationTokenAudience", said
+        return "", ""
+
+    def bears(self, headers: Mapping[str, str]) -> bool:
+        """Return whether a request to storage bears a token for it."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         try:
-            jwt.decode(token, _KEY, algorithms=["HS256"], options={"verify_aud": False})
+            claims = jwt.decode(token, _KEY, algorithms=["HS256"], options={"verify_aud": False})
         except jwt.InvalidTokenError:
             return False
-        return scheme.lower() == "bearer"
+        return scheme.lower() == "bearer" and "storage.azure.com" in str(claims.get("aud", ""))
+
+    @property
+    def challenge(self) -> str:
+        """What a refusal says about where to sign in."""
+        return f'Bearer authorization_uri="https://{LOGIN}/{self.tenant}", error="invalid_token"'
 
     def operations(self) -> Sequence[Operation]:
         """Return the sign-in's operations."""
@@ -91,14 +115,14 @@ class Identity:
             return _refused("invalid_request", f"AADSTS90002: Tenant '{call['tenant']}' not found")
         if form.get("client_id") != self.client:
             return _refused("unauthorized_client", f"AADSTS700016: Application '{form.get('client_id')}' was not found")
-        if not hmac.compare_digest(form.get("client_secret", ""), self.secret):
+        if not hmac.compare_digest(form.get("client_secret", "").encode(), self.secret.encode()):
             return _refused("invalid_client", "AADSTS7000215: Invalid client secret provided")
         scope = form.get("scope", "")
         return Reply(
             {
                 "token_type": "Bearer",
-                "expires_in": LIFETIME,
-                "ext_expires_in": LIFETIME,
+                "expires_in": int(self._lifetime),
+                "ext_expires_in": int(self._lifetime),
                 "access_token": self._issue(scope.removesuffix(".default").rstrip("/")),
             }
         )
@@ -110,7 +134,7 @@ class Identity:
             "iss": f"https://sts.windows.net/{self.tenant}/",
             "iat": now,
             "nbf": now,
-            "exp": now + LIFETIME,
+            "exp": now + int(self._lifetime),
             "appid": self.client,
             "oid": str(uuid.uuid5(uuid.NAMESPACE_URL, self.client)),
             "tid": self.tenant,

@@ -15,7 +15,7 @@ from azft.errors import AzftError
 from azft.snapshot import RegistryVersion
 from azft.testing.emulator.scripts import Outcome, scripted_events
 from azft.testing.emulator.state import Document
-from azft.testing.emulator.story import STEPS, Story, child_id, tell
+from azft.testing.emulator.story import NESTED, STEPS, Story, child_id, tell
 from azft.testing.emulator.training import JobRefusedError, local_job
 from azft.testing.emulator.wire import WireError, not_found
 from azft.testing.emulator.world import CONTAINER, World
@@ -51,7 +51,7 @@ class Jobs:
             document["outcome"] = asdict(outcome)
         else:
             document |= self._begun(name, properties)
-        for step in STEPS:
+        for step in (*STEPS, NESTED):
             self._world.state.put(CHILDREN, child_id(name, step), {"job": name, "step": step})
         return self._world.state.put(KIND, name, document)
 
@@ -73,7 +73,9 @@ class Jobs:
 
     def story(self, document: Document) -> Story:
         """Return what the job has told so far; once it has completed, its outputs are there."""
-        story = tell(document["name"], self.events(document), canceling=document.get("canceled") is not None)
+        canceling = document.get("canceled") is not None
+        failed = outcome_of(document).failed_step if "outcome" in document else ""
+        story = tell(document["name"], self.events(document), canceling=canceling, failed_step=failed)
         if story.status == "Completed" and not document.get("published"):
             self._publish(document)
         return story
@@ -82,8 +84,7 @@ class Jobs:
         """Return the events so far, from the script, from the run that trains, or from the refusal."""
         begun = document["submitted"]
         if "outcome" in document:
-            outcome = Outcome(**document["outcome"])
-            return scripted_events(outcome, begun, document.get("canceled"), self._world.clock.now())
+            return scripted_events(outcome_of(document), begun, document.get("canceled"), self._world.clock.now())
         if "refused" in document:
             return [
                 RunEvent(begun, "status", "", RunStatus.RUNNING),
@@ -93,14 +94,22 @@ class Jobs:
         run = self._world.local.find_run(document["local_run"])
         return list(self._world.local.events(run, timeout=0))
 
-    def error(self, document: Document) -> str:
-        """Return why a failed job failed."""
+    def error(self, document: Document) -> tuple[str, str]:
+        """Return the code and the text that the failed step gives; the job itself only points at it."""
         if "outcome" in document:
-            outcome = Outcome(**document["outcome"])
-            return f"{outcome.step}: {outcome.error}" if outcome.status == "failed" else ""
+            outcome = outcome_of(document)
+            return (outcome.code, outcome.error) if outcome.status == "failed" or outcome.failed_step else ("", "")
         if "refused" in document:
-            return str(document["refused"])
-        return self._world.local.result(self._world.local.find_run(document["local_run"])).error
+            return "UserError", str(document["refused"])
+        return "UserError", self._world.local.result(self._world.local.find_run(document["local_run"])).error
+
+    def shown_state(self, document: Document, told: str) -> str:
+        """Return the service's word for the job now: what its script says of this moment, or what follows from it."""
+        if "outcome" not in document or document.get("canceled") is not None:
+            return told
+        passed = self._world.clock.now() - float(document["submitted"])
+        words = [word for seconds, word in outcome_of(document).states if seconds <= passed]
+        return words[-1] if words and words[-1] else told
 
     def cancel(self, name: str) -> None:
         """Ask the job to stop; one that has ended stays as it is."""
@@ -150,6 +159,12 @@ class Jobs:
                 run = self._world.local.home.run(document["local_run"])
                 blobs.publish(CONTAINER, f"azureml/{child_id(name, IMPORTED)}/output_dir", run / "import")
             self._world.state.put(KIND, name, {**document, "published": True})
+
+
+def outcome_of(document: Document) -> Outcome:
+    """Return the script of a job that has one."""
+    kept = document["outcome"]
+    return Outcome(**{**kept, "states": tuple((float(at), str(word)) for at, word in kept.get("states", ()))})
 
 
 def output_names(properties: dict[str, Any]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from azft.backends.local.tracking import Tracking
 
 MIRROR = "/azft/mirror"
 """Where the emulator says how its jobs stand, before it hands a question on."""
+PARENT_EVERY = 1.0
 _SETTINGS = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -29,7 +32,15 @@ def main(root: Path, socket_file: Path) -> None:
     import uvicorn
     from mlflow.server.fastapi_app import app
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     uvicorn.Server(uvicorn.Config(_with_mirror(app, tracking), uds=str(socket_file), log_level="error")).run()
+
+
+def _end_with(parent: int) -> None:
+    """End when the emulator does, also if it is killed and cannot say so."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_EVERY)
+    os._exit(0)
 
 
 def _with_mirror(app: Any, tracking: Tracking) -> Any:

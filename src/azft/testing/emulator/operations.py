@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from azft.testing.emulator.wire import ARM, LOCATION, Call, Operation, Reply, arm, not_found
+from azft.testing.emulator.wire import ARM, LOCATION, Call, Operation, Reply, WireError, arm, not_found
 
 REMEMBERED = 256
 RETRY_AFTER_MS = "50"
@@ -21,17 +21,34 @@ class LongOperations:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Future[None] | None] = OrderedDict()
+        self._resources: dict[str, Callable[[], Any] | None] = {}
+        self._busy: dict[str, Future[None] | None] = {}
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="azft-operation")
 
-    def start(self, call: Call, kind: str, work: Callable[[], None] | None = None) -> dict[str, str]:
-        """Begin, in a thread of its own if there is work, and return the headers that tell where to look."""
+    def start(
+        self,
+        call: Call,
+        kind: str,
+        work: Callable[[], None] | None = None,
+        *,
+        of: Callable[[], Any] | None = None,
+        about: str = "",
+    ) -> dict[str, str]:
+        """Begin, in a thread of its own if there is work, and return the headers that tell where to look.
+
+        `of` gives the resource that the operation is about, for those who ask for its result; `about` is its name,
+        which nobody else may change meanwhile.
+        """
         operation = uuid.uuid4().hex
         with self._lock:
             self._known[operation] = None if work is None else self._pool.submit(work)
+            self._resources[operation] = of
+            self._busy[about.lower()] = self._known[operation]
             while len(self._known) > REMEMBERED:
                 oldest, _ = self._known.popitem(last=False)
+                self._resources.pop(oldest, None)
                 self._seen.discard(oldest)
         subscription = call.parameters.get("subscription", "")
         location = f"/subscriptions/{subscription}/providers/Microsoft.MachineLearningServices/locations/emulated"
@@ -41,6 +58,13 @@ class LongOperations:
             "Location": f"{base}StatusResult/{operation}?api-version={_POLLED}",
             "x-ms-retry-after-ms": RETRY_AFTER_MS,
         }
+
+    def check_free(self, about: str) -> None:
+        """Refuse to change what another operation still works on."""
+        with self._lock:
+            work = self._busy.get(about.lower())
+        if work is not None and not work.done():
+            raise WireError(409, "Conflict", f"{about}: another operation on it is in progress")
 
     def close(self) -> None:
         """Wait for the work under way."""
@@ -67,5 +91,11 @@ class LongOperations:
         if first or (work is not None and not work.done()):
             body["status"] = "InProgress"
         elif work is not None and (error := work.exception()) is not None:
-            body |= {"status": "Failed", "error": {"code": "UserError", "message": str(error), "details": []}}
-        return Reply(body, headers={"x-ms-retry-after-ms": RETRY_AFTER_MS})
+            code = getattr(error, "code", "UserError")
+            body |= {"status": "Failed", "error": {"code": code, "message": str(error), "details": []}}
+        resource = self._resources.get(operation)
+        if "StatusResult/" in call.path and body["status"] == "Succeeded":
+            return Reply(None, 204) if resource is None else Reply(resource())
+        status = 202 if "StatusResult/" in call.path and body["status"] == "InProgress" else 200
+        where = {"Location": f"https://{call.host}{call.path}?api-version={_POLLED}"} if status == 202 else {}  # noqa: PLR2004
+        return Reply(body, status, {"x-ms-retry-after-ms": RETRY_AFTER_MS, **where})

@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Callable
 from pathlib import Path
 
+HTTPS = "443"
 LONGEST_HEAD = 16 * 1024
 _CHUNK = 1 << 16
 
@@ -60,15 +61,12 @@ class Proxy:
         first, *lines = head.split(b"\r\n")
         method, target, *_ = [*first.split(b" "), b"", b""]
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
-        host = (
-            target.decode("ascii", "replace").rpartition(":")[0]
-            if method == b"CONNECT"
-            else target.decode("ascii", "replace")
-        )
+        place = target.decode("ascii", "replace")
+        host, _, port = place.rpartition(":") if method == b"CONNECT" else (place, "", HTTPS)
         if not hmac.compare_digest(headers.get(b"proxy-authorization", b""), self._wanted):
             await _refuse(writer, b"407 Proxy Authentication Required", b'Proxy-Authenticate: Basic realm="azft"')
             return
-        if method != b"CONNECT" or not self._allowed(host):
+        if method != b"CONNECT" or port != HTTPS or not self._allowed(host):
             self._refused(host)
             await _refuse(writer, b"403 Forbidden", b"X-Reason: this host is not emulated")
             return

@@ -9,25 +9,53 @@ from attrs import evolve
 
 from azft.testing.emulator.wire import Call, Operation, Reply, WireError
 
-_NOT_SIGNED_IN = WireError(401, "AuthenticationFailed", "the bearer token is missing, expired, or of another issuer")
+MOST_NESTED = 200
+"""Levels of a body that a service reads."""
 
 
 class Router:
-    """Answers calls with the first operation whose method, host, path and api-version fit."""
+    """Answers calls with the first operation whose method, host, path and api-version fit.
 
-    def __init__(self, operations: Sequence[Operation], allowed: Callable[[Mapping[str, str]], bool]) -> None:
+    `allowed` gives code and words of why a request's token is not taken, empty if it is; `elsewhere` refuses the names
+    of subscriptions, groups and workspaces that do not exist.
+    """
+
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        allowed: Callable[[Call], tuple[str, str]],
+        elsewhere: Callable[[Mapping[str, str]], WireError | None],
+        challenge: str,
+    ) -> None:
         self._operations = tuple(operations)
         self._allowed = allowed
+        self._elsewhere = elsewhere
+        self._challenge = challenge
 
     def answer(self, call: Call) -> Reply:
-        """Return the reply; every refusal is a reply too."""
+        """Return the reply; every refusal is a reply too, and a body of another shape is one of the client's errors."""
         try:
             operation, parameters = self._find(call)
-            if not operation.open and not self._allowed(call.headers):
-                return _NOT_SIGNED_IN.reply
+            code, said = ("", "") if operation.open else self._allowed(call)
+            if code:
+                return self._not_signed_in(code, said)
+            refusal = self._elsewhere(parameters)
+            if refusal is not None:
+                raise refusal
+            _check_nesting(call.body)
             return operation.handler(evolve(call, parameters=parameters))
         except WireError as error:
             return error.reply
+        except (AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
+            if call.method not in {"PUT", "POST", "PATCH"}:
+                raise
+            # Handlers read bodies as the specification has them; what has another shape is refused as a whole.
+            said = f"the request has another shape than this operation takes ({type(error).__name__}: {error})"
+            return WireError(400, "InvalidRequestContent", said).reply
+
+    def _not_signed_in(self, code: str, said: str) -> Reply:
+        reply = WireError(401, code, said).reply
+        return evolve(reply, headers={**reply.headers, "WWW-Authenticate": self._challenge})
 
     def _find(self, call: Call) -> tuple[Operation, dict[str, str]]:
         fitting: list[Operation] = []
@@ -53,6 +81,20 @@ def _unhandled(call: Call, fitting: Sequence[Operation]) -> WireError:
     else:
         found = "path"
     return WireError(501, "EmulatorUnhandled", f"not emulated: {asked}: {found}")
+
+
+def _check_nesting(body: Any) -> None:
+    level = [body]
+    for _depth in range(MOST_NESTED):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise WireError(400, "InvalidRequestContent", f"the body is nested more than {MOST_NESTED} levels")
 
 
 def merged(old: Any, new: Any) -> Any:

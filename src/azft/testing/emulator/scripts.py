@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from attrs import field, frozen
@@ -12,6 +13,16 @@ from azft.testing.emulator.story import STAGES, STEPS, stages_of
 
 TRAINING_STEPS = 4
 DEFAULT_ERROR = "the script says so"
+EVICTED = (
+    "AzureMLCompute job failed. PreemptionError: Nodes of this job got pre-empted. Check if the run has failed or "
+    "restarted. Reason: Received pre-emption warning signal"
+)
+"""What the service says of a job whose low-priority machines were taken away (MachineLearningNotebooks 1242)."""
+PARENT_ERROR = (
+    "Pipeline has failed child jobs. Failed nodes: {steps}. For more details and logs, please go to the job detail "
+    "page and check the child jobs."
+)
+"""What the service says of the job itself; the reason lies with the step."""
 
 
 def _known_step(_outcome: object, _attribute: object, value: str) -> None:
@@ -24,13 +35,22 @@ class Outcome:
     """How a job is to end, without training: after `seconds` it has; "queued" never begins.
 
     A "failed" job fails in `step` (a step of the pipeline) with `error`; a "canceled" one is stopped there by
-    somebody else.
+    somebody else. The reason is told by the step and not by the job, and `log` is what the step wrote before, in
+    `logs` further files of its own by path. `nested` puts the steps into a pipeline within the job. `states` are words
+    of the service and the seconds from which on they stand in place of the state that the job would have, an empty one
+    giving it back. `failed_step` is a step that fails in a job that completes.
     """
 
     status: Literal["completed", "failed", "canceled", "queued"] = "completed"
     step: str = field(default="chat_completion_finetune", validator=_known_step)
     error: str = DEFAULT_ERROR
     seconds: float = 1.0
+    code: str = "UserError"
+    log: str = ""
+    logs: Mapping[str, str] = field(factory=dict)
+    nested: bool = False
+    states: Sequence[tuple[float, str]] = ()
+    failed_step: str = ""
 
 
 def scripted_events(outcome: Outcome, begun: float, canceled: float | None, now: float) -> list[RunEvent]:

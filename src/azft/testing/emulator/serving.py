@@ -29,15 +29,20 @@ class Servers:
         self._client = httpx.Client(trust_env=False, timeout=ANSWER_WITHIN)
         self._failures: dict[str, str] = {}
         self._next_failure = ""
+        self._broken: dict[str, str] = {}
 
     def fail_next(self, log: str) -> None:
         """Let the next deployment fail, with these words in its log."""
         self._next_failure = log
 
+    def fail(self, key: str, log: str) -> None:
+        """Let the deployment of that key fail whenever it is started, with these words in its log."""
+        self._broken[key] = log
+
     def start(self, key: str, folder: Path | None) -> None:
         """Start the server of a deployment and return once it answers; `BackendError` if it never does."""
         with self._lock:
-            failure, self._next_failure = self._next_failure, ""
+            failure, self._next_failure = self._next_failure or self._broken.get(key, ""), ""
             if failure:
                 self._failures[key] = failure
                 raise BackendError("the container exited before it was ready")

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from azft.domain.run import RunEvent, RunStatus
 
@@ -19,6 +19,8 @@ STEPS = (
     "ft_nlp_model_converter",
 )
 """The child jobs of `chat_completion_pipeline` 0.0.82 (azureml-assets), in order."""
+NESTED = "chat_completion_pipeline"
+"""The pipeline within the job that a script may put its steps into."""
 _STAGES_OF = {
     "ft_nlp_common_validation": ("import",),
     "chat_completion_model_import": ("import",),
@@ -80,8 +82,8 @@ def child_id(job: str, step: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{job}/{step}"))
 
 
-def tell(job: str, events: Sequence[RunEvent], *, canceling: bool = False) -> Story:
-    """Return the story so far.
+def tell(job: str, events: Sequence[RunEvent], *, canceling: bool = False, failed_step: str = "") -> Story:
+    """Return the story so far; `failed_step` has failed whatever the job says.
 
     >>> tell("a", []).status
     'NotStarted'
@@ -91,7 +93,8 @@ def tell(job: str, events: Sequence[RunEvent], *, canceling: bool = False) -> St
     said = [event for event in events if event.kind == "status"]
     status = _AZURE[RunStatus(said[-1].message)] if said else _AZURE[RunStatus.QUEUED]
     ended = said[-1].time if status in ENDED else None
-    steps = tuple(step for name in STEPS if (step := _step(job, name, events, status, ended)) is not None)
+    found = [step for name in STEPS if (step := _step(job, name, events, status, ended)) is not None]
+    steps = tuple(evolve(step, status="Failed") if step.name == failed_step else step for step in found)
     shown = "CancelRequested" if canceling and status not in ENDED else status
     begun = said[0].time if said else None
     return Story(shown, begun, ended, steps, _execution_log(steps, shown, ended))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from azft.testing.emulator.blobs import Blobs
 from azft.testing.emulator.clock import Clock, iso
 from azft.testing.emulator.operations import LongOperations
 from azft.testing.emulator.state import State
+from azft.testing.emulator.wire import WireError
 
 CONTAINER = "azureml-blobstore-emulated"
 STORE = "workspaceblobstore"
@@ -42,6 +44,20 @@ class World:
             f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
             f"/providers/Microsoft.MachineLearningServices/workspaces/{self.workspace}"
         )
+
+    def elsewhere(self, parameters: Mapping[str, str]) -> WireError | None:
+        """Return the refusal of a name that does not exist here, as Azure Resource Manager words it."""
+        if "registry" in parameters or "location" in parameters:
+            return None
+        subscription, group, name = (parameters.get(part) for part in ("subscription", "group", "workspace"))
+        if subscription is not None and subscription.lower() != self.subscription.lower():
+            return WireError(404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found.")
+        if group is not None and group.lower() != self.group.lower():
+            return WireError(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found.")
+        if name is not None and group is not None and name.lower() != self.workspace.lower():
+            said = f"The Resource 'Microsoft.MachineLearningServices/workspaces/{name}' under resource group '{group}'"
+            return WireError(404, "ResourceNotFound", f"{said} was not found.")
+        return None
 
     @property
     def host(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from azft.snapshot import virtual_machines
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.serving import Servers
+from azft.testing.emulator.shapes import body_of, whole
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
     WORKSPACE,
@@ -30,13 +31,24 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
 """Of an endpoint and of a deployment alike."""
 _SECONDS = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 LONGEST_REQUEST = 180.0
+MOST_INSTANCES = 50
+"""Of a deployment (how-to-manage-quotas)."""
+NO_MODEL = 'mlflow.exceptions.MlflowException: Could not find an "MLmodel" configuration file at "/var/azureml-app"'
+"""What the container of a model says that holds none (mlflow 3, models/model.py)."""
 
 
 class Deployments:
     """Each deployment is a server process of this machine, started when it is first needed."""
 
-    def __init__(self, world: World, servers: Servers, folder_of: Callable[[str], Path | None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        servers: Servers,
+        folder_of: Callable[[str], tuple[Path | None, bool]],
+        bears: Callable[[Call], bool],
+    ) -> None:
         self._world = world
+        self._bears = bears
         self._servers = servers
         self._folder_of = folder_of
 
@@ -91,8 +103,11 @@ class Deployments:
         return Reply(self._part(call))
 
     def _deploy(self, call: Call) -> Reply:
-        name, part, body = self._endpoint(call["name"])["name"], call["deployment"], call.body or {}
-        given = body.get("properties") or {}
+        name, part, body = self._endpoint(call["name"])["name"], call["deployment"], body_of(call.body)
+        given = body["properties"]
+        self._world.operations.check_free(f"{ENDPOINTS}/{name}/{part}")
+        capacity = body.get("sku") or {}
+        whole(capacity if isinstance(capacity, dict) else {}, "capacity", 1, MOST_INSTANCES, default=1)
         if not NAME.fullmatch(part):
             raise bad_request(f"deployment name {part!r}: 3 to 32 letters, digits and '-', beginning with a letter")
         size = str(given.get("instanceType", ""))
@@ -100,8 +115,10 @@ class Deployments:
             raise bad_request(f"instance type {size!r} is not available in {self._world.region}")
         if _seconds((given.get("requestSettings") or {}).get("requestTimeout", "PT5S")) > LONGEST_REQUEST:
             raise bad_request(f"requestTimeout is above {LONGEST_REQUEST:g} seconds")
-        folder = self._folder_of(str(given.get("model", "")))
+        folder, serves = self._folder_of(str(given.get("model", "")))
         key = f"{name}/{part}".lower()
+        if not serves:
+            self._servers.fail(key, NO_MODEL)
         added = {
             "scaleSettings": given.get("scaleSettings") or {"scaleType": "Default"},
             "provisioningState": "Creating",
@@ -120,7 +137,10 @@ class Deployments:
             finally:
                 self._world.state.put(DEPLOYMENTS, key, merged(document, {"properties": {"provisioningState": state}}))
 
-        return Reply(document, 201, self._world.operations.start(call, "mfe", work))
+        headers = self._world.operations.start(
+            call, "mfe", work, of=lambda: self._world.state.get(DEPLOYMENTS, key), about=f"{ENDPOINTS}/{name}/{part}"
+        )
+        return Reply(document, 201, headers)
 
     def _undeploy(self, call: Call) -> Reply:
         part = self._part(call)["name"]
@@ -143,7 +163,10 @@ class Deployments:
     def _score(self, call: Call) -> Reply:
         endpoint = self._endpoint(call["name"])
         scheme, _, key = call.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not any(hmac.compare_digest(key, known) for known in endpoint["keys"]):
+        known = [] if endpoint["properties"].get("authMode") == "AADToken" else endpoint["keys"]
+        given = key.encode("utf-8", "replace")
+        right = any(hmac.compare_digest(given, one.encode()) for one in known) or (not known and self._bears(call))
+        if scheme.lower() != "bearer" or not right:
             return Reply({"error": {"code": "Unauthorized", "message": "the key is missing or wrong"}}, 401)
         traffic = endpoint["properties"].get("traffic") or {}
         part = call.headers.get("azureml-model-deployment") or next(
@@ -154,7 +177,7 @@ class Deployments:
             return Reply({"error": {"code": "NotFound", "message": f"no deployment {part!r} with traffic"}}, 404)
         if found["properties"]["provisioningState"] != "Succeeded":
             return Reply({"error": {"code": "DeploymentNotReady", "message": f"deployment {part} is not ready"}}, 424)
-        folder = self._folder_of(str(found["properties"].get("model", "")))
+        folder, _serves = self._folder_of(str(found["properties"].get("model", "")))
         reply = self._servers.ask(f"{call['name']}/{part}".lower(), folder, call.path, call.body)
         return Reply(reply.body, reply.status, {**reply.headers, "azureml-model-deployment": part})
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.services.deployments import DEPLOYMENTS, ENDPOINTS, NAME, Deployments
+from azft.testing.emulator.shapes import AUTH_MODES, body_of, check_tags, shares, word
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
     WORKSPACE,
@@ -19,6 +20,9 @@ from azft.testing.emulator.wire import (
     page,
 )
 from azft.testing.emulator.world import World
+
+TOKEN_LIVES = 43_200
+"""Seconds that the token of an endpoint lives."""
 
 
 class OnlineEndpoints:
@@ -36,7 +40,9 @@ class OnlineEndpoints:
             arm("GET", one, self._get),
             arm("PUT", one, self._put, note="names of 3 to 32 characters; traffic to deployments that exist"),
             arm("DELETE", one, self._delete, note="its deployments go with it"),
-            arm("POST", one + "/listKeys", self._keys),
+            arm("PATCH", one, self._patch, "REST specification"),
+            arm("POST", one + "/listKeys", self._keys, note="only where keys are the sign-in"),
+            arm("POST", one + "/token", self._token, note="only where keys are not the sign-in"),
         ]
 
     def _find(self, name: str) -> Document:
@@ -52,16 +58,18 @@ class OnlineEndpoints:
         return Reply(_shown(self._find(call["name"])))
 
     def _put(self, call: Call) -> Reply:
-        name, body = call["name"], call.body or {}
+        name, body = call["name"], body_of(call.body)
+        word(body["properties"], "authMode", AUTH_MODES, needed=True)
         if not NAME.fullmatch(name):
             raise bad_request(f"endpoint name {name!r}: 3 to 32 letters, digits and '-', beginning with a letter")
         known = self._world.state.get(ENDPOINTS, name.lower())
-        traffic = body.get("properties", {}).get("traffic") or {}
+        self._world.operations.check_free(f"{ENDPOINTS}/{name}")
+        traffic = shares(body["properties"].get("traffic"))
         missing = [
             part for part in traffic if self._world.state.get(DEPLOYMENTS, f"{name.lower()}/{part.lower()}") is None
         ]
-        if missing or sum(traffic.values()) not in {0, 100}:
-            raise bad_request(f"traffic {traffic}: shares of deployments that exist, 0 or 100 together")
+        if missing:
+            raise bad_request(f"traffic {traffic}: {', '.join(missing)} is no deployment of {name}")
         host = f"https://{name.lower()}.{self._world.region}.inference.ml.azure.com"
         properties = {
             **body.get("properties", {}),
@@ -73,21 +81,46 @@ class OnlineEndpoints:
         document |= {"tags": body.get("tags") or {}, "identity": body.get("identity") or {"type": "SystemAssigned"}}
         document["keys"] = known["keys"] if known else [secrets.token_urlsafe(32), secrets.token_urlsafe(32)]
         self._world.state.put(ENDPOINTS, name.lower(), document)
-        headers = self._world.operations.start(call, "mfe")
+        headers = self._world.operations.start(
+            call, "mfe", of=lambda: _shown(self._find(name)), about=f"{ENDPOINTS}/{name}"
+        )
         shown = merged(_shown(document), {"properties": {"provisioningState": "Updating" if known else "Creating"}})
         return Reply(shown, 200 if known else 201, headers)
 
     def _delete(self, call: Call) -> Reply:
         name = self._find(call["name"])["name"].lower()
+        self._world.operations.check_free(f"{ENDPOINTS}/{name}")
 
         def work() -> None:
             self._deployments.remove_all(name)
 
         self._world.state.delete(ENDPOINTS, name)
-        return Reply(None, 202, self._world.operations.start(call, "mfe", work))
+        headers = self._world.operations.start(call, "mfe", work, about=f"{ENDPOINTS}/{name}")
+        return Reply(None, 202, headers)
+
+    def _patch(self, call: Call) -> Reply:
+        """Change tags, identity or kind: nothing else of an endpoint can be patched."""
+        known = self._find(call["name"])
+        body = call.body if isinstance(call.body, dict) else {}
+        if "tags" in body:
+            check_tags(body["tags"])
+        changed = merged(known, {name: body[name] for name in ("tags", "identity", "kind") if name in body})
+        self._world.state.put(ENDPOINTS, known["name"].lower(), changed)
+        return Reply(_shown(changed))
+
+    def _token(self, call: Call) -> Reply:
+        found = self._find(call["name"])
+        if found["properties"].get("authMode") == "Key":
+            raise bad_request(f"endpoint {call['name']} takes keys, and gives no tokens")
+        now = int(self._world.clock.now())
+        times = {"expiryTimeUtc": now + TOKEN_LIVES, "refreshAfterTimeUtc": now + TOKEN_LIVES // 2}
+        return Reply({"accessToken": found["keys"][0], "tokenType": "Bearer", **times})
 
     def _keys(self, call: Call) -> Reply:
-        first, second = self._find(call["name"])["keys"]
+        found = self._find(call["name"])
+        if found["properties"].get("authMode") != "Key":
+            raise bad_request(f"endpoint {call['name']} has no keys: its sign-in is {found['properties']['authMode']}")
+        first, second = found["keys"]
         return Reply({"primaryKey": first, "secondaryKey": second})
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from azft.testing.emulator.clock import iso
-from azft.testing.emulator.jobs import Jobs
+from azft.testing.emulator.jobs import IMPORTED, Jobs, outcome_of, output_names
+from azft.testing.emulator.scripts import PARENT_ERROR
 from azft.testing.emulator.state import Document
-from azft.testing.emulator.story import Step, Story
+from azft.testing.emulator.story import NESTED, Step, Story, child_id
 from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply, not_found
 from azft.testing.emulator.world import CONTAINER, World
 
@@ -23,11 +24,12 @@ class RunHistory:
     def __init__(self, world: World, jobs: Jobs) -> None:
         self._world = world
         self._jobs = jobs
+        self._places: dict[str, str] = {}
 
     def operations(self) -> Sequence[Operation]:
         """Return the operations."""
         run = HISTORY + "/runs/{run}"
-        note = "child runs are the steps that have begun"
+        note = "child runs are the steps that have begun, in a pipeline of their own if a script says so"
         assets = "/data/v1.0" + WORKSPACE + "/dataversion/batchGetResolvedUris"
         return [
             Operation("GET", DATA_PLANE, run, self._run, "SDK source", versions=("v1.0",)),
@@ -50,7 +52,7 @@ class RunHistory:
                 assets,
                 self._assets,
                 "SDK source",
-                note="no output is reported as an asset, so none resolves",
+                note="the outputs of completed jobs and of their import step",
             ),
         ]
 
@@ -60,17 +62,28 @@ class RunHistory:
         story = self._jobs.story(document)
         if child is None:
             return document, story, None
-        for step in story.steps:
+        for step in (*story.steps, *self._nested(document, story)):
             if step.name == child[1]:
                 return document, story, step
         raise not_found("Run", run)
+
+    def _nested(self, document: Document, story: Story) -> tuple[Step, ...]:
+        """Return the pipeline that holds the steps, if the job's script has one."""
+        if "outcome" not in document or not outcome_of(document).nested or story.begun is None:
+            return ()
+        status = story.status if story.ended else "Running"
+        return (Step(NESTED, child_id(document["name"], NESTED), status, story.begun, story.ended, ""),)
 
     def _run(self, call: Call) -> Reply:
         return Reply(self._described(*self._find(call["run"])))
 
     def _children(self, call: Call) -> Reply:
         document, story, step = self._find(call["run"])
-        steps = story.steps if step is None else ()
+        nested = self._nested(document, story)
+        if step is None:
+            steps: tuple[Step, ...] = nested or story.steps
+        else:
+            steps = story.steps if step.name == NESTED else ()
         runs = [self._described(document, story, each) for each in steps]
         return Reply({"value": runs, "continuationToken": None, "nextLink": None})
 
@@ -79,37 +92,57 @@ class RunHistory:
         return Reply({"runMetadata": self._described(*found), "runDefinition": None, "jobSpecification": None})
 
     def _assets(self, call: Call) -> Reply:
-        return Reply({"values": {}})
+        wanted = [str(value) for value in (call.body or {}).get("values") or []]
+        known = {value: self._places.get(value) for value in wanted}
+        return Reply(
+            {"values": {value: {"uri": uri, "type": "uri_folder"} for value, uri in known.items() if uri is not None}}
+        )
 
     def _details(self, call: Call) -> Reply:
         document, story, step = self._find(call["run"])
         described = self._described(document, story, step)
-        path, text = (ROOT_LOG, story.log) if step is None else (STEP_LOG, step.log)
-        blob = f"ExperimentRun/dcid.{described['runId']}/{path}"
-        known = self._world.blobs.get(CONTAINER, blob)
-        if known is None or known.size != len(text.encode()):
-            self._world.blobs.write(CONTAINER, blob, text.encode())
+        files = {ROOT_LOG: story.log} if step is None else self._logs(document, step)
+        logs = {}
+        for path, text in files.items():
+            blob = f"ExperimentRun/dcid.{described['runId']}/{path}"
+            known = self._world.blobs.get(CONTAINER, blob)
+            if known is None or known.size != len(text.encode()):
+                self._world.blobs.write(CONTAINER, blob, text.encode())
+            logs[path] = self._world.blob_url(blob)
         keys = ("runId", "status", "startTimeUtc", "endTimeUtc", "rootRunId", "parentRunId", "error", "properties")
         details = {key: described[key] for key in keys}
-        logs = {path: self._world.blob_url(blob)}
-        return Reply({**details, "warnings": None, "logFiles": logs, "inputDatasets": [], "outputDatasets": []})
+        queue = {"code": "Queued", "message": "waiting for compute", "lastRefreshTimestamp": None}
+        more = {"queueingInfo": queue if step is None and story.begun is None else None}
+        return Reply({**details, **more, "warnings": None, "logFiles": logs, "inputDatasets": [], "outputDatasets": []})
+
+    def _logs(self, document: Document, step: Step) -> dict[str, str]:
+        """Return a step's files of log; of the step that failed what its script says it wrote, too."""
+        if "outcome" not in document:
+            return {STEP_LOG: step.log}
+        outcome = outcome_of(document)
+        if step.name not in {outcome.step, outcome.failed_step} or step.ended is None:
+            return {STEP_LOG: step.log}
+        return {STEP_LOG: step.log + outcome.log, **outcome.logs}
 
     def _described(self, document: Document, story: Story, step: Step | None) -> dict[str, Any]:
         root = document["name"]
         name = str(document["properties"].get("displayName") or root) if step is None else step.name
-        status = story.status if step is None else step.status
+        status = self._jobs.shown_state(document, story.status) if step is None else step.status
         begun, ended = (story.begun, story.ended) if step is None else (step.begun, step.ended)
-        failed = status == "Failed"
-        kind = "PipelineRun" if step is None else "StepRun"
+        pipeline = step is None or step.name == NESTED
+        kind = "PipelineRun" if pipeline else "StepRun"
         source = {"azureml.runsource": f"azureml.{kind}"}
         more = (
             {"runSource": "SDK"} if step is None else {"azureml.pipelinerunid": root, "azureml.moduleName": step.name}
         )
+        parent = None if step is None else root
+        if step is not None and step.name != NESTED and self._nested(document, story):
+            parent = child_id(root, NESTED)
         return {
             "runId": root if step is None else step.id,
             "runNumber": 1,
             "rootRunId": root,
-            "parentRunId": None if step is None else root,
+            "parentRunId": parent,
             "experimentId": str(document["properties"].get("experimentName") or "Default"),
             "status": status,
             "displayName": name,
@@ -124,9 +157,32 @@ class RunHistory:
             "parameters": {},
             "dataContainerId": f"dcid.{root if step is None else step.id}",
             "inputs": {},
-            "outputs": {},
-            "error": {"error": {"code": "UserError", "message": self._jobs.error(document)}} if failed else None,
-            "hidden": False,
+            "outputs": self._outputs(document, story, step),
+            "error": self._error(document, story, status, pipeline=pipeline),
+            "hidden": bool(document["properties"].get("isArchived")),
             "services": {},
             "settings": {},
         }
+
+    def _error(self, document: Document, story: Story, status: str, *, pipeline: bool) -> dict[str, Any] | None:
+        """Return what a failed run says: a step the reason, a pipeline only that a step has one."""
+        if status != "Failed":
+            return None
+        code, message = self._jobs.error(document)
+        if pipeline:
+            failed = ", ".join(f"/{step.name}" for step in story.steps if step.status == "Failed")
+            code, message = "UserError", PARENT_ERROR.format(steps=failed)
+        inner = {"innerError": {"code": code, "innerError": None}} if code != "UserError" else {}
+        return {"error": {"code": "UserError", "message": message, **inner}, "time": iso(document["submitted"])}
+
+    def _outputs(self, document: Document, story: Story, step: Step | None) -> dict[str, Any]:
+        """Return what a completed run has put out, as ids that resolve to places in storage."""
+        if story.status != "Completed" or (step is not None and step.name != IMPORTED):
+            return {}
+        name = document["name"] if step is None else step.id
+        found = {}
+        for output in output_names(document["properties"]) if step is None else ("output_dir",):
+            identity = f"azureml://locations/{self._world.region}/workspaces/{self._world.tenant}/data/{name}_{output}/versions/1"
+            self._places[identity] = self._world.store_uri(f"azureml/{name}/{output}/")
+            found[output] = {"assetId": identity, "type": "uri_folder"}
+        return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from azft.snapshot import chat_completion_pipeline
 from azft.testing.emulator.jobs import KIND, Jobs, output_names
 from azft.testing.emulator.router import merged
+from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.training import node_of
 from azft.testing.emulator.wire import (
@@ -23,6 +25,8 @@ from azft.testing.emulator.wire import (
 from azft.testing.emulator.world import World
 
 ILLEGAL = "'\\"
+_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}")
+"""Of a job on creation (the packages generated from the specification)."""
 SERVERLESS = "serverless"
 
 
@@ -60,7 +64,10 @@ class JobService:
         return Reply(self._described(self._jobs.get(call["name"])))
 
     def _put(self, call: Call) -> Reply:
-        properties = (call.body or {}).get("properties") or {}
+        properties = body_of(call.body)["properties"]
+        if not _ID.fullmatch(call["name"]):
+            raise bad_request(f"job id {call['name']!r}: 1 to 255 letters, digits, '-' and '_'", "ValidationError")
+        check_tags(properties.get("tags") or {}, limited=True)
         known = self._world.state.get(KIND, call["name"])
         if known is not None:
             changed = {
@@ -113,7 +120,8 @@ class JobService:
             "Tracking": {"jobServiceType": "Tracking", "endpoint": f"azureml://{world.host}/mlflow/v1.0{world.id}"},
             "Studio": {"jobServiceType": "Studio", "endpoint": studio},
         }
-        properties = {**given, "outputs": outputs, "status": story.status, "services": services}
+        status = self._jobs.shown_state(document, story.status)
+        properties = {**given, "outputs": outputs, "status": status, "services": services}
         properties.setdefault("experimentName", "Default")
         properties.setdefault("properties", {})
         return world.resource("jobs", name, properties, systemData=world.system_data(document["submitted"]))

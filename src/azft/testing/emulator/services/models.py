@@ -9,6 +9,7 @@ from typing import Any
 
 from azft.testing.emulator.jobs import Jobs, output_names
 from azft.testing.emulator.router import merged
+from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
     WORKSPACE,
@@ -49,8 +50,8 @@ class Assets:
             arm("DELETE", version, self._delete, "REST specification"),
         ]
 
-    def folder_of(self, asset: str) -> Path | None:
-        """Return a folder with the files of the model an id means, or None for an unknown or scripted one."""
+    def folder_of(self, asset: str) -> tuple[Path | None, bool]:
+        """Return a folder with the model that an id means (None for a scripted one), and whether it can be served."""
         found = _ASSET.fullmatch(asset)
         document = self._find(found[1] or found[3], found[2] or found[4]) if found else None
         if document is None:
@@ -58,7 +59,10 @@ class Assets:
         path = path_of(document["properties"].get("modelUri", ""))
         target = folder_for(self._world.state.folder, f"served/{document['name']}-{document['key']}")
         folder = self._world.blobs.link(CONTAINER, path, target)
-        return folder if (folder / "model" / "config.json").is_file() else None
+        if (folder / "model" / "config.json").is_file():
+            return folder, True
+        described = folder / "MLmodel"
+        return None, described.is_file() and b"scripted: true" in described.read_bytes()
 
     def _find(self, name: str, version: str) -> Document | None:
         return self._world.state.get(self._kind, f"{name}:{version}")
@@ -75,7 +79,9 @@ class Assets:
     def _described_container(self, name: str) -> dict[str, Any]:
         latest = self._versions(name)[0]["name"]
         following = str(int(latest) + 1) if latest.isdecimal() else "1"
+        kind = {"dataType": self._versions(name)[0]["properties"].get("dataType", "uri_file")}
         properties = {
+            **(kind if self._kind == "data" else {}),
             "latestVersion": latest,
             "nextVersion": following,
             "isArchived": False,
@@ -89,17 +95,18 @@ class Assets:
         return sorted(found, key=lambda document: str(document["systemData"]["createdAt"]), reverse=True)
 
     def _list(self, call: Call) -> Reply:
-        return page(self._versions(call["name"]), call)
+        return page(self._versions(call["name"]), call, shown=_shown)
 
     def _get(self, call: Call) -> Reply:
         found = self._find(call["name"], call["version"])
         if found is None:
             raise not_found(self._kind, f"{call['name']}:{call['version']}")
-        return Reply(found)
+        return Reply(_shown(found))
 
     def _put(self, call: Call) -> Reply:
         name, version = call["name"], call["version"]
-        properties = (call.body or {}).get("properties") or {}
+        properties = body_of(call.body)["properties"]
+        check_tags(properties.get("tags") or {})
         if not (_NAME.fullmatch(name) and _NAME.fullmatch(version)):
             raise bad_request(f"{self._kind} {name}:{version}: 1 to 255 letters, digits, '.', '_' and '-'")
         known = self._find(name, version)
@@ -120,7 +127,7 @@ class Assets:
         document = self._world.resource(f"{self._kind}/{name}/versions", version, {**properties, **added})
         document |= {"key": name, "systemData": known["systemData"] if known else self._world.system_data(created)}
         self._world.state.put(self._kind, f"{name}:{version}", merged(known or {}, document))
-        return Reply(document, 200 if known else 201)
+        return Reply(_shown(document), 200 if known else 201)
 
     def _delete(self, call: Call) -> Reply:
         if not self._world.state.delete(self._kind, f"{call['name']}:{call['version']}"):
@@ -140,3 +147,8 @@ class Assets:
         if not path or not self._world.blobs.names(CONTAINER, path.rstrip("/")):
             raise bad_request(f"nothing at {uri or 'no address'}")
         return self._world.store_uri(path)
+
+
+def _shown(document: Document) -> Document:
+    """Return a version without what the emulator alone wants to know of it."""
+    return {name: value for name, value in document.items() if name != "key"}

@@ -12,10 +12,11 @@ SERVICES = ("api", "experimentation", "history", "mlflow", "hyperdrive", "pipeli
 
 
 class Workspaces:
-    """One workspace."""
+    """One workspace; `store` is the kind of its default datastore."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, store: str = "AzureBlob") -> None:
         self._world = world
+        self._kind = store
 
     def operations(self) -> Sequence[Operation]:
         """Return the operations."""
@@ -38,11 +39,6 @@ class Workspaces:
         ]
 
     def _get(self, call: Call) -> Reply:
-        if (
-            call["workspace"].lower() != self._world.workspace.lower()
-            or call["group"].lower() != self._world.group.lower()
-        ):
-            raise not_found("Workspace", call["workspace"])
         return Reply(self._described())
 
     def _list(self, call: Call) -> Reply:
@@ -87,10 +83,12 @@ class Workspaces:
         return Reply(self._described_store(call["name"]))
 
     def _described_store(self, name: str) -> dict[str, Any]:
+        kind = self._kind if name == STORE else "AzureBlob"
+        place = {"AzureDataLakeGen2": "filesystem", "AzureFile": "fileShareName"}.get(kind, "containerName")
         properties = {
-            "datastoreType": "AzureBlob",
+            "datastoreType": kind,
             "accountName": self._world.account,
-            "containerName": CONTAINER,
+            place: CONTAINER,
             "endpoint": "core.windows.net",
             "protocol": "https",
             "isDefault": name == STORE,
