@@ -11,6 +11,10 @@ import pytest
 
 from azft import FineTuned, FineTuneSession, PreparedData
 from azft.testing.contract import SAMPLE
+from tests.azure import backend, emulator, model, session
+
+__all__ = ["backend", "emulator", "model", "session"]
+"""Fixtures of the tests against Azure."""
 
 collect_ignore = ["notebook_flow.py"]
 """A program of its own, run inside the emulator."""

@@ -18,7 +18,8 @@ _HOMES = {
     "azft.domain.findings": ("Finding",),
     "azft.domain.forecast": ("DataLook", "Forecast"),
     "azft.domain.plan": ("Plan",),
-    "azft.domain.resource": ("CleanupReport", "Endpoint", "RegisteredModel", "Resource"),
+    "azft.domain.diagnosis": ("Diagnosis",),
+    "azft.domain.resource": ("CleanupReport", "Endpoint", "Leftover", "RegisteredModel", "Resource", "SweepReport"),
     "azft.domain.rows": ("BadRow", "SourceRow"),
     "azft.domain.run": ("Run", "RunEvent", "RunResult", "RunStatus"),
     "azft.domain.specs": (
@@ -40,7 +41,10 @@ _HOMES = {
         "ConfigurationError",
         "DatasetError",
         "DuplicateNameError",
+        "InUseError",
+        "NameTakenError",
         "NotFoundError",
+        "NotOursError",
         "PlanError",
         "PluginError",
         "RunCanceledError",
@@ -59,6 +63,7 @@ _HOMES = {
     "azft.flow.plan": ("Planner",),
     "azft.flow.prepare": ("DatasetPreparer",),
     "azft.flow.register": ("ModelRegistrar",),
+    "azft.flow.sweep": ("sweep",),
     "azft.flow.watch": ("RunWatcher",),
     "azft.gate.prepared": ("DataReport", "PreparedDataset"),
     "azft.plugins.markers": ("hookimpl",),
@@ -73,6 +78,7 @@ if TYPE_CHECKING:
     from azft.domain.component import Component, ComponentInput
     from azft.domain.compute import Compute, ComputeSize, Usage
     from azft.domain.data import DataSettings, PreparedData
+    from azft.domain.diagnosis import Diagnosis
     from azft.domain.evaluation import EvaluationReport
     from azft.domain.findings import Finding
     from azft.domain.forecast import DataLook, Forecast
@@ -80,7 +86,7 @@ if TYPE_CHECKING:
     from azft.domain.model import Model
     from azft.domain.parameters import Parameters, Resolved
     from azft.domain.plan import Plan
-    from azft.domain.resource import CleanupReport, Endpoint, RegisteredModel, Resource
+    from azft.domain.resource import CleanupReport, Endpoint, Leftover, RegisteredModel, Resource, SweepReport
     from azft.domain.rows import BadRow, SourceRow
     from azft.domain.run import Run, RunEvent, RunResult, RunStatus
     from azft.domain.specs import (
@@ -121,6 +127,7 @@ if TYPE_CHECKING:
     from azft.flow.plan import Planner
     from azft.flow.prepare import DatasetPreparer
     from azft.flow.register import ModelRegistrar
+    from azft.flow.sweep import sweep
     from azft.flow.watch import RunWatcher
     from azft.gate.prepared import DataReport, PreparedDataset
     from azft.plugins.markers import hookimpl
@@ -163,6 +170,7 @@ __all__ = [
     "DatasetError",
     "DatasetPreparer",
     "DatasetSpec",
+    "Diagnosis",
     "DuplicateNameError",
     "Endpoint",
     "EvaluationReport",
@@ -171,15 +179,19 @@ __all__ = [
     "FineTuneSession",
     "FineTuned",
     "Forecast",
+    "InUseError",
     "Job",
+    "Leftover",
     "Model",
     "ModelCard",
     "ModelDeployer",
     "ModelRegistrar",
     "ModelSpec",
+    "NameTakenError",
     "NamingContext",
     "NamingScheme",
     "NotFoundError",
+    "NotOursError",
     "Parameters",
     "PipelineBuilder",
     "Plan",
@@ -205,6 +217,7 @@ __all__ = [
     "RunTimeoutError",
     "RunWatcher",
     "SourceRow",
+    "SweepReport",
     "TokenStatistics",
     "UnknownNameError",
     "UnreachableError",
@@ -214,4 +227,5 @@ __all__ = [
     "connect",
     "hookimpl",
     "load_plugins",
+    "sweep",
 ]

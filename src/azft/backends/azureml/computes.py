@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ MOST_NODES = 100
 """Serverless machines have no cluster that limits them; the quota does."""
 TIERS = {"dedicated": "Dedicated", "lowpriority": "LowPriority"}
 _FORBIDDEN = 403
+_NAME = re.compile(r"[a-zA-Z](?![a-zA-Z0-9-]*-\d+$)[a-zA-Z0-9-]{1,22}[a-zA-Z0-9]")
+"""Of a cluster (how-to-create-attach-compute-cluster; the pattern of 2025-01-01-preview)."""
 
 
 class AzureComputes:
@@ -120,6 +123,11 @@ class AzureComputes:
         kind = TIERS.get(tier.replace("_", "").lower())
         if kind is None:
             raise ConfigurationError(f"tier {tier!r}, expected 'Dedicated' or 'LowPriority'")
+        if not _NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{name!r} cannot name a cluster",
+                hint="3 to 24 letters, digits and '-', beginning with a letter, and not ending in '-' and digits",
+            )
         if max_nodes < 1:
             raise ConfigurationError(f"max_nodes is {max_nodes}, expected 1 or more")
         known = self.size(size)

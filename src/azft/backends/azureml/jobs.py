@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from attrs import evolve
+
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.computes import SERVERLESS
@@ -65,6 +67,7 @@ class AzureJobs:
             if known.key and known.key == job.key and not known.deleted:
                 return known.run
             raise NameTakenError(f"there is a job {identity!r} already, and it is another one", hint="give another id")
+        job = evolve(job, tags={TOKEN: uuid.uuid4().hex, **job.tags})
         files = Storage(self._clients).upload(job.data.train, job.data.validation, job.data.test, tags=job.tags)
         names = ("train_file_path", "validation_file_path", "test_file_path")
         data = {name: Input(type="uri_file", path=path) for name, path in zip(names, files, strict=True)}

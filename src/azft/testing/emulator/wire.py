@@ -135,6 +135,15 @@ def _template(text: str) -> str:
     )
 
 
+def viewed(items: Sequence[Any], call: Call) -> list[Any]:
+    """Return the items that a list shows: those that are not archived, unless the query's `listViewType` says so."""
+    wanted = call.query.get("listViewType", "ActiveOnly").lower()
+    if wanted == "all":
+        return list(items)
+    archived = wanted == "archivedonly"
+    return [item for item in items if bool((item.get("properties") or {}).get("isArchived")) is archived]
+
+
 def page(
     items: Sequence[Any], call: Call, *, most: int = 1000, shown: Callable[[Any], Any] = lambda item: item
 ) -> Reply:

@@ -21,6 +21,7 @@ from azft.testing.emulator.wire import (
     arm,
     bad_request,
     page,
+    viewed,
 )
 from azft.testing.emulator.world import World
 
@@ -55,7 +56,7 @@ class JobService:
         ]
 
     def _list(self, call: Call) -> Reply:
-        return page(self._jobs.all(), call, most=50, shown=self._described)
+        return page(viewed(self._jobs.all(), call), call, most=50, shown=self._described)
 
     def _get(self, call: Call) -> Reply:
         child = self._jobs.find_child(call["name"])

@@ -20,6 +20,7 @@ from azft.testing.emulator.wire import (
     bad_request,
     not_found,
     page,
+    viewed,
 )
 from azft.testing.emulator.world import CONTAINER, World, folder_for, path_of
 
@@ -95,7 +96,7 @@ class Assets:
         return sorted(found, key=lambda document: str(document["systemData"]["createdAt"]), reverse=True)
 
     def _list(self, call: Call) -> Reply:
-        return page(self._versions(call["name"]), call, shown=_shown)
+        return page(viewed(self._versions(call["name"]), call), call, shown=_shown)
 
     def _get(self, call: Call) -> Reply:
         found = self._find(call["name"], call["version"])

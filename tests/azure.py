@@ -1,0 +1,70 @@
+"""What tests of the Azure backend share: an emulated workspace, a connected backend, and jobs that take no time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from azft import FineTuneSession, RegisteredModel, Run
+from azft.backends.azureml.backend import AzureMLBackend
+from azft.testing.contract import SAMPLE, small_job
+from azft.testing.emulator import AzureMLEmulator, Outcome
+
+CLUSTER = "gpu-cluster"
+SIZE = "Standard_NC24ads_A100_v4"
+RESOURCES = ("jobs", "computes", "onlineEndpoints", "deployments", "models", "data")
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[AzureMLEmulator]:
+    """Give a workspace whose jobs complete at once."""
+    with AzureMLEmulator(tmp_path / "azure") as started:
+        started.script(Outcome(seconds=0), always=True)
+        yield started
+
+
+@pytest.fixture
+def backend(emulator: AzureMLEmulator) -> AzureMLBackend:
+    """Return a backend with a cluster that somebody else made."""
+    emulator.place_compute(CLUSTER, size=SIZE)
+    return AzureMLBackend(instance_type=SIZE, poll=0.05)
+
+
+@pytest.fixture
+def session(backend: AzureMLBackend, tmp_path: Path) -> FineTuneSession:
+    return session_of(backend, tmp_path / ".azft")
+
+
+def session_of(backend: AzureMLBackend, folder: Path, **more: Any) -> FineTuneSession:
+    """Return a session on a small part of the sample."""
+    settings: dict[str, Any] = {"compute": CLUSTER, "percent": 8, "progress": False, **more}
+    return FineTuneSession("Phi-4", SAMPLE, backend=backend, folder=folder, **settings)
+
+
+def submitted(backend: AzureMLBackend, folder: Path) -> Run:
+    return backend.submit(small_job(backend, folder, compute=CLUSTER))
+
+
+@pytest.fixture
+def model(backend: AzureMLBackend, tmp_path: Path) -> RegisteredModel:
+    """Return a registered model."""
+    return backend.register(submitted(backend, tmp_path / "model-data"), "tuned", {})
+
+
+def snapshot(emulator: AzureMLEmulator) -> dict[str, bytes]:
+    """Return every resource of the workspace, as it is kept, to the byte."""
+    state = emulator.world.state
+    return {
+        f"{kind}/{name}": orjson.dumps(state.get(kind, name), option=orjson.OPT_SORT_KEYS)
+        for kind in RESOURCES
+        for name in state.names(kind)
+    }
+
+
+def asked(emulator: AzureMLEmulator, part: str, method: str = "") -> int:
+    """Return how many requests had that in their path."""
+    return sum(part in request.path and method in ("", request.method) for request in emulator.requests)
