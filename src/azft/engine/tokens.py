@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice, takewhile
 from typing import Any
@@ -88,11 +89,18 @@ class ChatTokenizer:
     def encode_all(self, rows: Iterable[Row], limit: int) -> Iterator[Encoded | TemplateRefusalError]:
         """Yield the ids of each row, or why the template does not take it, many rows at a time."""
         source = iter(rows)
-        while some := list(islice(source, TOGETHER)):
-            learned = [self._tried(row) for row in some]
-            encoded = iter(self._encoded([text for text in learned if isinstance(text, LearnedText)], limit))
-            for text in learned:
-                yield next(encoded) if isinstance(text, LearnedText) else text
+        # While some are tokenised, which needs no interpreter, the next are rendered, which needs it alone.
+        with ThreadPoolExecutor(1, thread_name_prefix="azft-tokens") as aside:
+            before: tuple[list[LearnedText | TemplateRefusalError], Future[list[Any]]] | None = None
+            while some := list(islice(source, TOGETHER)):
+                learned = [self._tried(row) for row in some]
+                texts = [text.text for text in learned if isinstance(text, LearnedText)]
+                now = learned, aside.submit(self._fast.encode_batch, texts, add_special_tokens=False)
+                if before is not None:
+                    yield from _labelled(*before, limit)
+                before = now
+            if before is not None:
+                yield from _labelled(*before, limit)
 
     def learned(self, row: Row) -> LearnedText:
         """Return the row as the template writes it, and which of its characters are learned."""
@@ -152,6 +160,14 @@ class ChatTokenizer:
     def _encoded(self, texts: Sequence[LearnedText], limit: int) -> list[Encoded]:
         found = self._fast.encode_batch([learned.text for learned in texts], add_special_tokens=False)
         return [_cut(one, learned, limit) for one, learned in zip(found, texts, strict=True)]
+
+
+def _labelled(
+    learned: Sequence[LearnedText | TemplateRefusalError], tokenised: Future[list[Any]], limit: int
+) -> Iterator[Encoded | TemplateRefusalError]:
+    found = iter(tokenised.result())
+    for text in learned:
+        yield _cut(next(found), text, limit) if isinstance(text, LearnedText) else text
 
 
 def _cut(found: Any, learned: LearnedText, limit: int) -> Encoded:
