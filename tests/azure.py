@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from azft import FineTuneSession, RegisteredModel, Run
 from azft.backends.azureml.backend import AzureMLBackend
+from azft.domain.job import Job
 from azft.testing.contract import SAMPLE, small_job
 from azft.testing.emulator import AzureMLEmulator, Outcome
 
@@ -45,8 +47,26 @@ def session_of(backend: AzureMLBackend, folder: Path, **more: Any) -> FineTuneSe
     return FineTuneSession("Phi-4", SAMPLE, backend=backend, folder=folder, **settings)
 
 
+@lru_cache(maxsize=8)
+def _job(backend: AzureMLBackend, folder: Path) -> Job:
+    return small_job(backend, folder, compute=CLUSTER)
+
+
 def submitted(backend: AzureMLBackend, folder: Path) -> Run:
-    return backend.submit(small_job(backend, folder, compute=CLUSTER))
+    """Submit a small job under an id of its own; planned and prepared once for each backend."""
+    kept = _folders.setdefault(id(backend), folder)
+    return backend.submit(_job(backend, kept))
+
+
+_folders: dict[int, Path] = {}
+
+
+def renewed(emulator: AzureMLEmulator) -> None:
+    """Take back faults and scripts of the test before."""
+    emulator.faults.clear()
+    emulator.jobs.forget_scripts()
+    emulator.script(Outcome(seconds=0), always=True)
+    emulator.place_compute(CLUSTER, size=SIZE)
 
 
 @pytest.fixture

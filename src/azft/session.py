@@ -179,7 +179,7 @@ class FineTuneSession:
         as "AZFT-R101".
         """
         plan = plan or self.plan()
-        PipelineBuilder().check(plan, accept=accept)
+        PipelineBuilder().check(self._looked_again(plan), accept=accept)
         data = self.prepare(plan, accept=[code for code in accept if code in ACCEPTABLE])
         job = PipelineBuilder().build(plan, data, accept=accept)
         run = JobSubmitter(self.backend, self._ledger, name=self.backend.name).submit(job, again=again)
@@ -266,6 +266,11 @@ class FineTuneSession:
             return backend
         settings = {"folder": self.folder} if backend == "local" else {}
         return connect(backend, plugins=self._plugins, **settings)
+
+    def _looked_again(self, plan: Plan) -> Plan:
+        """Return the plan with what its own values say now: one that was changed by hand has other findings."""
+        found = (*plan.findings, *self.backend.check(plan), *self._plugins.findings(plan))
+        return evolve(plan, findings=tuple(dict.fromkeys(found)))
 
     def _with_rows(self, dataset: DatasetSpec) -> DatasetSpec:
         """Return a plan's dataset with the rows that this session was given; a plan that was written down has none."""

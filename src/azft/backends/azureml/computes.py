@@ -224,7 +224,7 @@ class AzureComputes:
             made,
             size=size.name or ("unknown" if kind.lower() != CLUSTER else ""),
             kind="" if kind.lower() == CLUSTER else kind,
-            problems=tuple(_problems(properties)),
+            problems=tuple(dict.fromkeys(_problems(properties))),
             nodes=None if nodes is None else int(nodes),
             region=str(getattr(properties, "compute_location", None) or getattr(found, "location", "") or ""),
         )
@@ -242,6 +242,7 @@ def _fitting(there: Compute, size: ComputeSize, *, max_nodes: int, tier: str) ->
 
 
 def _problems(properties: Any) -> Iterator[str]:
+    """Yield the errors that a compute tells of itself, some of which stand in two places."""
     inner = getattr(properties, "properties", None)
     for entry in (*(properties.provisioning_errors or ()), *(getattr(inner, "errors", None) or ())):
         error = getattr(entry, "error", None) or entry

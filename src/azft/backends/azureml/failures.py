@@ -20,7 +20,7 @@ from azft.errors import AzftError
 from azft.rules.diagnosis import LINES, diagnosed
 
 CONFIRMED = 3
-"""Looks in a row that must find a job not responding before it is said to have failed."""
+"""Looks in a row that must find a job not responding before a single question says that it has failed."""
 
 
 @frozen

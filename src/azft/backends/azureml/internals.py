@@ -61,6 +61,12 @@ def run_details(client: Any, run_id: str) -> Any:
     return client.jobs._runs_operations.get_run_details(run_id)
 
 
+def queue_of(client: Any, run_id: str) -> Any:
+    """Return what run history says of a run's place in the queue, None if it says nothing."""
+    found = client.jobs._runs_operations.get_run_data(run_id)
+    return getattr(found.run_metadata, "queueing_info", None)
+
+
 def raw_job(client: Any, name: str) -> Any:
     """Return a job as the wire has it: the typed one does not say whether it is archived."""
     return client.jobs._get_job(name)

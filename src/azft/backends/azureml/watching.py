@@ -12,8 +12,8 @@ from attrs import frozen
 
 from azft.backends.azureml.client import Clients, word
 from azft.backends.azureml.errors import is_signed_out, translated
-from azft.backends.azureml.failures import CONFIRMED, message_of
-from azft.backends.azureml.internals import run_details
+from azft.backends.azureml.failures import message_of
+from azft.backends.azureml.internals import queue_of, run_details
 from azft.backends.azureml.logs import read_log
 from azft.backends.azureml.metrics import Measured, Metrics
 from azft.backends.azureml.states import NOT_RESPONDING, STATUSES, described, status_of
@@ -25,6 +25,8 @@ from azft.waiting import Attempt
 POLL = 5.0
 PATIENCE = 600.0
 """Seconds for which looks may fail before watching ends; the job goes on by itself."""
+CONFIRMED = 12
+"""Looks in a row that must find a job not responding before it has failed: a minute of them, as it can come back."""
 LOOK_WITHIN = 120.0
 """Seconds that one look may take before it is given up and counted as failed."""
 METRICS_WITHIN = 20.0
@@ -76,8 +78,7 @@ class Watcher:
         start_by = None if queue_timeout is None else begun + queue_timeout
         failing_since: float | None = None
         while True:
-            limits = [limit for limit in (deadline, start_by) if limit is not None]
-            left = min(limits) - time.monotonic() if limits else None
+            left = None if deadline is None else deadline - time.monotonic()
             try:
                 look = self._looked(left)
             except AzftError as error:
@@ -156,8 +157,7 @@ class Watcher:
             with translated(f"why {self._run.id} waits"):
                 job = self._clients.workspace.jobs.get(self._run.id)
                 told = self._why(dict(job.tags or {})) if self._why is not None else ""
-                details = run_details(self._clients.workspace, self._run.id)
-                queue = getattr(details, "queueing_info", None)
+                queue = queue_of(self._clients.workspace, self._run.id)
                 said = getattr(queue, "message", None) or getattr(queue, "code", None)
                 return "; ".join(str(part) for part in (said, told) if part)
         except AzftError as error:

@@ -18,7 +18,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 MANAGEMENT = r"management\.azure\.com/"
-HISTORY = r"api\.azureml\.ms/(history|mlflow|discovery)/"
+HISTORY = r"api\.azureml\.ms/(history|mlflow)/"
 PAGE = b"<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>Please sign in.</body></html>"
 
 

@@ -42,6 +42,11 @@ class Jobs:
         else:
             self._scripts.append(outcome)
 
+    def forget_scripts(self) -> None:
+        """Take back the outcomes that no job has used."""
+        self._scripts.clear()
+        self.default = None
+
     def create(self, name: str, properties: dict[str, Any]) -> Document:
         """Keep the job and start it."""
         now = self._world.clock.now()

@@ -14,6 +14,7 @@ from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, R
 from azft.testing.emulator.world import CONTAINER, World
 
 HISTORY = "/history/v1.0" + WORKSPACE
+QUEUED = {"code": "Queued", "message": "waiting for compute", "lastRefreshTimestamp": None}
 ROOT_LOG = "logs/azureml/executionlogs.txt"
 STEP_LOG = "user_logs/std_log.txt"
 
@@ -111,9 +112,7 @@ class RunHistory:
             logs[path] = self._world.blob_url(blob)
         keys = ("runId", "status", "startTimeUtc", "endTimeUtc", "rootRunId", "parentRunId", "error", "properties")
         details = {key: described[key] for key in keys}
-        queue = {"code": "Queued", "message": "waiting for compute", "lastRefreshTimestamp": None}
-        more = {"queueingInfo": queue if step is None and story.begun is None else None}
-        return Reply({**details, **more, "warnings": None, "logFiles": logs, "inputDatasets": [], "outputDatasets": []})
+        return Reply({**details, "warnings": None, "logFiles": logs, "inputDatasets": [], "outputDatasets": []})
 
     def _logs(self, document: Document, step: Step) -> dict[str, str]:
         """Return a step's files of log; of the step that failed what its script says it wrote, too."""
@@ -159,6 +158,7 @@ class RunHistory:
             "inputs": {},
             "outputs": self._outputs(document, story, step),
             "error": self._error(document, story, status, pipeline=pipeline),
+            "queueingInfo": QUEUED if step is None and story.begun is None else None,
             "hidden": bool(document["properties"].get("isArchived")),
             "services": {},
             "settings": {},
