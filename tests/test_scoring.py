@@ -33,7 +33,10 @@ def endpoint(tuned: FineTuned, small_session: FineTuneSession) -> Iterator[Endpo
 @pytest.fixture
 def client(endpoint: Endpoint) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(
-        base_url=f"{endpoint.url}/v1", api_key=endpoint.key, max_retries=0, http_client=openai.DefaultHttpxClient(trust_env=False)
+        base_url=f"{endpoint.url}/v1",
+        api_key=endpoint.key,
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(trust_env=False),
     ) as made:
         yield made
 

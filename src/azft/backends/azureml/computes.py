@@ -138,7 +138,9 @@ class AzureComputes:
             return _fitting(there, known, max_nodes=max_nodes, tier=kind)
         wanted = machines(name, known, nodes=max_nodes, tier=kind)
         usage = self.usage()
-        found = (*cluster_findings(name, usage), *quota_findings(wanted, usage))
+        # A low-priority cluster is refused where there is no quota at all, and otherwise its jobs wait.
+        asked = wanted if kind == "Dedicated" else evolve(wanted, cores=min(wanted.cores, 1))
+        found = (*cluster_findings(name, usage), *quota_findings(asked, usage))
         if any(finding.severity == "error" for finding in found):
             raise ComputeError(f"cluster {name!r} cannot be made", found)
         cluster = AmlCompute(

@@ -103,7 +103,8 @@ class Computes:
     def _check_quota(self, machine: VirtualMachine, tier: str) -> None:
         """Refuse a cluster that the quota has no room for one machine of, as the service does even for min 0."""
         if tier == "LowPriority":
-            limit, what = self._low_priority, "a total Low Priority vCPU quota"
+            limit = machine.cores if self._low_priority else 0
+            what = "a total Low Priority vCPU quota"
         else:
             family = self._limit(machine.family)
             limit = min(family, self._total)
