@@ -15,7 +15,7 @@ from azft.backends.azureml.internals import raw_compute
 from azft.domain.compute import Compute, ComputeSize, Usage, machines
 from azft.domain.findings import Finding
 from azft.domain.resource import Leftover, Resource
-from azft.errors import ComputeError, ConfigurationError, NameTakenError, NotOursError
+from azft.errors import BackendError, ComputeError, ConfigurationError, NameTakenError, NotOursError
 from azft.rules.marks import TOKEN, is_ours
 from azft.rules.quotas import cluster_findings, quota_findings, read_usage
 from azft.snapshot import machine, taken, virtual_machines
@@ -47,7 +47,10 @@ class AzureComputes:
             size = self.size(name)
             return None if size is None else machines(SERVERLESS, size, nodes=MOST_NODES)
         found = self._raw(name)
-        return None if found is None else self._read(found)
+        if found is None:
+            return None
+        with translated(f"compute {name!r}"):
+            return self._read(found)
 
     def size(self, name: str) -> ComputeSize | None:
         """Return the machine size of that name, whatever its case."""
@@ -207,6 +210,8 @@ class AzureComputes:
 
     def _read(self, found: Any) -> Compute:
         properties = found.properties
+        if properties is None:
+            raise BackendError(f"compute {found.name}: the service says nothing of it", hint="try again in a minute")
         inner = getattr(properties, "properties", None)
         named = str(getattr(inner, "vm_size", "") or "")
         size = (self.size(named) or self.withdrawn(named)) if named else ComputeSize("", 0, 0, 0.0)
