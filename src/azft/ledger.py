@@ -79,7 +79,8 @@ class Ledger:
 
     def made(self, resource: Resource) -> None:
         """Remember a resource of this session; one that already stands is not written twice."""
-        if all((entry.what, entry.resource) != ("made", resource) for entry in self.standing()):
+        known = [entry for entry in self.standing() if entry.resource == resource and entry.what == "made"]
+        if not any(not resource.token or entry.resource.token == resource.token for entry in known):
             self._append("made", resource)
 
     def gone(self, resource: Resource) -> None:
@@ -87,15 +88,21 @@ class Ledger:
         self._append("gone", resource)
 
     def standing(self) -> list[Entry]:
-        """Return what still stands or may stand, oldest first."""
-        found: dict[Resource, Entry] = {}
+        """Return what stands or may stand, oldest first: two intents of one name are two things, until one is gone.
+
+        A line without a token is about whatever has the name.
+        """
+        found: dict[tuple[Resource, str], Entry] = {}
         for line in self._lines():
             if not isinstance(line, Entry):
                 continue
-            known = found.pop(line.resource, None)
+            resource, token = line.resource, line.resource.token
+            same = [key for key in found if key[0] == resource and (not token or key[1] == token)]
+            for key in same:
+                del found[key]
             if line.what != "gone":
-                token = line.resource.token or (known.resource.token if known else "")
-                found[line.resource] = evolve(line, resource=evolve(line.resource, token=token))
+                token = token or (same[-1][1] if same else "")
+                found[resource, token] = evolve(line, resource=evolve(resource, token=token))
         return list(found.values())
 
     def unreadable(self) -> tuple[str, ...]:

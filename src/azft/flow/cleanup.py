@@ -40,7 +40,9 @@ class ResourceCleaner:
                     there = self._delete(resource)
             except NotOursError as error:
                 self._ledger.gone(resource)
-                kept.append((resource, error.message))
+                # What was only intended was not made by that intent, and so is nobody's news.
+                if entry.what == "made":
+                    kept.append((resource, error.message))
             except InUseError as error:
                 kept.append((resource, error.message))
             except (AzftError, OSError) as error:

@@ -202,11 +202,14 @@ class AzureComputes:
     def _raw(self, name: str) -> Any:
         with translated(f"compute {name!r}"):
             try:
-                return raw_compute(self._clients.workspace, name)
+                found = raw_compute(self._clients.workspace, name)
             except Exception as error:
                 if is_missing(error):
                     return None
                 raise
+            if found is None:
+                raise BackendError(f"compute {name!r}: the service's answer is empty", hint="try again in a minute")
+            return found
 
     def _read(self, found: Any) -> Compute:
         properties = found.properties

@@ -25,6 +25,7 @@ from azft.backends.local.marks import read_marks, write_marks
 from azft.backends.local.tracking import Tracking
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.errors import AuthenticationError, BackendError, ConfigurationError, NameTakenError, NotOursError
+from azft.files import remove_leftovers, whole_folder
 from azft.processes import is_alive
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
@@ -72,16 +73,16 @@ class LocalEndpoints:
         name = name or endpoint_name(model.name, uuid.uuid4().hex[:8])
         folder = self._home.endpoint(name)
         marked = {TOKEN: uuid.uuid4().hex, **(tags or {}), "azft.model": f"{model.name}:{model.version}"}
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            raise NameTakenError(
-                f"there is an endpoint {name!r} already", hint="choose another name, or leave it out"
-            ) from None
+        if folder.exists():
+            raise NameTakenError(f"there is an endpoint {name!r} already", hint="choose another name, or leave it out")
+        # The folder has its marks from its first moment, so that one whose maker died is known for what it is.
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder.parent)
+        with whole_folder(folder) as made:
+            write_marks(made, marked)
         key = secrets.token_urlsafe(32)
         with ExitStack() as undo:
             undo.callback(self.delete, name, marked[TOKEN])
-            write_marks(folder, marked)
             start_detached(
                 "azft.backends.local.scoring.server",
                 [folder, weights, f"{model.name}:{model.version}", port],
@@ -136,7 +137,7 @@ class LocalEndpoints:
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield every endpoint that is there, whether its server lives or not."""
-        for folder in sorted(self._home.endpoints.glob("*")):
+        for folder in sorted(path for path in self._home.endpoints.glob("*") if not path.name.startswith(".")):
             state = "answering" if _alive(folder) and (folder / "ready.json").exists() else "not answering"
             token = read_marks(folder).get(TOKEN, "")
             resource = Resource("endpoint", folder.name, "local", token)
