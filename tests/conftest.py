@@ -11,7 +11,7 @@ import pytest
 
 from azft import FineTuned, FineTuneSession, PreparedData
 from azft.testing.contract import SAMPLE
-from tests.azure import backend, emulator, model, session
+from tests.workspaces import backend, emulator, model, session
 
 __all__ = ["backend", "emulator", "model", "session"]
 """Fixtures of the tests against Azure."""

@@ -59,7 +59,7 @@ def azure_client(environment: dict[str, str], folder: str, phase: str, at: int, 
 
     from azft.backends.azureml.backend import AzureMLBackend
     from azft.ledger import Ledger
-    from tests.azure import SIZE, session_of
+    from tests.workspaces import SIZE, session_of
 
     steps.around(Ledger, "_append", lambda *_all: True)
     writes = {"PUT", "POST", "DELETE", "PATCH"}

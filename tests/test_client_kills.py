@@ -6,6 +6,8 @@ import multiprocessing
 import random
 import shutil
 import signal
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,13 @@ from azft.backends.azureml.backend import AzureMLBackend
 from azft.backends.local.backend import LocalBackend
 from azft.testing.contract import SAMPLE
 from azft.testing.emulator import AzureMLEmulator
-from tests.azure import SIZE, renewed, session_of, snapshot
 from tests.killing import STEPS, azure_client, local_client
+from tests.workspaces import SIZE, renewed, session_of, snapshot
 
 PHASES = ("create_compute", "submit", "register", "deploy")
 ON_AZURE, HERE = 200, 60
-"""Kills in all, of which the default suite takes some."""
-SOME = 16
+"""Kills in all (`python -m tests.test_client_kills` makes them, in about twenty minutes), of which suites take some."""
+SOME, FEW = 6, 2
 
 
 def run_child(target: Callable[..., None], *arguments: Any) -> int | None:
@@ -88,7 +90,7 @@ def test_a_killed_client_loses_nothing_on_azure(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(SOME, ON_AZURE, 4))
+@pytest.mark.parametrize("number", range(SOME + 1, ON_AZURE, 14))
 def test_more_killed_clients_lose_nothing_on_azure(
     azure: tuple[AzureMLEmulator, AzureMLBackend], tmp_path: Path, number: int
 ) -> None:
@@ -123,7 +125,7 @@ def killed_here(tuned: FineTuned, source: Path, folder: Path, number: int) -> st
     if not deploys:
         first = session.submit()
         assert session.submit().id == first.id
-        assert len(list(session.backend.home.runs.glob("azft-*"))) == 1  # type: ignore[attr-defined]
+        assert len(list(session.backend.home.runs.glob("run-*"))) == 1  # type: ignore[attr-defined]
     report = session.cleanup(everything=True, stop_runs=True)
     assert report.failed == (), report
     for process in processes_of(home):
@@ -136,7 +138,7 @@ def killed_here(tuned: FineTuned, source: Path, folder: Path, number: int) -> st
     )
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(FEW))
 def test_a_killed_client_leaves_nothing_here(
     tuned: FineTuned, small_session: FineTuneSession, tmp_path: Path, number: int
 ) -> None:
@@ -144,7 +146,7 @@ def test_a_killed_client_leaves_nothing_here(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(4, HERE, 4))
+@pytest.mark.parametrize("number", range(FEW + 1, HERE, 10))
 def test_more_killed_clients_leave_nothing_here(
     tuned: FineTuned, small_session: FineTuneSession, tmp_path: Path, number: int
 ) -> None:
@@ -157,3 +159,27 @@ def test_a_client_that_is_left_alone_has_many_steps(
     assert run_child(azure_client, azure[0].environment(), str(tmp_path), "deploy", 0, 0.0) == 0
     assert int((tmp_path / STEPS).read_text(encoding="ascii")) >= 30
     session_of(azure[1], tmp_path).cleanup(everything=True)
+
+
+def main() -> None:
+    """Make all of them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with AzureMLEmulator(folder / "azure") as emulator:
+            renewed(emulator)
+            emulator.place_compute("team", tags={"team": "search"})
+            azure = emulator, AzureMLBackend(instance_type=SIZE, poll=0.05)
+            for number in range(ON_AZURE):
+                sys.stdout.write(f"{number + 1} of {ON_AZURE}: {killed_on_azure(azure, folder / 'clients', number)}\n")
+        settings = {"num_train_epochs": 1, "logging_steps": 1}
+        session = FineTuneSession(
+            dataset=SAMPLE, percent=8, parameters=settings, folder=folder / "home", progress=False
+        )
+        done = session.run()
+        for number in range(HERE):
+            sys.stdout.write(f"{number + 1} of {HERE}: {killed_here(done, session.folder, folder / 'here', number)}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

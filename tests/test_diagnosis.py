@@ -14,7 +14,7 @@ from azft.backends.azureml.backend import AzureMLBackend
 from azft.rules.codes import CODES
 from azft.rules.diagnosis import CAUSES, LONGEST, diagnosed
 from azft.testing.emulator import AzureMLEmulator, Outcome
-from tests.azure import SIZE, renewed, submitted
+from tests.workspaces import SIZE, renewed, submitted
 
 # cause: (what the step says, what its log ends with). The words are those of the sources that the table names.
 SAID: dict[str, tuple[str, str]] = {

@@ -27,7 +27,7 @@ from azft.errors import (
 from azft.ledger import Entry, Ledger
 from azft.rules.marks import TOKEN
 from azft.testing.emulator import AzureMLEmulator, Outcome
-from tests.azure import CLUSTER, SIZE, session_of, snapshot
+from tests.workspaces import CLUSTER, SIZE, session_of, snapshot
 
 
 @pytest.fixture

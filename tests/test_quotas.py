@@ -13,7 +13,7 @@ from azft.domain.compute import Compute, Usage
 from azft.errors import ComputeError, PlanError
 from azft.rules.quotas import deployment_findings, quota_findings, read_usage, same_family
 from azft.testing.emulator import AzureMLEmulator, Outcome
-from tests.azure import SIZE, session_of
+from tests.workspaces import SIZE, session_of
 
 PREFIX = "Microsoft.MachineLearningServices/"
 

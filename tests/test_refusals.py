@@ -25,7 +25,7 @@ from azft.errors import (
 )
 from azft.rules.refusals import ADVICE, advice_for
 from azft.testing.emulator import AzureMLEmulator, Outcome
-from tests.azure import CLUSTER, SIZE, asked, renewed, session_of, submitted
+from tests.workspaces import CLUSTER, SIZE, asked, renewed, session_of, submitted
 
 WHOLE = {"subscription_id": "s", "resource_group": "g", "workspace_name": "w"}
 

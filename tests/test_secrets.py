@@ -19,7 +19,7 @@ from azft.domain.jsonable import to_json
 from azft.errors import AzftError
 from azft.testing.contract import SAMPLE
 from azft.testing.emulator import AzureMLEmulator
-from tests.azure import session_of
+from tests.workspaces import session_of
 
 CANARIES = {
     "AZURE_CLIENT_SECRET": "canary-client-secret-1f2e",

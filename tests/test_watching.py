@@ -18,7 +18,7 @@ from azft.backends.azureml.logs import read_log
 from azft.errors import BackendError, RunCanceledError, RunError, RunFailedError, RunTimeoutError
 from azft.testing.contract import small_job
 from azft.testing.emulator import AzureMLEmulator, Outcome
-from tests.azure import CLUSTER, SIZE, asked, renewed, submitted
+from tests.workspaces import CLUSTER, SIZE, asked, renewed, submitted
 
 WATCHES = sorted((Path(__file__).parent / "data" / "watches").glob("*.json"))
 

@@ -40,10 +40,10 @@ def job_key(job: Job) -> str:
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def run_id(key: str, attempt: int) -> str:
+def run_id(key: str, attempt: int, prefix: str = "azft") -> str:
     """Return the id of a run, the same for the same key.
 
-    >>> run_id("0123456789abcdef", 1), run_id("0123456789abcdef", 3)
-    ('azft-0123456789ab', 'azft-0123456789ab-3')
+    >>> run_id("0123456789abcdef", 1), run_id("0123456789abcdef", 3, "run")
+    ('azft-0123456789ab', 'run-0123456789ab-3')
     """
-    return f"azft-{key[:SHOWN]}" + (f"-{attempt}" if attempt > 1 else "")
+    return f"{prefix}-{key[:SHOWN]}" + (f"-{attempt}" if attempt > 1 else "")

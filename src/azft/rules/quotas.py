@@ -113,11 +113,7 @@ def _gating(compute: Compute, usage: Sequence[Usage]) -> Iterator[Usage]:
     for row in usage:
         if row.tier != compute.tier:
             continue
-        if row.scope == "total" or (
-            row.scope == "family"
-            and same_family(row.family, compute.family)
-            and not (row.tier == LOW_PRIORITY and row.limit < 0)
-        ):
+        if row.scope == "total" or (row.scope == "family" and same_family(row.family, compute.family)):
             yield row
 
 
@@ -156,6 +152,8 @@ def _usage(row: Mapping[str, Any]) -> Usage | None:
     else:
         return None
     used, limit = row.get("currentValue"), row.get("limit")
+    if scope == "family" and tier == LOW_PRIORITY and (limit is None or int(limit) < 0):
+        return None  # Not set, which is not "without limit": only the total counts.
     return Usage(value or text, None if used is None else int(used), -1 if limit is None else int(limit), scope, tier)
 
 
