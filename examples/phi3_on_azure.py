@@ -21,10 +21,6 @@ def main() -> None:
 
     azure = azft.connect("azureml", instance_type=chosen.size)
     print(f"workspace  {azure.workspace}")
-    made = azure.find_compute(chosen.cluster) is None
-    if made:
-        print(f"created    {azure.create_compute(chosen.cluster, chosen.size)}")
-
     session = azft.FineTuneSession(
         model=chosen.model,
         dataset="ultrachat_sample" if chosen.sample else "ultrachat_200k",
@@ -34,6 +30,8 @@ def main() -> None:
         parameters={"num_train_epochs": 1},
     )
     try:
+        # A cluster that is there already is taken if it fits, and stays; one that is made here goes with the cleanup.
+        print(f"cluster    {session.create_compute(chosen.cluster, chosen.size)}")
         plan = session.plan()
         print(plan)
         tuned = session.run(plan)
@@ -44,10 +42,8 @@ def main() -> None:
             print(f"deployed   {endpoint}")
             print(f"  model: {endpoint.ask('What is LoRA?', max_tokens=60)}")
     finally:
+        # A job that still runs goes on, and is paid for: Ctrl-C and a lost connection end the watching alone.
         print(session.cleanup())
-        if made:
-            azure.delete(azft.Resource("compute", chosen.cluster, azure.name))
-            print(f"deleted    compute {chosen.cluster}")
 
 
 if __name__ == "__main__":

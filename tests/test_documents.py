@@ -37,7 +37,10 @@ def test_the_table_of_errors_is_complete() -> None:
     assert all(f"`{name}`" in said for name in azft.__all__ if name.endswith("Error") and name != "RunError")
 
 
-@pytest.mark.parametrize("tool", ["make_emulator_page.py", "make_findings_page.py", "make_learned_picture.py"])
+GENERATED = ("emulator_page", "failures_page", "findings_page", "learned_picture")
+
+
+@pytest.mark.parametrize("tool", [f"make_{page}.py" for page in GENERATED])
 def test_a_generated_page_is_not_stale(tool: str) -> None:
     subprocess.run([sys.executable, "-W", "ignore", ROOT / "tools" / tool, "--check"], check=True)
 

@@ -115,12 +115,12 @@ def test_azfts_example_runs_and_contacts_nobody(tmp_path: Path) -> None:
     said, contacted = run_watched(tmp_path, script, "--sample", "--percent", "8")
     assert contacted == set()
     for line in (
-        "created    Compute",
+        "cluster    Compute",
         "completed",
         "registered Phi-4",
         "deployed   phi-4",
         "deleted run azft-",
-        "deleted    compute",
+        "deleted compute gpu-cluster-big",
     ):
         assert line in said
     losses = re.search(r"^ loss +([\d.]+) +([\d.]+)", said, re.MULTILINE)

@@ -25,7 +25,7 @@ recorded from Azure. Each operation says where its behaviour comes from: *SDK so
 
 ## Known differences from Azure
 
-- Machines are not allocated: a cluster is ready at once, nothing bills, quotas are reported and never used up.
+- Machines are not allocated: a cluster is ready at once, nothing bills; quotas are used as a test says (`used=`).
 - A model is a stand-in unless its registry entry has `weights`; training runs on one device whatever the cluster is.
 - DeepSpeed is skipped, as on the backend `local`; the learned loss is close in kind, not in bits.
 - One workspace, one storage account, one service principal; no roles, no networks, no identities of clusters.

@@ -6,10 +6,12 @@ minute of work each on two cores.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from azft.discovery import load_plugins
 from azft.domain.job import Job
@@ -17,7 +19,7 @@ from azft.domain.parameters import ParameterValue
 from azft.domain.resource import RegisteredModel, Resource
 from azft.domain.run import Run, RunStatus
 from azft.domain.specs import DatasetSpec, ModelSpec
-from azft.errors import NotFoundError, RunError
+from azft.errors import NameTakenError, NotFoundError, NotOursError, RunError
 from azft.flow.build import PipelineBuilder
 from azft.flow.plan import Planner
 from azft.flow.prepare import DatasetPreparer
@@ -26,6 +28,9 @@ from azft.ports import Backend
 
 SAMPLE = DatasetSpec("contract", "sample://ultrachat", train_split="train_sft", test_split="test_sft")
 MODEL = ModelSpec("Phi-4")
+MARK = "contract-mark"
+LATE = 60.0
+"""Seconds by which a watch that was given half a second must have ended, on the slowest machine."""
 
 
 PARAMETERS: Mapping[str, ParameterValue] = {
@@ -115,6 +120,55 @@ class BackendContract:
         """The same run under the same name gives the same version."""
         assert backend.register(completed, "contract-model", {"origin": "again"}) == registered
         assert registered.tags["origin"] == "contract"
+
+    def test_a_run_stands_where_it_stands_and_none_is_none(self, backend: Backend, completed: Run) -> None:
+        """`state` tells status and key of what is there, and None of what never was."""
+        state = backend.state(completed.id)
+        assert state is not None
+        assert (state.status, state.deleted, state.run) == (RunStatus.COMPLETED, False, completed)
+        assert backend.state("run-000000000000") is None
+
+    def test_the_same_job_under_the_same_id_makes_no_second_run(
+        self, backend: Backend, completed: Run, tmp_path: Path
+    ) -> None:
+        """A repeated request, and another client with the same plan, find the run; another job is refused."""
+        job = evolve(small_job(backend, tmp_path, compute=self.compute), id="contract-once", key="contract-key")
+        run = backend.submit(job)
+        try:
+            assert backend.submit(job) == run
+            with pytest.raises(NameTakenError):
+                backend.submit(evolve(job, key="another"))
+        finally:
+            backend.cancel(run)
+            list(backend.events(run))
+
+    def test_what_was_made_is_found_by_its_marks_and_goes_only_with_its_token(
+        self, backend: Backend, registered: RegisteredModel
+    ) -> None:
+        """A name without the mark is somebody else's: neither taken over nor deleted."""
+        endpoint = backend.deploy(registered, "contract-marks", tags={"azft.token": MARK})
+        resource = endpoint.resource
+        try:
+            found = {item.resource: item.resource.token for item in backend.leftovers()}
+            assert found[resource] == MARK
+            with pytest.raises(NameTakenError):
+                backend.deploy(registered, "contract-marks")
+            with pytest.raises(NotOursError):
+                backend.delete(evolve(resource, token=MARK[::-1]))
+            assert backend.ask(endpoint, [{"role": "user", "content": "Hi"}], max_tokens=2) is not None
+        finally:
+            backend.delete(evolve(resource, token=MARK))
+        assert resource not in {item.resource for item in backend.leftovers()}
+
+    def test_a_watch_ends_in_time_and_says_nothing_wrong(self, backend: Backend, tmp_path: Path) -> None:
+        """`timeout` bounds a watch; the run goes on, and can be stopped and watched to its end."""
+        run = backend.submit(small_job(backend, tmp_path, compute=self.compute, epochs=50))
+        began = time.monotonic()
+        seen = list(backend.events(run, timeout=0.5))
+        assert time.monotonic() - began < LATE
+        assert not any(event.kind == "status" and RunStatus(event.message).ended for event in seen)
+        backend.cancel(run)
+        assert [event.message for event in backend.events(run) if event.kind == "status"][-1] == RunStatus.CANCELED
 
     def test_an_endpoint_answers_and_goes(self, backend: Backend, registered: RegisteredModel) -> None:
         """Deleting it twice is fine."""

@@ -164,7 +164,7 @@ class Faulty:
         if fault.reset:
             if fault.acted:
                 await self._application(scope, receive, _swallow)
-            _abort(send)
+            await _abort(send)
         elif fault.cut and not fault.status:
             await self._application(scope, receive, _Halved(send))
         elif fault.status:
@@ -184,7 +184,7 @@ class _Halved:
             body = bytes(message.get("body", b""))
             await self._send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
             await asyncio.sleep(0.01)
-            _abort(self._send)
+            await _abort(self._send)
         else:
             await self._send(message)
 
@@ -206,16 +206,17 @@ async def _answer(fault: Fault, send: Send) -> None:
     if fault.cut:
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
         await asyncio.sleep(0.01)
-        _abort(send)
+        await _abort(send)
         return
     await send({"type": "http.response.body", "body": body})
 
 
-def _abort(send: Any) -> None:
-    """Close the connection as it is; the server's own request cycle has it."""
+async def _abort(send: Any) -> None:
+    """Close the connection as it is, which the server's own request cycle has, and wait until the server knows."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:
         transport.abort()
+        await asyncio.sleep(0.02)
 
 
 def fault_of(method: str, path: str, wanted: Fault | None, **settings: Any) -> Fault:

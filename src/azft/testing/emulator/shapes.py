@@ -16,6 +16,7 @@ AUTH_MODES = ("AMLToken", "Key", "AADToken")
 PRIORITIES = ("Dedicated", "LowPriority")
 COMPUTE_TYPES = ("AKS", "Kubernetes", "AmlCompute", "ComputeInstance", "DataFactory", "VirtualMachine", "HDInsight",
                  "Databricks", "DataLakeAnalytics", "SynapseSpark")  # fmt: skip
+JOB_TYPES = ("AutoML", "Command", "Sweep", "Pipeline", "Spark", "FineTuning", "Labeling")
 MOST_TAGS, LONGEST_KEY, LONGEST_VALUE = 50, 100, 1000
 """Of a run (resource-limits-capacity, 2025-02-05)."""
 COMPUTE_NAME = re.compile(r"[a-zA-Z](?![a-zA-Z0-9-]*-\d+$)[a-zA-Z0-9-]{1,22}[a-zA-Z0-9]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -13,6 +14,8 @@ from azft.files import write_whole
 
 Document = dict[str, Any]
 _SUFFIX = ".json"
+LONGEST = 180
+"""Characters of a file's name that every disk takes, its ending apart."""
 
 
 class State:
@@ -57,4 +60,8 @@ class State:
                 yield document
 
     def _path(self, kind: str, name: str) -> Path:
-        return self.folder / kind / (quote(name, safe="").replace(".", "%2E") + _SUFFIX)
+        quoted = quote(name, safe="").replace(".", "%2E")
+        if len(quoted) > LONGEST:
+            # No disk takes such a name, and a digest of it tells it apart as well.
+            quoted = f"{quoted[: LONGEST // 2]}-{sha256(quoted.encode()).hexdigest()}"
+        return self.folder / kind / (quoted + _SUFFIX)

@@ -9,7 +9,7 @@ from typing import Any
 from azft.snapshot import chat_completion_pipeline
 from azft.testing.emulator.jobs import KIND, Jobs, output_names
 from azft.testing.emulator.router import merged
-from azft.testing.emulator.shapes import body_of, check_tags
+from azft.testing.emulator.shapes import JOB_TYPES, body_of, check_tags, word
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.training import node_of
 from azft.testing.emulator.wire import (
@@ -83,7 +83,7 @@ class JobService:
         return Reply(self._described(self._jobs.create(call["name"], properties)), 201)
 
     def _check(self, properties: dict[str, Any]) -> None:
-        if properties.get("jobType") != "Pipeline":
+        if word(properties, "jobType", JOB_TYPES, needed=True) != "Pipeline":
             raise WireError(501, "EmulatorUnhandled", f"not emulated: jobs of the type {properties.get('jobType')!r}")
         node = node_of(properties)
         if not node:
