@@ -36,8 +36,7 @@ class ResourceCleaner:
             resource = entry.resource
             try:
                 reason = self._why_kept(entry, everything=everything, stop_runs=stop_runs)
-                if not reason:
-                    there = self._delete(resource)
+                there = not reason and self._delete(resource)
             except NotOursError as error:
                 self._ledger.gone(resource)
                 # What was only intended was not made by that intent, and so is nobody's news.

@@ -219,7 +219,8 @@ class AzureMLBackend:
         elif resource.kind == "compute":
             self._computes.delete(name, token)
         elif resource.kind == "model":
-            self._models.archive(*name.rpartition(":")[::2], token)
+            model, _, version = name.rpartition(":")
+            self._models.archive(model, version, token)
         elif resource.kind == "run":
             self._jobs.delete(name, token)
         elif resource.kind == "upload":

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 
 from azft.errors import ConfigurationError
 
@@ -221,7 +221,7 @@ async def _abort(send: Any) -> None:
 
 def fault_of(method: str, path: str, wanted: Fault | None, **settings: Any) -> Fault:
     """Return a fault from its parts; `ConfigurationError` for a part that there is none of."""
-    known = {attribute.name for attribute in Fault.__attrs_attrs__}
+    known = {attribute.name for attribute in fields(Fault)}
     unknown = [name for name in settings if name not in known]
     if unknown:
         raise ConfigurationError(f"{unknown[0]!r} is no part of a fault", hint=f"they are {', '.join(sorted(known))}")
