@@ -27,7 +27,7 @@ from tests.workspaces import SIZE, renewed, session_of, snapshot
 PHASES = ("create_compute", "submit", "register", "deploy")
 ON_AZURE, HERE = 200, 60
 """Kills in all (`python -m tests.test_client_kills` makes them, in about twenty minutes), of which suites take some."""
-SOME, FEW = 6, 2
+SOME, FEW = 2, 1
 
 
 def run_child(target: Callable[..., None], *arguments: Any) -> int | None:

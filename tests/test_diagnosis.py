@@ -103,7 +103,9 @@ def test_every_cause_has_its_words_here() -> None:
     assert all(cause.source and cause.fix and cause.code in CODES for cause in CAUSES)
 
 
-@pytest.mark.parametrize("name", list(SAID))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if number % 5 == 0 else pytest.mark.slow) for number, name in enumerate(SAID)]
+)
 def test_each_cause_is_told_by_name_with_evidence_and_advice(
     backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, name: str
 ) -> None:
@@ -175,6 +177,12 @@ def test_several_files_of_log_are_read(backend: AzureMLBackend, emulator: AzureM
 )  # fmt: skip
 def test_how_a_process_ended_is_the_cause_where_nothing_else_is_known(code: int | None, cause: str) -> None:
     assert diagnosed("", ["an ordinary line"], exit_code=code).cause == cause
+
+
+@pytest.mark.parametrize("name", list(SAID))
+def test_the_rule_knows_each_cause_by_its_words(name: str) -> None:
+    message, log = SAID[name]
+    assert diagnosed(message, log.splitlines()).cause == name
 
 
 def test_a_cause_is_not_swallowed_by_its_consequence() -> None:

@@ -153,7 +153,7 @@ def world_of(emulator: AzureMLEmulator, backend: AzureMLBackend, folder: Path) -
     return World(session, emulator, run, session.register(run, "ready"))
 
 
-SAMPLE, MORE = CASES[::24], CASES[7::14]
+SAMPLE, MORE = CASES[::55], CASES[7::11]
 """What the default suite tries, and what CI does after it; all of them take eight minutes."""
 
 

@@ -70,7 +70,7 @@ def test_an_upload_that_is_refused_says_why_by_its_code(
     assert advice in raised.value.hint
 
 
-STATUSES = [*range(400, 406), 408, 409, 410, 412, 418, 429, 499, 500, 502, 503, 504, 520, 522, 530, 598]
+STATUSES = [400, 401, 403, 404, 409, 412, 418, 429, 499, 500, 503, 520, 530, 598]
 
 
 @pytest.mark.parametrize("status", STATUSES)

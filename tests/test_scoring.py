@@ -120,6 +120,7 @@ def test_a_large_body_is_refused_and_leaves_no_memory(endpoint: Endpoint) -> Non
     assert answers_soon(endpoint)
 
 
+@pytest.mark.slow
 def test_silent_connections_are_closed_and_block_nobody(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     host, port = endpoint.url.removeprefix("http://").split(":")
     silent = [socket.create_connection((host, int(port)), timeout=30) for _ in range(200)]
@@ -147,6 +148,7 @@ def test_dropped_streams_end_their_work(endpoint: Endpoint) -> None:
     assert answers_soon(endpoint)
 
 
+@pytest.mark.slow
 def test_fifty_at_once_are_served_or_told_to_come_back(endpoint: Endpoint) -> None:
     before = memory(endpoint)
     with ThreadPoolExecutor(50) as pool:

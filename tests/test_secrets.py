@@ -47,6 +47,7 @@ def files_with(folder: Path, *more: str) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file() and found_in(path.read_bytes(), *more)]
 
 
+@pytest.mark.slow
 def test_locally_nothing_leaks_from_plan_to_endpoint(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -262,6 +262,7 @@ def _call(emulator: AzureMLEmulator) -> Any:
     return Call("PUT", "management.azure.com", "/", {"subscription": emulator.world.subscription})
 
 
+@pytest.mark.slow
 def test_a_killed_emulator_leaves_neither_server_nor_folder(tmp_path: Path) -> None:
     program = (
         "import time\nfrom azft.testing.emulator import AzureMLEmulator, Outcome\n"
