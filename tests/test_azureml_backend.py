@@ -186,7 +186,7 @@ class TestComputes:
     def test_quotas_are_told_by_family(self, backend: AzureMLBackend) -> None:
         usage = {entry.family: entry for entry in backend.usage()}
         assert usage["standardNCADSA100v4Family"].limit == 200
-        assert usage["clusters"].used == 1
+        assert usage["TotalClusters"].used == 1
 
     def test_a_size_has_its_cores_and_memory(self, backend: AzureMLBackend) -> None:
         found = backend.find_compute(CLUSTER)
