@@ -69,13 +69,10 @@ class RunWatcher:
 def failed(run: Run, result: RunResult) -> RunFailedError:
     """Return the error of a failed run: its step, the cause, the line that proves it, and what to do."""
     said = str(result.diagnosis) if result.diagnosis is not None else result.error or "no reason was given"
-    hint = result.diagnosis.fix if result.diagnosis is not None and result.diagnosis.fix else ""
     message = f"{run.id} failed: {said}"
     if result.diagnosis is not None and result.error and result.error not in message:
         message = f"{message}\n  whole message: {result.error}"
-    return RunFailedError(
-        message, run, result.status, hint=hint or f"its logs: {result.outputs}", diagnosis=result.diagnosis
-    )
+    return RunFailedError(message, run, result.status, hint=f"its logs: {result.outputs}", diagnosis=result.diagnosis)
 
 
 def how_to_return(run: Run) -> str:
