@@ -16,8 +16,8 @@ from azft import FineTuneSession, ModelSpec, RegisteredModel, Resource, Run, Run
 from azft.backends.azureml.backend import AzureMLBackend
 from azft.backends.azureml.endpoints import DEPLOYMENT
 from azft.backends.azureml.signin import find_workspace
+from azft.backends.azureml.states import status_of
 from azft.backends.azureml.storage import Storage
-from azft.backends.azureml.watching import status_of
 from azft.errors import (
     AuthenticationError,
     BackendError,

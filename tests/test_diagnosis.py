@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from azft import FineTuneSession, RunFailedError, RunStatus
 from azft.backends.azureml.backend import AzureMLBackend
+from azft.rules.causes import CAUSES
 from azft.rules.codes import CODES
-from azft.rules.diagnosis import CAUSES, LONGEST, diagnosed
+from azft.rules.diagnosis import LONGEST, diagnosed
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from tests.workspaces import SIZE, renewed, submitted
 

@@ -171,6 +171,11 @@ class Backend(ModelSource, ComputeSource, RunService, ModelStore, EndpointServic
         ...
 
     @property
+    def run_prefix(self) -> str:
+        """What the ids of its runs begin with."""
+        ...
+
+    @property
     def takes(self) -> Collection[str]:
         """What its training takes beside plain turns: names of `azft.domain.capabilities`."""
         ...

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from azft.domain.resource import Endpoint, RegisteredModel, Resource
+from azft.domain.resource import Endpoint, RegisteredModel, Resource, ResourceKind
 from azft.errors import AzftError
 from azft.ledger import Ledger
 from azft.ports import Disposer, EndpointService
@@ -90,8 +90,8 @@ class ModelDeployer:
         if self._ledger is None:
             endpoint = self._backend.deploy(model, name, port=port, onto=onto, traffic=traffic)
             return DeployedModel(self._backend, endpoint, endpoint.resource)
-        kind, known = ("deployment", f"{onto}/{name}") if onto else ("endpoint", name)
-        with self._ledger.making(kind, known, model.backend) as intent:  # type: ignore[arg-type]
+        kind: ResourceKind = "deployment" if onto else "endpoint"
+        with self._ledger.making(kind, f"{onto}/{name}" if onto else name, model.backend) as intent:
             try:
                 endpoint = self._backend.deploy(model, name, port=port, onto=onto, traffic=traffic, tags=intent.tags)
             except BaseException as error:

@@ -14,8 +14,8 @@ from azft.ledger import Ledger
 from azft.ports import RunService
 from azft.rules.keys import run_id
 
-PREFIXES = {"local": "run"}
-"""What ids begin with: where others see them, with our name."""
+PREFIX = "azft"
+"""What ids begin with, where a backend does not say it."""
 _ENDED_BADLY = frozenset({RunStatus.FAILED, RunStatus.CANCELED})
 
 
@@ -33,7 +33,7 @@ class JobSubmitter:
         One that failed, was canceled or was deleted does not count; `again` starts another in any case.
         """
         for attempt in count(1):
-            identity = run_id(job.key, attempt, PREFIXES.get(self._name, "azft"))
+            identity = run_id(job.key, attempt, getattr(self._backend, "run_prefix", PREFIX))
             known = self._backend.state(identity)
             if known is None:
                 return self._started(evolve(job, id=identity))

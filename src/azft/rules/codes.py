@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from azft.rules.diagnosis import CAUSES
+from azft.rules.causes import CAUSES
 
 FAMILIES: Mapping[str, str] = {
     "A": "Access",

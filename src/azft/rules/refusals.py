@@ -96,13 +96,11 @@ _BROKEN = 500
 
 
 def advice_for(code: str, status: int, text: str) -> str:
-    """Return what to do about a refusal: by its code, then by its words, then by the status; empty if nobody knows.
+    """Return what to do about a refusal: by its words, then by its code, then by the status; empty if nobody knows.
 
     >>> advice_for("AuthorizationFailure", 403, "")[:17], advice_for("", 520, "")[:18], advice_for("", 404, "")
     ('the network rules', 'something on the w', '')
     """
-    if code in ADVICE and code != "AuthenticationFailed":
-        return ADVICE[code]
     for pattern, advice in _TEXTS:
         if pattern.search(text):
             return advice

@@ -10,12 +10,13 @@ from azft.backends.azureml.client import Clients
 from azft.backends.azureml.comparing import compare_models
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.computes import SERVERLESS, AzureComputes
-from azft.backends.azureml.endpoints import AzureEndpoints, Serving
+from azft.backends.azureml.endpoints import AzureEndpoints
 from azft.backends.azureml.failures import closing_look
 from azft.backends.azureml.jobs import SIZE, WHERE, AzureJobs
 from azft.backends.azureml.metrics import Metrics
 from azft.backends.azureml.models import find_registry_model
 from azft.backends.azureml.registering import AzureModels
+from azft.backends.azureml.serving import Serving
 from azft.backends.azureml.signin import Credential, find_workspace
 from azft.backends.azureml.states import status_of
 from azft.backends.azureml.watching import PATIENCE, POLL, Watcher
@@ -48,6 +49,7 @@ class AzureMLBackend:
 
     name = "azureml"
     takes = frozenset({UNSEEN_TOOLS})
+    run_prefix = "azft"
 
     def __init__(
         self,

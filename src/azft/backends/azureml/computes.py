@@ -10,7 +10,7 @@ from typing import Any
 from attrs import evolve
 
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import is_missing, readable, status_code, translated
+from azft.backends.azureml.errors import absent, readable, status_code, translated
 from azft.backends.azureml.internals import raw_compute
 from azft.domain.compute import Compute, ComputeSize, Usage, machines
 from azft.domain.findings import Finding
@@ -167,11 +167,7 @@ class AzureComputes:
         if not is_ours(found.tags, token):
             raise NotOursError(f"compute {name} was made by somebody else, so it is left")
         with translated(f"deleting compute {name!r}"):
-            try:
-                self._clients.workspace.compute.begin_delete(name).wait()
-            except Exception as error:
-                if not is_missing(error):
-                    raise
+            absent(lambda: self._clients.workspace.compute.begin_delete(name).wait())
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield every cluster that bears our marks, with the machines that it holds now."""
@@ -201,15 +197,10 @@ class AzureComputes:
 
     def _raw(self, name: str) -> Any:
         with translated(f"compute {name!r}"):
-            try:
-                found = raw_compute(self._clients.workspace, name)
-            except Exception as error:
-                if is_missing(error):
-                    return None
-                raise
-            if found is None:
+            found = absent(lambda: (raw_compute(self._clients.workspace, name),))
+            if found == (None,):
                 raise BackendError(f"compute {name!r}: the service's answer is empty", hint="try again in a minute")
-            return found
+            return None if found is None else found[0]
 
     def _read(self, found: Any) -> Compute:
         properties = found.properties

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from attrs import frozen
-
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import is_missing, readable, translated
+from azft.backends.azureml.errors import absent, readable, translated
 from azft.backends.azureml.internals import current_cloud
 from azft.backends.azureml.scoring import ask
+from azft.backends.azureml.serving import Serving
 from azft.domain.compute import Compute
 from azft.domain.findings import Finding
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
@@ -26,41 +25,11 @@ from azft.rules.naming import endpoint_name
 from azft.rules.traffic import given_back, shared
 
 DEPLOYMENT = "azft"
-LONGEST_REQUEST = 180.0
-"""Seconds; Azure refuses more (azure-docs 123307)."""
 LOG_LINES = 50
 BEFORE = "azft.traffic_before"
 """The tag of our deployment that keeps the traffic of a shared endpoint as it was."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
-_MODES = ("key", "aad_token", "aml_token")
 _log = logging.getLogger("azft.deploy")
-
-
-@frozen
-class Serving:
-    """How models are deployed: machines, seconds of a request and until the first probe, sign-in, and image.
-
-    `environment` is an Azure ML environment that takes the place of the model's own image.
-    """
-
-    instance_type: str = ""
-    instances: int = 1
-    request_timeout: float = 90.0
-    auth_mode: str = "key"
-    probe_delay: int = 600
-    environment: str = ""
-
-    def checked(self) -> Serving:
-        """Return itself; `ConfigurationError` for a value that Azure would refuse."""
-        if not 0 < self.request_timeout <= LONGEST_REQUEST:
-            raise ConfigurationError(
-                f"request_timeout is {self.request_timeout}, expected up to {LONGEST_REQUEST:g} seconds"
-            )
-        if self.auth_mode not in _MODES:
-            raise ConfigurationError(f"auth_mode is {self.auth_mode!r}, expected one of {', '.join(_MODES)}")
-        if self.instances < 1 or self.probe_delay < 1:
-            raise ConfigurationError(f"instances={self.instances} and probe_delay={self.probe_delay} must be 1 or more")
-        return self
 
 
 class AzureEndpoints:
@@ -88,7 +57,7 @@ class AzureEndpoints:
         `allowed` are the machine sizes the base model may be deployed on, empty if nobody knows. With `onto` the
         deployment called `name` joins that endpoint; everything else about it stays as it is.
         """
-        size = self._size(model, allowed)
+        size = self._serving.size_for(model, allowed)
         marked = {TOKEN: uuid.uuid4().hex, **(tags or {}), "azft.model": f"{model.name}:{model.version}"}
         name = name or (f"{DEPLOYMENT}-{uuid.uuid4().hex[:8]}" if onto else endpoint_name(model.name, _suffix()))
         for given in filter(None, (name, onto)):
@@ -116,12 +85,12 @@ class AzureEndpoints:
             return
         if not is_ours(there.tags, token):
             raise NotOursError(f"endpoint {name} was made by somebody else, so it is left")
-        others = [part for part in self._deployments(name) if part.name != DEPLOYMENT and not is_ours(part.tags)]
+        others = [part for part in self._deployments(name) if not is_ours(part.tags)]
         if others:
             names = ", ".join(str(part.name) for part in others)
             raise NotOursError(f"endpoint {name} has deployments of somebody else ({names}), so it is left")
         with translated(f"deleting endpoint {name!r}"):
-            _gone(lambda: self._clients.workspace.online_endpoints.begin_delete(name).wait())
+            absent(lambda: self._clients.workspace.online_endpoints.begin_delete(name).wait())
 
     def leave(self, name: str, part: str, token: str) -> None:
         """Take our deployment away from an endpoint, and give its traffic back; everything else stays as it is."""
@@ -135,7 +104,7 @@ class AzureEndpoints:
         if now.get(part):
             self._set_traffic(there, given_back(now, part, json.loads((ours.tags or {}).get(BEFORE, "{}"))))
         with translated(f"deleting deployment {part!r} of {name!r}"):
-            _gone(lambda: self._clients.workspace.online_deployments.begin_delete(part, name).wait())
+            absent(lambda: self._clients.workspace.online_deployments.begin_delete(part, name).wait())
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield every endpoint and every deployment on somebody else's endpoint that bears our marks."""
@@ -263,15 +232,15 @@ class AzureEndpoints:
 
     def _endpoint(self, name: str) -> Any:
         with translated(f"endpoint {name!r}"):
-            return _absent(lambda: self._clients.workspace.online_endpoints.get(name))
+            return absent(lambda: self._clients.workspace.online_endpoints.get(name))
 
     def _deployment(self, name: str, part: str) -> Any:
         with translated(f"deployment {part!r} of {name!r}"):
-            return _absent(lambda: self._clients.workspace.online_deployments.get(part, name))
+            return absent(lambda: self._clients.workspace.online_deployments.get(part, name))
 
     def _deployments(self, name: str) -> list[Any]:
         with translated(f"deployments of {name!r}"):
-            return _absent(lambda: list(self._clients.workspace.online_deployments.list(name))) or []
+            return absent(lambda: list(self._clients.workspace.online_deployments.list(name))) or []
 
     def _check_quota(self, size: str) -> None:
         compute, findings = self._quota(size, self._serving.instances)
@@ -280,35 +249,9 @@ class AzureEndpoints:
         for finding in findings:
             _log.warning("%s", finding)
 
-    def _size(self, model: RegisteredModel, allowed: Sequence[str]) -> str:
-        given = self._serving.instance_type
-        if not given and not allowed:
-            raise ConfigurationError(
-                f"no machine size to deploy {model.name} on",
-                hint="azft.connect('azureml', instance_type='Standard_...')",
-            )
-        size = given or allowed[0]
-        if allowed and size.lower() not in {known.lower() for known in allowed}:
-            raise ConfigurationError(f"{model.name} cannot be deployed on {size}", hint=f"one of {', '.join(allowed)}")
-        return size
-
 
 def _suffix() -> str:
     return uuid.uuid4().hex[:8]
-
-
-def _absent(ask_for: Callable[[], Any]) -> Any:
-    """Return what is asked for, None where the service says that there is none."""
-    try:
-        return ask_for()
-    except Exception as error:
-        if is_missing(error):
-            return None
-        raise
-
-
-def _gone(delete: Callable[[], Any]) -> None:
-    _absent(delete)
 
 
 def _undone(undo: Callable[[], None], error: BaseException, what: str) -> None:

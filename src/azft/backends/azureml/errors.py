@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from azft.errors import AuthenticationError, AzftError, BackendError, NotFoundError, UnreachableError
 from azft.rules.refusals import advice_for
 
+T = TypeVar("T")
 _SECRETS = re.compile(r"(sig|signature|AccountKey|client_secret|password)=[^&\s\"']+|Bearer\s+\S+", re.IGNORECASE)
 _UNAUTHORIZED = 401
 _NOT_FOUND = 404
@@ -77,9 +78,16 @@ def status_code(error: BaseException | None) -> int:
     return int(status) if isinstance(status, int) else 0
 
 
-def is_missing(error: BaseException) -> bool:
-    """Return whether the service said that the thing does not exist."""
-    return status_code(error) == _NOT_FOUND
+def absent(ask: Callable[[], T]) -> T | None:
+    """Return what is asked for, None where the service says that there is none; inside `translated`."""
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        return ask()
+    except HttpResponseError as error:
+        if status_code(error) == _NOT_FOUND:
+            return None
+        raise
 
 
 def is_signed_out(error: BaseException | None) -> bool:

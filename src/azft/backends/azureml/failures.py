@@ -17,8 +17,10 @@ from azft.backends.azureml.steps import descendants
 from azft.domain.diagnosis import Diagnosis
 from azft.domain.run import Run, RunStatus
 from azft.errors import AzftError
-from azft.rules.diagnosis import LINES, diagnosed
+from azft.rules.diagnosis import diagnosed
 
+READ = 2_000
+"""Last lines of a step's logs that a cause is looked for in."""
 CONFIRMED = 3
 """Looks in a row that must find a job not responding before a single question says that it has failed."""
 
@@ -90,11 +92,13 @@ def _said(step: Any) -> str:
 
 def _diagnosis(clients: Clients, message: str, failed: Sequence[Any]) -> Diagnosis:
     """Return the cause from the step that failed first; the next ones are asked only where nobody knows that one."""
-    found = [_of_step(clients, step) for step in failed]
-    known = next((diagnosis for diagnosis in found if diagnosis.known), None)
-    if known is not None:
-        return known
-    return found[0] if found and (found[0].message or found[0].lines) else diagnosed(message)
+    first: Diagnosis | None = None
+    for step in failed:
+        found = _of_step(clients, step)
+        if found.known:
+            return found
+        first = first or found
+    return first if first is not None and (first.message or first.lines) else diagnosed(message)
 
 
 def _of_step(clients: Clients, step: Any) -> Diagnosis:
@@ -110,4 +114,4 @@ def _of_step(clients: Clients, step: Any) -> Diagnosis:
         # A log that cannot be read must not hide what is known.
         message = message_of(step)
         lines.append(f"(its log cannot be read: {error.message})")
-    return diagnosed(message, lines[-2000:] or lines[-LINES:], step=str(step.display_name))
+    return diagnosed(message, lines[-READ:], step=str(step.display_name))

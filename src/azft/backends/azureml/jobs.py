@@ -11,7 +11,7 @@ from attrs import evolve
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.computes import SERVERLESS
-from azft.backends.azureml.errors import translated
+from azft.backends.azureml.errors import absent, translated
 from azft.backends.azureml.internals import raw_job
 from azft.backends.azureml.states import status_of
 from azft.backends.azureml.storage import Storage, upload_path
@@ -87,19 +87,20 @@ class AzureJobs:
 
     def state(self, run_id: str) -> RunState | None:
         """Return where the job of that id stands; None if there never was one."""
-        try:
-            made = self.get(run_id)
-            with translated(f"run {run_id!r}"):
-                archived = bool(raw_job(self._clients.workspace, run_id).properties.is_archived)
-        except NotFoundError:
-            return None
-        created = getattr(made.creation_context, "created_at", None)
-        since = created.timestamp() if created else 0.0
-        return RunState(_run(made), status_of(made.status), since, str((made.tags or {}).get(KEY, "")), archived)
+        with translated(f"run {run_id!r}"):
+            made = absent(lambda: raw_job(self._clients.workspace, run_id)) if _is_legal(run_id) else None
+            if made is None:
+                return None
+            told, tags = made.properties, made.properties.tags or {}
+            experiment = told.experiment_name or ""
+            run = Run(made.name, "azureml", told.display_name or "", experiment, tags.get(MODEL_NAME, ""))
+            created = getattr(made.system_data, "created_at", None)
+            since = created.timestamp() if created else 0.0
+            return RunState(run, status_of(told.status), since, str(tags.get(KEY, "")), bool(told.is_archived))
 
     def get(self, run_id: str) -> Any:
         """Return the SDK's job; `NotFoundError` if there is none."""
-        if not run_id or not set(run_id) <= _LEGAL:
+        if not _is_legal(run_id):
             raise NotFoundError(f"run {run_id!r} cannot exist", hint="ids are letters, digits, '-' and '_'")
         with translated(f"run {run_id!r}"):
             return self._clients.workspace.jobs.get(run_id)
@@ -187,6 +188,10 @@ class AzureJobs:
         where = {WHERE: job.compute.name, SIZE: job.compute.size, NODES: nodes}
         built.tags = {**job.tags, MODEL_NAME: job.model_name, **where}
         return built
+
+
+def _is_legal(run_id: str) -> bool:
+    return bool(run_id) and set(run_id) <= _LEGAL
 
 
 def _run(made: Any) -> Run:

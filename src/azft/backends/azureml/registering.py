@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.errors import translated
+from azft.backends.azureml.errors import absent, translated
 from azft.backends.azureml.jobs import OUTPUT
 from azft.domain.resource import Leftover, RegisteredModel, Resource
 from azft.domain.run import Run
@@ -82,22 +82,12 @@ class AzureModels:
                     yield Leftover(resource, "registered", created.timestamp() if created else 0.0, price=0.0)
 
     def _all(self, name: str) -> list[Any]:
-        from azure.core.exceptions import ResourceNotFoundError
-
         with translated(f"models named {name!r}"):
-            try:
-                return list(self._clients.workspace.models.list(name))
-            except ResourceNotFoundError:
-                return []
+            return absent(lambda: list(self._clients.workspace.models.list(name))) or []
 
     def _find(self, name: str, version: str) -> Any:
-        from azure.core.exceptions import ResourceNotFoundError
-
         with translated(f"model {name}:{version}"):
-            try:
-                return self._clients.workspace.models.get(name, version)
-            except ResourceNotFoundError:
-                return None
+            return absent(lambda: self._clients.workspace.models.get(name, version))
 
 
 def _registered(model: Any) -> RegisteredModel:

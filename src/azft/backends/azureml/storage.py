@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.errors import code_of, is_missing, status_code, translated
+from azft.backends.azureml.errors import absent, code_of, status_code, translated
 from azft.domain.data import DataFile
 from azft.errors import BackendError, NotOursError, UnsupportedError
 from azft.rules.marks import SESSION, TOKEN
@@ -75,17 +75,14 @@ class Storage:
         """Delete a file that was sent with that token; one that is gone is fine, one with another is not ours."""
         _, container = self._opened
         with translated(f"deleting {path}", hint=_HINT):
-            try:
-                known = container.get_blob_client(path).get_blob_properties().metadata or {}
-                ours = path.startswith(f"{FOLDER}/") and known.get(_plain(TOKEN)) == (token or known.get(_plain(TOKEN)))
-                if ours:
-                    container.delete_blob(path)
-            except Exception as error:
-                if not is_missing(error):
-                    raise
+            found = absent(container.get_blob_client(path).get_blob_properties)
+            if found is None:
                 return
-        if not ours:
-            raise NotOursError(f"{path} was there before, so it is left")
+            marked = (found.metadata or {}).get(_plain(TOKEN))
+            if path.startswith(f"{FOLDER}/") and marked and marked == (token or marked):
+                absent(lambda: container.delete_blob(path))
+                return
+        raise NotOursError(f"{path} was there before, so it is left")
 
     def _store(self) -> Any:
         from azure.core.exceptions import HttpResponseError

@@ -34,7 +34,6 @@ METRICS_WITHIN = 20.0
 WHY_EVERY = 60.0
 """Seconds between two questions why a job still waits."""
 _log = logging.getLogger("azft.watch")
-__all__ = ["PATIENCE", "POLL", "Watcher", "status_of"]
 Why = Callable[[Mapping[str, str]], str]
 
 

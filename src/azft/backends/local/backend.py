@@ -37,6 +37,7 @@ class LocalBackend:
 
     name = "local"
     takes = EVERYTHING
+    run_prefix = "run"
 
     def __init__(self, folder: str | Path = ".azft") -> None:
         self.home = Home(folder)

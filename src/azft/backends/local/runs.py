@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 from azft.backends.local.events import EventLog, EventReader, read_events, status_of
 from azft.backends.local.home import Home
 from azft.backends.local.launch import ending, hub_secrets, start_detached, told, wait_until
-from azft.backends.local.marks import read_marks, write_marks
 from azft.domain.data import DataFile, PreparedData
 from azft.domain.diagnosis import Diagnosis
 from azft.domain.evaluation import EvaluationReport
@@ -57,13 +56,13 @@ class LocalRuns:
         run = Run(run_id, "local", job.display_name, job.experiment, job.model_name)
         final = self._home.run(run_id)
         with whole_folder(final) as folder:
-            job = evolve(job, data=_kept(job.data, folder / "data", final / "data"))
+            tags = {TOKEN: uuid.uuid4().hex, **job.tags}
+            job = evolve(job, data=_kept(job.data, folder / "data", final / "data"), tags=tags)
             (folder / "job.json").write_bytes(to_json(job))
             (folder / "parameters.json").write_bytes(to_json(job.parameters))
             (folder / "run.json").write_bytes(to_json(run))
             (folder / "events.jsonl").touch()
             (folder / "logs").mkdir()
-            write_marks(folder, {TOKEN: uuid.uuid4().hex, **job.tags})
         self._start(run)
         return run
 
@@ -96,7 +95,7 @@ class LocalRuns:
         if not self._home.run(run_id).exists():
             return
         run = self.find_run(run_id)
-        if token and not is_ours(read_marks(self.folder(run)), token):
+        if token and not is_ours(self.job(run).tags, token):
             raise NotOursError(f"run {run_id} was made by somebody else, so it is left")
         self.cancel(run)
         if not wait_until(lambda: not self.alive(run), STOPPED_WITHIN):
@@ -109,7 +108,8 @@ class LocalRuns:
             if folder.name.startswith(".") or not (folder / "run.json").is_file():
                 continue
             status = status_of(read_events(folder / "events.jsonl"))
-            resource = Resource("run", folder.name, "local", read_marks(folder).get(TOKEN, ""))
+            tags = from_json(Job, (folder / "job.json").read_bytes()).tags
+            resource = Resource("run", folder.name, "local", tags.get(TOKEN, ""))
             yield Leftover(resource, status, (folder / "run.json").stat().st_mtime, price=0.0)
 
     def find_run(self, run_id: str) -> Run:
