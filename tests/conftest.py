@@ -11,9 +11,9 @@ import pytest
 
 from azft import FineTuned, FineTuneSession, PreparedData
 from azft.testing.contract import SAMPLE
-from tests.workspaces import backend, emulator, model, session
+from tests.workspaces import backend, emulator, model, session, workspace
 
-__all__ = ["backend", "emulator", "model", "session"]
+__all__ = ["backend", "emulator", "model", "session", "workspace"]
 """Fixtures of the tests against Azure."""
 
 collect_ignore = ["notebook_flow.py"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from azft.rules.causes import CAUSES
 from azft.rules.codes import CODES
 from azft.rules.diagnosis import LONGEST, diagnosed
 from azft.testing.emulator import AzureMLEmulator, Outcome
-from tests.workspaces import SIZE, renewed, submitted
+from tests.workspaces import submitted
 
 # cause: (what the step says, what its log ends with). The words are those of the sources that the table names.
 SAID: dict[str, tuple[str, str]] = {
@@ -77,24 +76,7 @@ SAID: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", name="workspace")
-def _workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AzureMLEmulator, AzureMLBackend]]:
-    with AzureMLEmulator(tmp_path_factory.mktemp("workspace")) as started:
-        renewed(started)
-        yield started, AzureMLBackend(instance_type=SIZE, poll=0.05)
-
-
-@pytest.fixture
-def emulator(workspace: tuple[AzureMLEmulator, AzureMLBackend]) -> AzureMLEmulator:
-    """Return the module's workspace, as new."""
-    renewed(workspace[0])
-    return workspace[0]
-
-
-@pytest.fixture
-def backend(workspace: tuple[AzureMLEmulator, AzureMLBackend], emulator: AzureMLEmulator) -> AzureMLBackend:
-    """Return the module's backend."""
-    return workspace[1]
+pytestmark = pytest.mark.shared
 
 
 def test_every_cause_has_its_words_here() -> None:

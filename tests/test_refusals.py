@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +24,12 @@ from azft.errors import (
 )
 from azft.rules.refusals import ADVICE, advice_for
 from azft.testing.emulator import AzureMLEmulator, Outcome
-from tests.workspaces import CLUSTER, SIZE, asked, renewed, session_of, submitted
+from tests.workspaces import CLUSTER, SIZE, asked, session_of, submitted
 
 WHOLE = {"subscription_id": "s", "resource_group": "g", "workspace_name": "w"}
 
 
-@pytest.fixture(scope="module", name="workspace")
-def _workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AzureMLEmulator, AzureMLBackend]]:
-    with AzureMLEmulator(tmp_path_factory.mktemp("workspace")) as started:
-        renewed(started)
-        yield started, AzureMLBackend(instance_type=SIZE, poll=0.05)
-
-
-@pytest.fixture
-def emulator(workspace: tuple[AzureMLEmulator, AzureMLBackend]) -> AzureMLEmulator:
-    renewed(workspace[0])
-    return workspace[0]
-
-
-@pytest.fixture
-def backend(workspace: tuple[AzureMLEmulator, AzureMLBackend], emulator: AzureMLEmulator) -> AzureMLBackend:
-    return workspace[1]
+pytestmark = pytest.mark.shared
 
 
 STORAGE = r"\.blob\.core\.windows\.net/"

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +27,13 @@ from azft.backends.azureml.states import STATUSES
 from azft.errors import BackendError
 from azft.testing.emulator import AzureMLEmulator
 from azft.testing.emulator.shapes import AUTH_MODES, COMPUTE_TYPES, PRIORITIES
-from tests.workspaces import CLUSTER, SIZE, renewed, submitted
+from tests.workspaces import CLUSTER, SIZE, submitted
 
 VERSION = "2023-04-01"
 MANAGEMENT = "https://management.azure.com"
 
 
-@pytest.fixture(scope="module", name="workspace")
-def _workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AzureMLEmulator, AzureMLBackend]]:
-    with AzureMLEmulator(tmp_path_factory.mktemp("workspace")) as started:
-        renewed(started)
-        yield started, AzureMLBackend(instance_type=SIZE, poll=0.05)
-
-
-@pytest.fixture
-def emulator(workspace: tuple[AzureMLEmulator, AzureMLBackend]) -> AzureMLEmulator:
-    renewed(workspace[0])
-    return workspace[0]
-
-
-@pytest.fixture
-def backend(workspace: tuple[AzureMLEmulator, AzureMLBackend], emulator: AzureMLEmulator) -> AzureMLBackend:
-    return workspace[1]
+pytestmark = pytest.mark.shared
 
 
 def ask(method: str, path: str, body: Any = None, *, scope: str = MANAGEMENT, **headers: str) -> requests.Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,12 @@ from azft.backends.azureml.logs import read_log
 from azft.errors import BackendError, RunCanceledError, RunError, RunFailedError, RunTimeoutError
 from azft.testing.contract import small_job
 from azft.testing.emulator import AzureMLEmulator, Outcome
-from tests.workspaces import CLUSTER, SIZE, asked, renewed, submitted
+from tests.workspaces import CLUSTER, SIZE, asked, submitted
 
 WATCHES = sorted((Path(__file__).parent / "data" / "watches").glob("*.json"))
 
 
-@pytest.fixture(scope="module", name="workspace")
-def _workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AzureMLEmulator, AzureMLBackend]]:
-    with AzureMLEmulator(tmp_path_factory.mktemp("workspace")) as started:
-        renewed(started)
-        yield started, AzureMLBackend(instance_type=SIZE, poll=0.05)
-
-
-@pytest.fixture
-def emulator(workspace: tuple[AzureMLEmulator, AzureMLBackend]) -> AzureMLEmulator:
-    """Return the module's workspace, as new."""
-    renewed(workspace[0])
-    return workspace[0]
-
-
-@pytest.fixture
-def backend(workspace: tuple[AzureMLEmulator, AzureMLBackend], emulator: AzureMLEmulator) -> AzureMLBackend:
-    """Return the module's backend."""
-    return workspace[1]
+pytestmark = pytest.mark.shared
 
 
 def watched(backend: AzureMLBackend, run: Any, **limits: Any) -> tuple[RunResult | RunError, list[RunEvent]]:
@@ -244,3 +226,16 @@ def test_the_studio_link_names_the_workspace(backend: AzureMLBackend, tmp_path: 
     outputs = backend.result(run).outputs
     assert f"/runs/{run.id}?wsid=/subscriptions/" in outputs
     assert outputs.endswith("/workspaces/ws-emulated")
+
+
+@pytest.mark.parametrize("path", [r"/children$", r"/runs/[0-9a-f-]{36}/details$"])
+def test_a_look_that_fails_halfway_loses_nothing(
+    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, path: str
+) -> None:
+    """What a failed look has read is told by the next one: it was never told."""
+    run = submitted(backend, tmp_path)
+    emulator.fault("GET", path, status=404, code="UserError", times=2, after=1 if "runs" in path else 0)
+    disturbed = [event for event in backend.events(run) if event.kind != "state"]
+    assert disturbed == list(backend.events(run))
+    assert any(event.kind == "progress" for event in disturbed)
+    assert any(event.kind == "log" for event in disturbed)

@@ -21,18 +21,33 @@ SIZE = "Standard_NC24ads_A100_v4"
 RESOURCES = ("jobs", "computes", "onlineEndpoints", "deployments", "models", "data")
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AzureMLEmulator, AzureMLBackend]]:
+    """Give one workspace to the tests of a module that are marked `shared`."""
+    with AzureMLEmulator(tmp_path_factory.mktemp("workspace")) as started:
+        renewed(started)
+        yield started, AzureMLBackend(instance_type=SIZE, poll=0.05)
+
+
 @pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[AzureMLEmulator]:
-    """Give a workspace whose jobs complete at once."""
+def emulator(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AzureMLEmulator]:
+    """Give a workspace whose jobs complete at once, with somebody's cluster: the module's, or one of its own."""
+    if request.node.get_closest_marker("shared"):
+        shared: AzureMLEmulator = request.getfixturevalue("workspace")[0]
+        renewed(shared)
+        yield shared
+        return
     with AzureMLEmulator(tmp_path / "azure") as started:
-        started.script(Outcome(seconds=0), always=True)
+        renewed(started)
         yield started
 
 
 @pytest.fixture
-def backend(emulator: AzureMLEmulator) -> AzureMLBackend:
-    """Return a backend with a cluster that somebody else made."""
-    emulator.place_compute(CLUSTER, size=SIZE)
+def backend(request: pytest.FixtureRequest, emulator: AzureMLEmulator) -> AzureMLBackend:
+    """Return a backend of that workspace."""
+    if request.node.get_closest_marker("shared"):
+        shared: AzureMLBackend = request.getfixturevalue("workspace")[1]
+        return shared
     return AzureMLBackend(instance_type=SIZE, poll=0.05)
 
 

@@ -1,23 +1,17 @@
-"""Follow a job to its end: states, steps, log lines and losses, each said once, in the order of time."""
+"""Follow a job to its end: one look after the other, within its time, whatever keeps one of them from succeeding."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
-from typing import Any
 
-from attrs import frozen
-
-from azft.backends.azureml.client import Clients, word
+from azft.backends.azureml.client import Clients
 from azft.backends.azureml.errors import is_signed_out, translated
-from azft.backends.azureml.failures import message_of
-from azft.backends.azureml.internals import queue_of, run_details
-from azft.backends.azureml.logs import read_log
+from azft.backends.azureml.internals import queue_of
+from azft.backends.azureml.looking import Look, Looking, Seen
 from azft.backends.azureml.metrics import Measured, Metrics
-from azft.backends.azureml.states import NOT_RESPONDING, STATUSES, described, status_of
-from azft.backends.azureml.steps import descendants, is_pipeline
+from azft.backends.azureml.states import NOT_RESPONDING, STATUSES, described
 from azft.domain.run import Run, RunEvent, RunStatus
 from azft.errors import AzftError, BackendError
 from azft.waiting import Attempt
@@ -25,8 +19,6 @@ from azft.waiting import Attempt
 POLL = 5.0
 PATIENCE = 600.0
 """Seconds for which looks may fail before watching ends; the job goes on by itself."""
-CONFIRMED = 12
-"""Looks in a row that must find a job not responding before it has failed: a minute of them, as it can come back."""
 LOOK_WITHIN = 120.0
 """Seconds that one look may take before it is given up and counted as failed."""
 METRICS_WITHIN = 20.0
@@ -35,15 +27,6 @@ WHY_EVERY = 60.0
 """Seconds between two questions why a job still waits."""
 _log = logging.getLogger("azft.watch")
 Why = Callable[[Mapping[str, str]], str]
-
-
-@frozen
-class _Look:
-    """What one look at a job has found: its state in the service's word, and the events since the one before."""
-
-    word: str
-    status: RunStatus
-    events: list[RunEvent]
 
 
 class Watcher:
@@ -57,10 +40,7 @@ class Watcher:
         self._run = run
         self._why = why
         self._patience = patience
-        self._said: set[tuple[str, str, str]] = set()
-        self._ends: dict[str, int] = {}
-        self._step = -1
-        self._unresponsive = 0
+        self._seen = Seen()
         self._asked_why = -WHY_EVERY
         self._told = ""
         self._state_said = ""
@@ -94,8 +74,9 @@ class Watcher:
                     if failing_since is not None:
                         failing_since = None
                         yield from self._state("Azure answers again")
+                    self._seen = look.seen
                     yield from look.events
-                    if look.status.ended or self._unresponsive >= CONFIRMED:
+                    if look.ended:
                         return
                     start_by = None if look.status is not RunStatus.QUEUED else start_by
                     yield from self._described(look)
@@ -105,40 +86,17 @@ class Watcher:
             ends = [limit - now for limit in (deadline, start_by) if limit is not None]
             time.sleep(max(0.0, min([poll, *ends])))
 
-    def _looked(self, left: float | None) -> _Look | None:
+    def _looked(self, left: float | None) -> Look | None:
         """Return what a look found; None if the time was over before it came back."""
         within = LOOK_WITHIN if left is None else min(max(left, 0.0), LOOK_WITHIN)
-        attempt = Attempt(self._look, "azft-look")
+        attempt = Attempt(Looking(self._clients, self._run, self._seen, self._measured).take, "azft-look")
         if attempt.wait(within):
             return attempt.answer()
         if left is not None and left <= LOOK_WITHIN:
             return None
         raise BackendError(f"watching {self._run.id}: no answer within {LOOK_WITHIN:g} seconds")
 
-    def _look(self) -> _Look:
-        with translated(f"watching {self._run.id}"):
-            details = run_details(self._clients.workspace, self._run.id)
-            said = word(details.status) if details.status is not None else ""
-            status = status_of(said)
-            self._unresponsive = self._unresponsive + 1 if said == NOT_RESPONDING else 0
-            last = status.ended or self._unresponsive >= CONFIRMED
-            # Losses first: one that is known belongs to a step that has begun, and so is in the list that comes next.
-            losses = [] if status is RunStatus.QUEUED else list(self._losses(last=last))
-            steps = descendants(self._clients.workspace, self._run.id)
-            events = [*losses, *(event for step in steps for event in (*self._steps(step), *self._log(step)))]
-            events.sort(key=lambda event: event.time)
-            begun = _seconds(details.start_time_utc)
-            if status is not RunStatus.QUEUED and begun and self._once("", "status", RunStatus.RUNNING):
-                events.insert(
-                    0, RunEvent(min([begun, *(event.time for event in events)]), "status", "", RunStatus.RUNNING)
-                )
-            if last and self._once("", "status", "ended"):
-                ended = _seconds(details.end_time_utc) or begun or 0.0
-                latest = max([ended, *(event.time for event in events)])
-                events.append(RunEvent(latest, "status", "", status if status.ended else RunStatus.FAILED))
-            return _Look(said, status, events)
-
-    def _described(self, look: _Look) -> Iterator[RunEvent]:
+    def _described(self, look: Look) -> Iterator[RunEvent]:
         """Yield the service's own word where it changes, and of a job that waits why it does."""
         text = described(look.word)
         if look.status is RunStatus.QUEUED and self._why is not None:
@@ -168,54 +126,8 @@ class Watcher:
             self._state_said = text
             yield RunEvent(time.time(), "state", "", text)
 
-    def _steps(self, step: Any) -> Iterator[RunEvent]:
-        name, begun, ended = str(step.display_name), _seconds(step.start_time_utc), _seconds(step.end_time_utc)
-        if begun and self._once(f"{name}/{step.run_id}", "stage", "started"):
-            yield RunEvent(begun, "stage", name, "started")
-        done = begun and ended and str(step.status) == "Completed"
-        if begun and ended and done and self._once(f"{name}/{step.run_id}", "stage", "done"):
-            yield RunEvent(ended, "stage", name, "done", values={"seconds": round(ended - begun, 2)})
-        if ended and str(step.status) == "Failed" and self._once(f"{name}/{step.run_id}", "warning", "failed"):
-            said = message_of(step)
-            yield RunEvent(ended, "warning", name, f"step {name} failed{f': {said}' if said else ''}")
-
-    def _log(self, step: Any) -> Iterator[RunEvent]:
-        """Yield the lines that were added to the step's logs; a line still being written waits."""
-        if (step.run_id, "closed", "") in self._said or is_pipeline(step):
-            return
-        ended = _seconds(step.end_time_utc)
-        at = ended or _seconds(step.start_time_utc) or 0.0
-        files = run_details(self._clients.workspace, step.run_id).log_files or {}
-        for path, address in files.items():
-            key = f"{step.run_id}/{path}"
-            piece = read_log(address, self._ends.get(key, 0), ended=bool(ended))
-            if piece.lines is None:
-                return
-            self._ends[key] = piece.end
-            yield from (RunEvent(at, "log", str(step.display_name), line.rstrip()) for line in piece.lines if line)
-        if ended:
-            self._said.add((step.run_id, "closed", ""))
-
-    def _losses(self, *, last: bool) -> Iterator[RunEvent]:
-        found: dict[tuple[int, float], dict[str, float]] = {}
-        for point in self._points(last=last):
-            found.setdefault((point.step, point.time), {})[point.name] = point.value
-        training = [(place, values) for place, values in sorted(found.items(), key=lambda e: e[0]) if "loss" in values]
-        total = max((place[0] for place, _ in training), default=0)
-        for (step, at), values in training:
-            if step > self._step:
-                self._step = step
-                yield RunEvent(
-                    at, "progress", "chat_completion_finetune", step=step, total=total if last else 0, values=values
-                )
-        if last:
-            for (step, at), values in sorted(found.items(), key=lambda entry: entry[0]):
-                if "loss" not in values and "eval_loss" in values:
-                    yield RunEvent(at, "metrics", "chat_completion_finetune", step=step, values=values)
-
-    def _points(self, *, last: bool) -> list[Measured]:
+    def _measured(self, names: tuple[str, ...]) -> list[Measured]:
         """Return what MLflow has measured; where it fails or takes its time, the state must not wait for it."""
-        names = ("loss", "eval_loss", "learning_rate", "epoch") if last else ("loss",)
         attempt = self._pending or Attempt(lambda: self._metrics.history(self._run, names), "azft-metrics")
         if not attempt.wait(METRICS_WITHIN):
             self._pending = attempt
@@ -227,12 +139,3 @@ class Watcher:
         except AzftError as error:
             _log.info("no metrics at this look: %s", error.message)
             return []
-
-    def _once(self, stage: str, kind: str, what: str) -> bool:
-        new = (stage, kind, what) not in self._said
-        self._said.add((stage, kind, what))
-        return new
-
-
-def _seconds(value: Any) -> float | None:
-    return value.timestamp() if isinstance(value, datetime) else None

@@ -9,9 +9,11 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from functools import cache
 from typing import Any, TypeVar
 
 import orjson
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
@@ -158,28 +160,14 @@ async def _answered(request: Request, generator: Generator, question: Question) 
 
 
 async def _aside(call: Callable[[], T]) -> T:
-    """Run something that takes its time in a thread of its own, so that nobody waits behind others to be heard."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+    """Run something that takes its time in a thread, as many at once as may wait, so that all are heard."""
+    return await to_thread.run_sync(call, limiter=_threads())
 
-    def settle(value: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(value)  # type: ignore[arg-type]
 
-    def run() -> None:
-        try:
-            value = call()
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
-            loop.call_soon_threadsafe(settle, None, error)
-        else:
-            loop.call_soon_threadsafe(settle, value, None)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await done
+@cache
+def _threads() -> CapacityLimiter:
+    """Room for everybody who may wait, and for those who only have their question read."""
+    return CapacityLimiter(2 * MOST_WAITING)
 
 
 async def _json(request: Request) -> Any:

@@ -1,0 +1,143 @@
+"""One look at a job: its state, its steps, and the lines and numbers that were not told before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from attrs import Factory, define, evolve, frozen
+
+from azft.backends.azureml.client import Clients, word
+from azft.backends.azureml.errors import translated
+from azft.backends.azureml.failures import message_of
+from azft.backends.azureml.internals import run_details
+from azft.backends.azureml.logs import read_log
+from azft.backends.azureml.metrics import Measured
+from azft.backends.azureml.states import NOT_RESPONDING, status_of
+from azft.backends.azureml.steps import descendants, is_pipeline
+from azft.domain.run import Run, RunEvent, RunStatus
+
+CONFIRMED = 12
+"""Looks in a row that must find a job not responding before it has failed: a minute of them, as it can come back."""
+Measure = Callable[[tuple[str, ...]], list[Measured]]
+_log = logging.getLogger("azft.watch")
+
+
+@define
+class Seen:
+    """What was told already: a look works on a copy, which counts only if the whole look succeeds."""
+
+    said: set[tuple[str, str, str]] = Factory(set)
+    ends: dict[str, int] = Factory(dict)
+    step: int = -1
+    unresponsive: int = 0
+
+    def copy(self) -> Seen:
+        """Return one that can be changed without changing this one."""
+        return evolve(self, said=set(self.said), ends=dict(self.ends))
+
+
+@frozen
+class Look:
+    """What one look has found: the service's word, the events since the one before, and what is told by then."""
+
+    word: str
+    status: RunStatus
+    events: list[RunEvent]
+    seen: Seen
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come: the job has ended, or has not responded for so long that it has failed."""
+        return self.status.ended or self.seen.unresponsive >= CONFIRMED
+
+
+class Looking:
+    """Takes one look; `measure` brings metrics by their names, as far as they are known."""
+
+    def __init__(self, clients: Clients, run: Run, seen: Seen, measure: Measure) -> None:
+        self._clients = clients
+        self._run = run
+        self._seen = seen.copy()
+        self._measure = measure
+
+    def take(self) -> Look:
+        """Return what there is to tell since what was seen before."""
+        with translated(f"watching {self._run.id}"):
+            details = run_details(self._clients.workspace, self._run.id)
+            said = word(details.status) if details.status is not None else ""
+            status = status_of(said)
+            self._seen.unresponsive = self._seen.unresponsive + 1 if said == NOT_RESPONDING else 0
+            last = status.ended or self._seen.unresponsive >= CONFIRMED
+            # Losses first: one that is known belongs to a step that has begun, and so is in the list that comes next.
+            losses = [] if status is RunStatus.QUEUED else list(self._losses(last=last))
+            steps = descendants(self._clients.workspace, self._run.id)
+            events = [*losses, *(event for step in steps for event in (*self._steps(step), *self._log(step)))]
+            events.sort(key=lambda event: event.time)
+            begun = _seconds(details.start_time_utc)
+            if status is not RunStatus.QUEUED and begun and self._once("", "status", RunStatus.RUNNING):
+                events.insert(
+                    0, RunEvent(min([begun, *(event.time for event in events)]), "status", "", RunStatus.RUNNING)
+                )
+            if last and self._once("", "status", "ended"):
+                ended = _seconds(details.end_time_utc) or begun or 0.0
+                latest = max([ended, *(event.time for event in events)])
+                events.append(RunEvent(latest, "status", "", status if status.ended else RunStatus.FAILED))
+            return Look(said, status, events, self._seen)
+
+    def _steps(self, step: Any) -> Iterator[RunEvent]:
+        name, begun, ended = str(step.display_name), _seconds(step.start_time_utc), _seconds(step.end_time_utc)
+        if begun and self._once(f"{name}/{step.run_id}", "stage", "started"):
+            yield RunEvent(begun, "stage", name, "started")
+        done = begun and ended and str(step.status) == "Completed"
+        if begun and ended and done and self._once(f"{name}/{step.run_id}", "stage", "done"):
+            yield RunEvent(ended, "stage", name, "done", values={"seconds": round(ended - begun, 2)})
+        if ended and str(step.status) == "Failed" and self._once(f"{name}/{step.run_id}", "warning", "failed"):
+            said = message_of(step)
+            yield RunEvent(ended, "warning", name, f"step {name} failed{f': {said}' if said else ''}")
+
+    def _log(self, step: Any) -> Iterator[RunEvent]:
+        """Yield the lines that were added to the step's logs; a line still being written waits."""
+        if (step.run_id, "closed", "") in self._seen.said or is_pipeline(step):
+            return
+        ended = _seconds(step.end_time_utc)
+        at = ended or _seconds(step.start_time_utc) or 0.0
+        files = run_details(self._clients.workspace, step.run_id).log_files or {}
+        for path, address in files.items():
+            key = f"{step.run_id}/{path}"
+            piece = read_log(address, self._seen.ends.get(key, 0), ended=bool(ended))
+            if piece.lines is None:
+                return
+            self._seen.ends[key] = piece.end
+            yield from (RunEvent(at, "log", str(step.display_name), line.rstrip()) for line in piece.lines if line)
+        if ended:
+            self._seen.said.add((step.run_id, "closed", ""))
+
+    def _losses(self, *, last: bool) -> Iterator[RunEvent]:
+        found: dict[tuple[int, float], dict[str, float]] = {}
+        names = ("loss", "eval_loss", "learning_rate", "epoch") if last else ("loss",)
+        for point in self._measure(names):
+            found.setdefault((point.step, point.time), {})[point.name] = point.value
+        training = [(place, values) for place, values in sorted(found.items(), key=lambda e: e[0]) if "loss" in values]
+        total = max((place[0] for place, _ in training), default=0)
+        for (step, at), values in training:
+            if step > self._seen.step:
+                self._seen.step = step
+                yield RunEvent(
+                    at, "progress", "chat_completion_finetune", step=step, total=total if last else 0, values=values
+                )
+        if last:
+            for (step, at), values in sorted(found.items(), key=lambda entry: entry[0]):
+                if "loss" not in values and "eval_loss" in values:
+                    yield RunEvent(at, "metrics", "chat_completion_finetune", step=step, values=values)
+
+    def _once(self, stage: str, kind: str, what: str) -> bool:
+        new = (stage, kind, what) not in self._seen.said
+        self._seen.said.add((stage, kind, what))
+        return new
+
+
+def _seconds(value: Any) -> float | None:
+    return value.timestamp() if isinstance(value, datetime) else None
