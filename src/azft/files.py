@@ -7,7 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from azft.processes import is_alive
@@ -72,6 +72,17 @@ def remove_leftovers(folder: Path, *, alone: bool = False) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder at once and whole: whoever still writes into it finds no such folder, and brings none back.
+
+    One that is gone is fine.
+    """
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    with suppress(FileNotFoundError):
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def make_durable(folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import secrets
-import shutil
 import signal
 import urllib.error
 import urllib.request
@@ -25,7 +24,7 @@ from azft.backends.local.marks import read_marks, write_marks
 from azft.backends.local.tracking import Tracking
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.errors import AuthenticationError, BackendError, ConfigurationError, NameTakenError, NotOursError
-from azft.files import remove_leftovers, whole_folder
+from azft.files import discard, remove_leftovers, whole_folder
 from azft.processes import is_alive
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
@@ -133,7 +132,7 @@ class LocalEndpoints:
         if token and not is_ours(read_marks(folder), token):
             raise NotOursError(f"endpoint {name} was made by somebody else, so it is left")
         _end(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield every endpoint that is there, whether its server lives or not."""

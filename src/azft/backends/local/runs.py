@@ -25,7 +25,7 @@ from azft.domain.jsonable import from_json, to_json
 from azft.domain.resource import Leftover, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
 from azft.errors import BackendError, NameTakenError, NotFoundError, NotOursError, RunError
-from azft.files import whole_folder, write_whole
+from azft.files import discard, whole_folder, write_whole
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
 
@@ -100,7 +100,7 @@ class LocalRuns:
         self.cancel(run)
         if not wait_until(lambda: not self.alive(run), STOPPED_WITHIN):
             raise BackendError(f"{run_id} does not stop", hint="try again; its worker is busy")
-        shutil.rmtree(self.folder(run))
+        discard(self.folder(run))
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield every run that is there."""

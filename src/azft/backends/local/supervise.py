@@ -6,6 +6,7 @@ starts the process and waits for it. Nothing secret is ever on a command line, i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -36,7 +37,7 @@ def _hand_over(command: list[str], message: object, *, session: bool = False, en
         if ended is None:
             os._exit(0)
         code = process.wait()
-    if ended.parent.is_dir():
+    with contextlib.suppress(FileNotFoundError):  # Where the folder is gone, nobody asks how it ended.
         aside = ended.with_name(f".{ended.name}.{os.getpid()}-0.tmp")
         aside.write_text(json.dumps({"code": code, "pid": process.pid}), encoding="ascii")
         aside.replace(ended)
