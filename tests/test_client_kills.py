@@ -138,6 +138,7 @@ def killed_here(tuned: FineTuned, source: Path, folder: Path, number: int) -> st
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(FEW))
 def test_a_killed_client_leaves_nothing_here(
     tuned: FineTuned, small_session: FineTuneSession, tmp_path: Path, number: int

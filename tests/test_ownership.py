@@ -29,6 +29,8 @@ from azft.rules.marks import TOKEN
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from tests.workspaces import CLUSTER, SIZE, session_of, snapshot
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 def foreign(emulator: AzureMLEmulator, backend: AzureMLBackend, model: RegisteredModel) -> dict[str, bytes]:

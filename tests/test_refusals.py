@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from azft import RegisteredModel, Resource
+from azft import Resource
 from azft.backends.azureml.backend import AzureMLBackend
 from azft.backends.azureml.internals import current_cloud
 from azft.backends.azureml.scoring import text_of
@@ -203,7 +203,7 @@ class TestAsking:
     def test_what_is_no_answer_is_an_error_with_the_body(
         self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, body: Any
     ) -> None:
-        endpoint = _deployed(backend, emulator, tmp_path)
+        endpoint = _deployed(backend, tmp_path)
         emulator.fault("POST", r"inference\.ml\.azure\.com", status=200, body=json.dumps(body).encode())
         with pytest.raises(BackendError) as raised:
             backend.ask(endpoint, [{"role": "user", "content": "Hi"}])
@@ -216,7 +216,7 @@ class TestAsking:
         self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, status: int, hint: str
     ) -> None:
         """Statuses of scoring: Troubleshooting online endpoints."""
-        endpoint = _deployed(backend, emulator, tmp_path)
+        endpoint = _deployed(backend, tmp_path)
         headers = {"ms-azureml-model-error-reason": "model_error"}
         emulator.fault("POST", r"inference\.ml\.azure\.com", status=status, body=b"x", headers=headers)
         with pytest.raises(BackendError, match="model_error") as raised:
@@ -229,14 +229,8 @@ class TestAsking:
         assert text_of(body) == "text"
 
 
-def _deployed(backend: AzureMLBackend, emulator: AzureMLEmulator, folder: Path) -> Any:
-    if not _endpoints:
-        model: RegisteredModel = backend.register(submitted(backend, folder), "tuned", {})
-        _endpoints.append(backend.deploy(model, "asked"))
-    return _endpoints[0]
-
-
-_endpoints: list[Any] = []
+def _deployed(backend: AzureMLBackend, folder: Path) -> Any:
+    return backend.deploy(backend.register(submitted(backend, folder), "tuned", {}), "asked")
 
 
 def test_endpoints_without_keys_are_asked_with_a_token(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from azft.backends.azureml.backend import AzureMLBackend
 from azft.domain.job import Job
 from azft.testing.contract import SAMPLE, small_job
 from azft.testing.emulator import AzureMLEmulator, Outcome
+from azft.testing.emulator.world import CONTAINER
 
 CLUSTER = "gpu-cluster"
 SIZE = "Standard_NC24ads_A100_v4"
@@ -77,8 +78,14 @@ _folders: dict[int, Path] = {}
 
 
 def renewed(emulator: AzureMLEmulator) -> None:
-    """Take back faults and scripts of the test before."""
+    """Take back faults, scripts and whatever else the test before has left: it is as new."""
     emulator.faults.clear()
+    state = emulator.world.state
+    for kind in (*RESOURCES, "children"):
+        for name in state.names(kind):
+            state.delete(kind, name)
+    for path in emulator.world.blobs.names(CONTAINER, "azft/"):
+        emulator.world.blobs.delete(CONTAINER, path)
     emulator.jobs.forget_scripts()
     emulator.script(Outcome(seconds=0), always=True)
     emulator.place_compute(CLUSTER, size=SIZE)

@@ -13,6 +13,7 @@ from azft.backends.azureml.computes import SERVERLESS, AzureComputes
 from azft.backends.azureml.endpoints import AzureEndpoints
 from azft.backends.azureml.failures import closing_look
 from azft.backends.azureml.jobs import SIZE, WHERE, AzureJobs
+from azft.backends.azureml.machines import withdrawn
 from azft.backends.azureml.metrics import Metrics
 from azft.backends.azureml.models import find_registry_model
 from azft.backends.azureml.registering import AzureModels
@@ -244,13 +245,14 @@ class AzureMLBackend:
         return "; ".join(str(finding.found) for finding in self._quota_of_size(size)) if size else ""
 
     def _quota_of_size(self, size: str) -> Sequence[Finding]:
-        known = self._computes.size(size) or self._computes.withdrawn(size)
-        return quota_findings(machines(size, known, nodes=1), self._computes.usage())
+        return quota_findings(self._machines(size, 1), self._computes.usage())
 
     def _quota_of_deployment(self, size: str, instances: int) -> tuple[Compute, Sequence[Finding]]:
-        known = self._computes.size(size) or self._computes.withdrawn(size)
-        compute = machines(size, known, nodes=instances)
+        compute = self._machines(size, instances)
         return compute, deployment_findings(compute, self._computes.usage(), instances=instances)
+
+    def _machines(self, size: str, nodes: int) -> Compute:
+        return machines(size, self._computes.size(size) or withdrawn(size), nodes=nodes)
 
     def _deployable_on(self, model: RegisteredModel) -> Sequence[str]:
         """Return the machine sizes of the base model's list, empty if the registry has none."""

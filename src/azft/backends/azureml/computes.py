@@ -12,13 +12,14 @@ from attrs import evolve
 from azft.backends.azureml.client import Clients, word
 from azft.backends.azureml.errors import absent, readable, status_code, translated
 from azft.backends.azureml.internals import raw_compute
+from azft.backends.azureml.machines import problems_of, quota_row, size_of, withdrawn
 from azft.domain.compute import Compute, ComputeSize, Usage, machines
 from azft.domain.findings import Finding
 from azft.domain.resource import Leftover, Resource
 from azft.errors import BackendError, ComputeError, ConfigurationError, NameTakenError, NotOursError
 from azft.rules.marks import TOKEN, is_ours
 from azft.rules.quotas import cluster_findings, quota_findings, read_usage
-from azft.snapshot import machine, taken, virtual_machines
+from azft.snapshot import taken, virtual_machines
 
 SERVERLESS = "serverless"
 CLUSTER = "amlcompute"
@@ -56,14 +57,6 @@ class AzureComputes:
         """Return the machine size of that name, whatever its case."""
         return next((size for size in self.sizes() if size.name.lower() == name.lower()), None)
 
-    def withdrawn(self, name: str) -> ComputeSize:
-        """Return a size that the region no longer offers, as far as azft's dated table knows it."""
-        known = machine(name)
-        if known is None:
-            return ComputeSize(name, 0, 0, 0.0)
-        size = ComputeSize(known.name, known.gpus, known.cores, known.memory_gib, known.family)
-        return _with_gpu(size, known.disk_gib)
-
     def sizes(self) -> Sequence[ComputeSize]:
         """Return the sizes of the workspace's region; asked once.
 
@@ -74,12 +67,12 @@ class AzureComputes:
         with self._lock, translated("machine sizes"):
             if not self._sizes:
                 try:
-                    self._sizes = tuple(_size(entry) for entry in self._clients.workspace.compute.list_sizes())
+                    self._sizes = tuple(size_of(entry) for entry in self._clients.workspace.compute.list_sizes())
                 except HttpResponseError as error:
                     if status_code(error) != _FORBIDDEN:
                         raise
                     self._unread["machine sizes"] = readable(error)
-                    self._sizes = tuple(self.withdrawn(known.name) for known in virtual_machines())
+                    self._sizes = tuple(withdrawn(known.name) for known in virtual_machines())
             return self._sizes
 
     def usage(self) -> Sequence[Usage]:
@@ -89,7 +82,7 @@ class AzureComputes:
         with translated("quotas"):
             try:
                 rows = self._clients.workspace.compute.list_usage(location=self._clients.region)
-                return read_usage([_row(entry) for entry in rows])
+                return read_usage([quota_row(entry) for entry in rows])
             except HttpResponseError as error:
                 if status_code(error) != _FORBIDDEN:
                     raise
@@ -208,7 +201,7 @@ class AzureComputes:
             raise BackendError(f"compute {found.name}: the service says nothing of it", hint="try again in a minute")
         inner = getattr(properties, "properties", None)
         named = str(getattr(inner, "vm_size", "") or "")
-        size = (self.size(named) or self.withdrawn(named)) if named else ComputeSize("", 0, 0, 0.0)
+        size = (self.size(named) or withdrawn(named)) if named else ComputeSize("", 0, 0, 0.0)
         scale = getattr(inner, "scale_settings", None)
         most = int(getattr(scale, "max_node_count", None) or 1)
         kind = word(getattr(properties, "compute_type", None) or "AmlCompute")
@@ -225,7 +218,7 @@ class AzureComputes:
             made,
             size=size.name or ("unknown" if kind.lower() != CLUSTER else ""),
             kind="" if kind.lower() == CLUSTER else kind,
-            problems=tuple(dict.fromkeys(_problems(properties))),
+            problems=tuple(dict.fromkeys(problems_of(properties))),
             nodes=None if nodes is None else int(nodes),
             region=str(getattr(properties, "compute_location", None) or getattr(found, "location", "") or ""),
         )
@@ -240,45 +233,3 @@ def _fitting(there: Compute, size: ComputeSize, *, max_nodes: int, tier: str) ->
         f" nodes), and it does not fit ({size.name}, {tier}, {max_nodes} nodes)",
         hint="choose another name, or take that one as it is: compute=NAME",
     )
-
-
-def _problems(properties: Any) -> Iterator[str]:
-    """Yield the errors that a compute tells of itself, some of which stand in two places."""
-    inner = getattr(properties, "properties", None)
-    for entry in (*(properties.provisioning_errors or ()), *(getattr(inner, "errors", None) or ())):
-        error = getattr(entry, "error", None) or entry
-        code, message = getattr(error, "code", None), getattr(error, "message", None)
-        yield ": ".join(str(part) for part in (code, message) if part) or "an error without a text"
-
-
-def _row(entry: Any) -> dict[str, Any]:
-    name = entry.name
-    value = name if isinstance(name, dict) else {"value": name.value, "localizedValue": name.localized_value}
-    used = getattr(entry, "current_value", None)
-    return {
-        "id": getattr(entry, "id", None),
-        "type": getattr(entry, "type", None),
-        "name": value,
-        "limit": entry.limit,
-        "currentValue": getattr(entry, "currentValue", None) if used is None else used,
-    }
-
-
-def _field(entry: Any, name: str, wire: str) -> Any:
-    """Return a number by its name, or by the service's spelling: azure-ai-ml 1.35 leaves some only there."""
-    value = getattr(entry, name, None)
-    return (getattr(entry, wire, None) if value is None else value) or 0
-
-
-def _size(entry: Any) -> ComputeSize:
-    cores, memory = _field(entry, "v_cp_us", "vCPUs"), _field(entry, "memory_gb", "memoryGB")
-    size = ComputeSize(entry.name, int(entry.gpus or 0), int(cores), float(memory), entry.family or "")
-    return _with_gpu(size, float(_field(entry, "max_resource_volume_mb", "maxResourceVolumeMB")) / 1024)
-
-
-def _with_gpu(size: ComputeSize, disk_gib: float) -> ComputeSize:
-    """Return the size with the kind of its GPUs and its retirement, which the service does not tell."""
-    known = machine(size.name)
-    if known is None:
-        return evolve(size, disk_gib=disk_gib)
-    return evolve(size, disk_gib=disk_gib, gpu=known.gpu, gpu_memory_gib=known.gpu_memory_gib, retired=known.retired)

@@ -34,6 +34,7 @@ from azft.testing.emulator.services.endpoints import OnlineEndpoints
 from azft.testing.emulator.services.history import RunHistory
 from azft.testing.emulator.services.jobs import JobService
 from azft.testing.emulator.services.models import Assets
+from azft.testing.emulator.services.quotas import Quotas
 from azft.testing.emulator.services.registries import Registries, as_of_day
 from azft.testing.emulator.services.tracking import Mlflow
 from azft.testing.emulator.services.workspaces import Workspaces
@@ -114,7 +115,8 @@ class AzureMLEmulator:
         self.jobs = Jobs(self.world, self._registries.find)
         self.servers = Servers(self.world)
         self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
-        self._computes = Computes(self.world, dict(quotas or {}), dict(used or {}))
+        self._quotas = Quotas(self.world, quotas or {}, used or {})
+        self._computes = Computes(self.world, self._quotas)
         self._region = region
         self._router = Router(self.ledger(), self._identity.why_not, self.world.elsewhere, self._identity.challenge)
         blobs = BlobService(self.world.blobs, frozenset({CONTAINER}), keys=keys, bearer=self._identity.bears)
@@ -146,6 +148,7 @@ class AzureMLEmulator:
             self._registries,
             Workspaces(self.world, self._store),
             self._computes,
+            self._quotas,
             Assets(self.world, self.jobs, "data"),
             models,
             JobService(self.world, self.jobs, self._computes.exists),

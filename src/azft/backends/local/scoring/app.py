@@ -1,4 +1,4 @@
-"""The routes: bounded in what they read, in how many wait, and in how long anybody may be silent."""
+"""The routes, in Azure's words and in OpenAI's; work that nobody waits for ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing, suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -16,29 +16,14 @@ import orjson
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.requests import ClientDisconnect
 
 from azft.backends.local.scoring.generator import Answer, GaveUpError, Generator, Prompt
+from azft.backends.local.scoring.limits import MOST_WAITING, RefusedError, Waiting, json_of
 from azft.backends.local.scoring.requests import BadRequestError, Question, read_chat, read_score
 
-MOST_BYTES = 4 << 20
-"""Of a body: more than any model's context holds."""
-BODY_WITHIN = 30.0
-"""Seconds in which a body must have come."""
-MOST_WAITING = 64
-"""Requests that are answered or wait for their turn; more are told to come back."""
 GONE_EVERY = 0.2
 """Seconds between two looks whether a client is still there."""
 T = TypeVar("T")
-
-
-class RefusedError(Exception):
-    """The request is refused with a status of its own."""
-
-    def __init__(self, status: int, message: str, kind: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.kind = kind
 
 
 def build_app(generator: Generator, *, model: str, key: str) -> FastAPI:
@@ -46,7 +31,7 @@ def build_app(generator: Generator, *, model: str, key: str) -> FastAPI:
     app = FastAPI(title=f"azft endpoint of {model}", docs_url=None, redoc_url=None, openapi_url=None)
     wanted = f"Bearer {key}".encode()
     begun = int(time.time())
-    waiting = _Waiting()
+    waiting = Waiting()
 
     @app.middleware("http")
     async def _authorized(request: Request, forward: Any) -> Any:
@@ -55,21 +40,7 @@ def build_app(generator: Generator, *, model: str, key: str) -> FastAPI:
             return _error(401, "the key is missing or wrong", "authentication_error", code="invalid_api_key")
         return await forward(request)
 
-    @app.exception_handler(BadRequestError)
-    async def _bad_request(_request: Request, error: BadRequestError) -> JSONResponse:
-        return _error(400, str(error), "invalid_request_error", parameter=error.parameter)
-
-    @app.exception_handler(RefusedError)
-    async def _refused(_request: Request, error: RefusedError) -> JSONResponse:
-        return _error(error.status, str(error), error.kind)
-
-    @app.exception_handler(Exception)
-    async def _failed(_request: Request, error: Exception) -> JSONResponse:
-        return _error(500, f"the model failed: {type(error).__name__}: {error}", "server_error")
-
-    @app.exception_handler(404)
-    async def _unknown(request: Request, _error_: Any) -> JSONResponse:
-        return _error(404, f"there is no {request.method} {request.url.path} here", "invalid_request_error")
+    _answer_errors(app)
 
     @app.get("/")
     def _alive() -> dict[str, str]:
@@ -91,14 +62,14 @@ def build_app(generator: Generator, *, model: str, key: str) -> FastAPI:
 
     @app.post("/score")
     async def _score(request: Request) -> Any:
-        questions, nested = read_score(await _json(request))
+        questions, nested = read_score(await json_of(request))
         async with waiting.place():
             answers = [{"output": (await _answered(request, generator, one))[1].text} for one in questions]
         return answers if nested else answers[0]
 
     @app.post("/v1/chat/completions")
     async def _chat(request: Request) -> Any:
-        question = read_chat(await _json(request))
+        question = read_chat(await json_of(request))
         identity = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
         if question.stream:
             # Everything that can be wrong is found before the first byte: a status cannot be taken back.
@@ -119,26 +90,24 @@ def build_app(generator: Generator, *, model: str, key: str) -> FastAPI:
     return app
 
 
-class _Waiting:
-    """How many requests are answered or wait."""
+def _answer_errors(app: FastAPI) -> None:
+    """Answer whatever is raised in OpenAI's form."""
 
-    def __init__(self) -> None:
-        self._count = 0
+    @app.exception_handler(BadRequestError)
+    async def _bad_request(_request: Request, error: BadRequestError) -> JSONResponse:
+        return _error(400, str(error), "invalid_request_error", parameter=error.parameter)
 
-    def check(self) -> None:
-        """Refuse one more where too many wait."""
-        if self._count >= MOST_WAITING:
-            raise RefusedError(429, f"{MOST_WAITING} requests wait already; come back later", "rate_limit_error")
+    @app.exception_handler(RefusedError)
+    async def _refused(_request: Request, error: RefusedError) -> JSONResponse:
+        return _error(error.status, str(error), error.kind)
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Take a place for the length of the block."""
-        self.check()
-        self._count += 1
-        try:
-            yield
-        finally:
-            self._count -= 1
+    @app.exception_handler(Exception)
+    async def _failed(_request: Request, error: Exception) -> JSONResponse:
+        return _error(500, f"the model failed: {type(error).__name__}: {error}", "server_error")
+
+    @app.exception_handler(404)
+    async def _unknown(request: Request, _error_: Any) -> JSONResponse:
+        return _error(404, f"there is no {request.method} {request.url.path} here", "invalid_request_error")
 
 
 async def _answered(request: Request, generator: Generator, question: Question) -> tuple[Prompt, Answer]:
@@ -170,34 +139,8 @@ def _threads() -> CapacityLimiter:
     return CapacityLimiter(2 * MOST_WAITING)
 
 
-async def _json(request: Request) -> Any:
-    said = request.headers.get("content-length", "")
-    if said.isdecimal() and int(said) > MOST_BYTES:
-        raise _too_large()
-    content = bytearray()
-    try:
-        async with asyncio.timeout(BODY_WITHIN):
-            async for block in request.stream():
-                content += block
-                if len(content) > MOST_BYTES:
-                    raise _too_large()
-    except TimeoutError:
-        said = f"the body did not come within {BODY_WITHIN:g} seconds"
-        raise RefusedError(408, said, "invalid_request_error") from None
-    except ClientDisconnect:
-        raise RefusedError(499, "the client has gone", "client_error") from None
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise BadRequestError(f"the body is not JSON: {error}") from error
-
-
-def _too_large() -> RefusedError:
-    return RefusedError(413, f"the body has more than {MOST_BYTES >> 20} MiB", "invalid_request_error")
-
-
 async def _chunks(
-    generator: Generator, prompt: Prompt, identity: dict[str, Any], waiting: _Waiting
+    generator: Generator, prompt: Prompt, identity: dict[str, Any], waiting: Waiting
 ) -> AsyncIterator[bytes]:
     """Yield the answer as events; if the client goes, this is closed, and so is the work."""
 
