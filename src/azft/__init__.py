@@ -11,20 +11,30 @@ _HOMES = {
     "azft.domain.compute": ("Compute", "ComputeSize", "Usage"),
     "azft.domain.checks": ("Checks",),
     "azft.domain.data": ("DataSettings", "PreparedData"),
-    "azft.domain.evaluation": ("EvaluationReport",),
+    "azft.domain.evaluation": ("Answer", "EvaluationReport", "ExactAnswers", "Scores"),
     "azft.domain.job": ("Job",),
+    "azft.domain.offers": ("Advice", "ModelList", "ModelOffer", "Prices", "SizeOffer"),
     "azft.domain.model": ("Model",),
     "azft.domain.parameters": ("Parameters", "Resolved"),
-    "azft.domain.findings": ("Finding",),
-    "azft.domain.forecast": ("DataLook", "Forecast"),
+    "azft.domain.findings": ("Finding", "Findings"),
+    "azft.domain.forecast": ("DataLook", "Forecast", "MemoryLook"),
     "azft.domain.plan": ("Plan",),
     "azft.domain.diagnosis": ("Diagnosis",),
-    "azft.domain.resource": ("CleanupReport", "Endpoint", "Leftover", "RegisteredModel", "Resource", "SweepReport"),
+    "azft.domain.resource": (
+        "CleanupReport",
+        "Endpoint",
+        "Leftover",
+        "Leftovers",
+        "RegisteredModel",
+        "Resource",
+        "SweepReport",
+    ),
     "azft.domain.rows": ("BadRow", "SourceRow"),
-    "azft.domain.run": ("Run", "RunEvent", "RunResult", "RunStatus"),
+    "azft.domain.run": ("Run", "RunEvent", "RunResult", "RunState", "RunStatus"),
     "azft.domain.specs": (
         "BackendSpec",
         "Converter",
+        "DatasetSize",
         "DatasetSpec",
         "ModelSpec",
         "NamingContext",
@@ -58,7 +68,7 @@ _HOMES = {
     "azft.flow.build": ("PipelineBuilder",),
     "azft.flow.cleanup": ("ResourceCleaner",),
     "azft.flow.compute": ("ComputeValidator",),
-    "azft.flow.deploy": ("ModelDeployer",),
+    "azft.flow.deploy": ("DeployedModel", "ModelDeployer"),
     "azft.flow.evaluate": ("RunEvaluator",),
     "azft.flow.plan": ("Planner",),
     "azft.flow.prepare": ("DatasetPreparer",),
@@ -66,7 +76,9 @@ _HOMES = {
     "azft.flow.sweep": ("sweep",),
     "azft.flow.watch": ("RunWatcher",),
     "azft.gate.prepared": ("DataReport", "PreparedDataset"),
+    "azft.plugins.manager": ("Plugins",),
     "azft.plugins.markers": ("hookimpl",),
+    "azft.ports": ("Backend",),
     "azft.session": ("FineTuned", "FineTuneSession"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -79,19 +91,29 @@ if TYPE_CHECKING:
     from azft.domain.compute import Compute, ComputeSize, Usage
     from azft.domain.data import DataSettings, PreparedData
     from azft.domain.diagnosis import Diagnosis
-    from azft.domain.evaluation import EvaluationReport
-    from azft.domain.findings import Finding
-    from azft.domain.forecast import DataLook, Forecast
+    from azft.domain.evaluation import Answer, EvaluationReport, ExactAnswers, Scores
+    from azft.domain.findings import Finding, Findings
+    from azft.domain.forecast import DataLook, Forecast, MemoryLook
     from azft.domain.job import Job
     from azft.domain.model import Model
+    from azft.domain.offers import Advice, ModelList, ModelOffer, Prices, SizeOffer
     from azft.domain.parameters import Parameters, Resolved
     from azft.domain.plan import Plan
-    from azft.domain.resource import CleanupReport, Endpoint, Leftover, RegisteredModel, Resource, SweepReport
+    from azft.domain.resource import (
+        CleanupReport,
+        Endpoint,
+        Leftover,
+        Leftovers,
+        RegisteredModel,
+        Resource,
+        SweepReport,
+    )
     from azft.domain.rows import BadRow, SourceRow
-    from azft.domain.run import Run, RunEvent, RunResult, RunStatus
+    from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
     from azft.domain.specs import (
         BackendSpec,
         Converter,
+        DatasetSize,
         DatasetSpec,
         ModelSpec,
         NamingContext,
@@ -125,7 +147,7 @@ if TYPE_CHECKING:
     from azft.flow.build import PipelineBuilder
     from azft.flow.cleanup import ResourceCleaner
     from azft.flow.compute import ComputeValidator
-    from azft.flow.deploy import ModelDeployer
+    from azft.flow.deploy import DeployedModel, ModelDeployer
     from azft.flow.evaluate import RunEvaluator
     from azft.flow.plan import Planner
     from azft.flow.prepare import DatasetPreparer
@@ -133,7 +155,9 @@ if TYPE_CHECKING:
     from azft.flow.sweep import sweep
     from azft.flow.watch import RunWatcher
     from azft.gate.prepared import DataReport, PreparedDataset
+    from azft.plugins.manager import Plugins
     from azft.plugins.markers import hookimpl
+    from azft.ports import Backend
     from azft.session import FineTuned, FineTuneSession
 else:
 
@@ -152,8 +176,11 @@ else:
 
 
 __all__ = [
+    "Advice",
+    "Answer",
     "AuthenticationError",
     "AzftError",
+    "Backend",
     "BackendError",
     "BackendSpec",
     "BadRow",
@@ -172,22 +199,30 @@ __all__ = [
     "DataSettings",
     "DatasetError",
     "DatasetPreparer",
+    "DatasetSize",
     "DatasetSpec",
+    "DeployedModel",
     "Diagnosis",
     "DuplicateNameError",
     "Endpoint",
     "EvaluationReport",
+    "ExactAnswers",
     "Fact",
     "Finding",
+    "Findings",
     "FineTuneSession",
     "FineTuned",
     "Forecast",
     "InUseError",
     "Job",
     "Leftover",
+    "Leftovers",
+    "MemoryLook",
     "Model",
     "ModelCard",
     "ModelDeployer",
+    "ModelList",
+    "ModelOffer",
     "ModelRegistrar",
     "ModelSpec",
     "NameTakenError",
@@ -201,8 +236,10 @@ __all__ = [
     "PlanError",
     "Planner",
     "PluginError",
+    "Plugins",
     "PreparedData",
     "PreparedDataset",
+    "Prices",
     "Reader",
     "Recipe",
     "RegisteredModel",
@@ -216,9 +253,12 @@ __all__ = [
     "RunEvent",
     "RunFailedError",
     "RunResult",
+    "RunState",
     "RunStatus",
     "RunTimeoutError",
     "RunWatcher",
+    "Scores",
+    "SizeOffer",
     "SourceRow",
     "SweepReport",
     "TokenStatistics",

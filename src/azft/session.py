@@ -17,13 +17,14 @@ from azft.domain.evaluation import EvaluationReport
 from azft.domain.offers import Advice, ModelList, Prices
 from azft.domain.parameters import ParameterValue
 from azft.domain.plan import Plan
-from azft.domain.resource import CleanupReport, Leftover, RegisteredModel, Resource
+from azft.domain.resource import CleanupReport, Leftovers, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme, Recipe
 from azft.errors import ConfigurationError
 from azft.flow.build import PipelineBuilder
 from azft.flow.cleanup import ResourceCleaner
 from azft.flow.compute import ComputeMaker, ComputeValidator
+from azft.flow.costs import with_costs
 from azft.flow.deploy import DeployedModel, ModelDeployer
 from azft.flow.evaluate import RunEvaluator
 from azft.flow.plan import Planner
@@ -42,14 +43,15 @@ from azft.lookups.tokenizers import OwnTokenizers
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
-from azft.rules.forecast import rows_in_a_step, sequence_limit, timed
+from azft.rules.forecast import rows_in_a_step, sequence_limit
 from azft.rules.lifecycle import CHAT
 from azft.snapshot import list_prices
 from azft.speeds import Speeds, Stopwatch
+from azft.views.description import Line, View, Viewed, facts
 
 
-@frozen
-class FineTuned:
+@frozen(repr=False)
+class FineTuned(Viewed):
     """What `FineTuneSession.run` brings: the run, its result, the comparison, and the registered model."""
 
     run: Run
@@ -57,8 +59,13 @@ class FineTuned:
     report: EvaluationReport
     model: RegisteredModel
 
+    def view(self) -> View:
+        """Describe what came of the run: the comparison first, then where everything is."""
+        rows = facts("", [("run", str(self.run)), ("files", self.result.outputs), ("model", str(self.model))])
+        return View("Fine-tuned", str(self.model), (*self.report.view().parts, rows))
 
-class FineTuneSession:
+
+class FineTuneSession(Line):
     """Fine-tunes a chat model: plan, submit, watch, evaluate, register, deploy, clean up.
 
     `model`, `dataset` and `naming` are names that plugins offer, or values. `dataset` may be your own data in one
@@ -66,8 +73,9 @@ class FineTuneSession:
     splits to one of these. `backend` is a name or a connected backend. `parameters` are inputs of the fine-tuning
     component and win over everything else; `recipe` is a named set of them ("quick", "lora", "full", or a plugin's)
     that the parameters win over. `prices` are for one node and hour, by machine size, in place of the dated list that
-    ships with azft. `columns`, `data`, `convert`, `tokenizer` and the settings of the data one by one (`percent`,
-    `on_bad`, `duplicates`, ...) are as `DatasetPreparer` takes them; weights that were given bring their own tokenizer.
+    ships with azft, and `budget`, in their currency, is what the run may cost. `columns`, `data`, `convert`,
+    `tokenizer` and the settings of the data one by one (`percent`, `on_bad`, `duplicates`, ...) are as
+    `DatasetPreparer` takes them; weights that were given bring their own tokenizer.
     `folder` keeps the ledger, the prepared data and the local backend's runs. `progress` false keeps standard output
     quiet; everything is in `logging` then.
     """
@@ -84,6 +92,7 @@ class FineTuneSession:
         parameters: Mapping[str, ParameterValue] | None = None,
         recipe: str | Recipe = "",
         prices: Mapping[str, float] | None = None,
+        budget: float | None = None,
         data: DataSettings | None = None,
         convert: Convert | None = None,
         tokenizer: Any = None,
@@ -105,12 +114,26 @@ class FineTuneSession:
         self._prepared: PreparedDataset | None = None
         self._recipe = catalogue.recipes.pick(recipe) if recipe else None
         self._prices = None if prices is None else dict(prices)
+        self._budget = budget
         self._parameters = dict(parameters or {})
         self._compute = compute
         self._progress = progress
         self.backend = self._connected(backend)
         self._ledger = Ledger(self.folder)
         self._speeds = Speeds(self.folder)
+
+    def view(self) -> View:
+        """Describe what the session is set to; nothing is asked of anybody."""
+        rows = [
+            ("model", self._model.name),
+            ("data", f"{self._dataset.name}, {self._dataset.source}"),
+            ("backend", self.backend.name),
+            ("compute", self._compute or "the backend's own"),
+            ("naming scheme", self._naming.name),
+            ("folder", str(self.folder)),
+        ]
+        said = f"{self._model.name} on {self._dataset.name}, backend {self.backend.name}"
+        return View("Fine-tune session", said, (facts("", rows),))
 
     def plan(self) -> Plan:
         """Decide everything, change nothing, list every problem.
@@ -128,13 +151,8 @@ class FineTuneSession:
             recipe=self._recipe,
             prepared=self._prepared,
         )
-        if plan.forecast is None or plan.look is None:
-            return plan
-        prices = list_prices() if self._prices is None else Prices(self._prices)
-        ends = timed(
-            plan.forecast, plan.look.tokens, self._speeds.of(plan), prices.of(plan.compute.size), nodes=plan.nodes
-        )
-        return evolve(plan, forecast=evolve(ends, label=prices.label if ends.cost else ""))
+        prices = list_prices(plan.compute.region) if self._prices is None else Prices(self._prices)
+        return with_costs(plan, self._speeds.of(plan), prices, self._budget)
 
     def models(self, task: str = CHAT) -> ModelList:
         """List what can be tuned for a task today; retired models are marked, with others to take instead."""
@@ -145,8 +163,15 @@ class FineTuneSession:
         plan = plan or self.plan()
         known = self._prices if prices is None else prices
         tokens = plan.look.tokens if plan.look else 0.0
+        rows = plan.forecast.steps * plan.forecast.batch if plan.forecast else 0
         return ComputeValidator(self.backend).suggest(
-            plan.model, plan.parameters, nodes=plan.nodes, tokens=tokens, prices=known
+            plan.model,
+            plan.parameters,
+            nodes=plan.nodes,
+            tokens=tokens,
+            rows=rows,
+            prices=known,
+            region=plan.compute.region,
         )
 
     def prepare(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> PreparedDataset:
@@ -254,7 +279,7 @@ class FineTuneSession:
         cleaner = ResourceCleaner(self.backend, self._ledger, name=self.backend.name, data_folder=self.folder / "data")
         return cleaner.clean(everything=everything, stop_runs=stop_runs)
 
-    def leftovers(self) -> tuple[Leftover, ...]:
+    def leftovers(self) -> Leftovers:
         """Return what of azft's is still at the backend, this folder's or not, and what it costs for an hour."""
         recorded = {entry.resource for entry in self._ledger.standing()}
         return find_leftovers(self.backend, recorded, prices=self._prices)

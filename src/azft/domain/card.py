@@ -8,8 +8,8 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import frozen
 
-from azft.domain import tables
 from azft.domain.parameters import ParameterValue
+from azft.views.description import Table, View, Viewed
 
 T = TypeVar("T")
 
@@ -45,14 +45,15 @@ class MinimumSize:
 
     def __str__(self) -> str:
         gpus = "GPU" if self.gpus == 1 else "GPUs"
-        return f"{self.cores} cores, {self.gpus} {gpus}, {self.memory_gib} GiB memory, {self.disk_gib} GiB disk"
+        disk = f"{self.disk_gib} GiB disk" if self.disk_gib else "disk unknown"
+        return f"{self.cores} cores, {self.gpus} {gpus}, {self.memory_gib} GiB memory, {disk}"
 
 
 Lifecycle = Literal["current", "deprecated", "retired"]
 
 
-@frozen
-class ModelCard:
+@frozen(repr=False)
+class ModelCard(Viewed):
     """What is known about tuning and deploying a model. `archived` is the registry's own mark."""
 
     tasks: Fact[tuple[str, ...]] = Fact()
@@ -75,6 +76,9 @@ class ModelCard:
         names = ("tasks", "finetune_sizes", "inference_sizes", "minimum", "defaults", "deprecated", "retired")
         return {name: getattr(self, name) for name in names}
 
-    def __str__(self) -> str:
+    def view(self) -> View:
+        """Describe every fact, with where it was found."""
         rows = [(name.replace("_", " "), str(fact), fact.source) for name, fact in self.facts().items()]
-        return tables.as_text([tables.table("Model card", ("fact", "value", "found in"), rows)])
+        known = sum(fact.state == "known" for fact in self.facts().values())
+        table = Table("", ("fact", "value", "found in"), tuple(rows))
+        return View("Model card", f"{known} of {len(rows)} facts known", (table,))

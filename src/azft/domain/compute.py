@@ -9,7 +9,10 @@ from attrs import frozen
 
 @frozen
 class ComputeSize:
-    """A machine size on offer: GPUs, cores, and memory in GiB of one node."""
+    """A machine size on offer: GPUs, cores, and memory in GiB of one node; `peak` is dense 16-bit TFLOPS of a GPU.
+
+    A size with neither GPUs nor cores is one of which nothing is known.
+    """
 
     name: str
     gpus: int
@@ -20,6 +23,7 @@ class ComputeSize:
     gpu_memory_gib: float = 0.0
     disk_gib: float = 0.0
     retired: str = ""
+    peak: float = 0.0
 
 
 @frozen
@@ -49,6 +53,7 @@ class Compute:
     problems: tuple[str, ...] = ()
     nodes: int | None = None
     region: str = ""
+    peak: float = 0.0
 
 
 def machines(name: str, size: ComputeSize, *, nodes: int, state: str = "Succeeded", tier: str = "Dedicated") -> Compute:
@@ -67,6 +72,7 @@ def machines(name: str, size: ComputeSize, *, nodes: int, state: str = "Succeede
         size.gpu_memory_gib,
         size.disk_gib,
         size.retired,
+        peak=size.peak,
     )
 
 

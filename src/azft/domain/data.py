@@ -13,6 +13,7 @@ from attrs import Attribute, evolve, field, frozen
 from azft.domain.checks import Checks
 from azft.domain.tokens import TokenStatistics
 from azft.errors import ConfigurationError
+from azft.views.description import Line, View, facts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,8 +120,8 @@ class DataFile:
     sha256: str
 
 
-@frozen
-class PreparedData:
+@frozen(repr=False)
+class PreparedData(Line):
     """Train, validation and test files in the component's format, and how they came about.
 
     `revision` is the source's, where it has one; `version` is azft's; `converter` says what made messages of the rows.
@@ -155,9 +156,9 @@ class PreparedData:
         with self.train.path.open("rb") as lines:
             return pd.DataFrame([orjson.loads(line) for line in islice(lines, rows)])
 
-    def __str__(self) -> str:
-        files = ", ".join(
-            f"{label} {file.rows:,} rows"
-            for label, file in (("train", self.train), ("validation", self.validation), ("test", self.test))
-        )
-        return f"{self.name}: {files} in {self.folder}"
+    def view(self) -> View:
+        """Describe the files."""
+        files = (("train", self.train), ("validation", self.validation), ("test", self.test))
+        counted = ", ".join(f"{label} {file.rows:,} rows" for label, file in files)
+        rows = [(label, f"{file.rows:,} rows in {file.path}, SHA-256 {file.sha256[:16]}") for label, file in files]
+        return View(f"Data {self.name}", f"{self.name}: {counted} in {self.folder}", (facts("", rows),))

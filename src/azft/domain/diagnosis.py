@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from azft.views.description import Line, Lines, View
+
 UNKNOWN = "unknown"
 """The cause that no row of the table knows."""
 
 
-@frozen
-class Diagnosis:
+@frozen(repr=False)
+class Diagnosis(Line):
     """A named cause, the line that proves it, and what to do; `code` is its entry in the list of codes.
 
     `step` is the part of the run that failed first, `message` what the service or the program said, whole, and
@@ -29,6 +31,11 @@ class Diagnosis:
     def known(self) -> bool:
         """Whether the cause has a name."""
         return self.cause != UNKNOWN
+
+    def view(self) -> View:
+        """Describe the cause in one line, and then what proves it and what to do."""
+        first, *rest = str(self).splitlines()
+        return View("Diagnosis", first, (Lines(rest),) if rest else ())
 
     def __str__(self) -> str:
         where = f"{self.step}: " if self.step else ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+import re
 
 from attrs import frozen
 
-from azft.domain import tables
+from azft.views.description import Lines, Mark, Marked, Part, Table, View, Viewed
 
 
 @frozen
@@ -44,8 +46,8 @@ class Answer:
     tuned: str
 
 
-@frozen
-class EvaluationReport:
+@frozen(repr=False)
+class EvaluationReport(Viewed):
     """What tuning changed, measured on conversations that were not trained on."""
 
     base: Scores
@@ -57,7 +59,8 @@ class EvaluationReport:
     answers: tuple[Answer, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    def view(self) -> View:
+        """Describe the comparison: the numbers, the answers side by side, and the warnings."""
         numbers = [
             ("loss", f"{self.base.loss:.4f}", f"{self.tuned.loss:.4f}"),
             ("perplexity", f"{self.base.perplexity:,.2f}", f"{self.tuned.perplexity:,.2f}"),
@@ -66,19 +69,33 @@ class EvaluationReport:
         for label, exact in (("held-out questions", self.held_out), ("trained questions", self.trained)):
             if exact.asked:
                 numbers.append((f"exact answers, {label}", _share(exact.base, exact), _share(exact.tuned, exact)))
-        parts = [
-            tables.table(
-                f"Evaluation on {self.conversations:,} held-out conversations, {self.tokens:,} tokens",
-                ("", "base", "tuned"),
-                numbers,
-            )
-        ]
+        title = f"Evaluation on {self.conversations:,} held-out conversations, {self.tokens:,} tokens"
+        parts: list[Part] = [Table(title, ("", "base", "tuned"), tuple(numbers))]
         if self.answers:
-            lines = [(a.question, a.expected, a.base, a.tuned) for a in self.answers]
-            parts.append(tables.table("Answers side by side", ("question", "expected", "base", "tuned"), lines))
+            lines = tuple((a.question, a.expected, *side_by_side(a.base, a.tuned)) for a in self.answers)
+            parts.append(Table("Answers side by side", ("question", "expected", "base", "tuned"), lines))
         if self.warnings:
-            parts.append(tables.table("Warnings", ("",), [(warning,) for warning in self.warnings]))
-        return tables.as_text(parts)
+            parts.append(Lines(self.warnings, "Warnings"))
+        moved = f"loss {self.base.loss:.3f} became {self.tuned.loss:.3f}"
+        exact = self.held_out
+        asked = f", {exact.tuned} of {exact.asked} answers exact (base {exact.base})" if exact.asked else ""
+        return View("Base against tuned", moved + asked, tuple(parts))
+
+
+def side_by_side(base: str, tuned: str) -> tuple[Marked, Marked]:
+    """Return both texts with the words marked that the other does not have there.
+
+    >>> side_by_side("it is red", "it is blue")[1].runs
+    (('it is ', ''), ('blue', 'new'))
+    """
+    one, other = re.findall(r"\s+|\S+", base), re.findall(r"\s+|\S+", tuned)
+    gone: list[tuple[str, Mark]] = []
+    new: list[tuple[str, Mark]] = []
+    for kind, a, b, c, d in difflib.SequenceMatcher(a=one, b=other, autojunk=False).get_opcodes():
+        same = kind == "equal"
+        gone += [("".join(one[a:b]), "" if same else "gone")] if a < b else []
+        new += [("".join(other[c:d]), "" if same else "new")] if c < d else []
+    return Marked(tuple(gone)), Marked(tuple(new))
 
 
 def _share(count: int, exact: ExactAnswers) -> str:

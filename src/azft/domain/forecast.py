@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from azft.views.description import Line, View
+
 SHOWN_AS_SECONDS = 120
 
 
-@frozen
-class Forecast:
+@frozen(repr=False)
+class Forecast(Line):
     """What the run will do: rows, rows in one step over all devices, and steps.
 
-    `seconds` of training, from the speed of earlier runs of the same kind, and `cost` in the currency that
-    `label` names, are each a low and a high end; None where no run or no price is known.
+    `seconds` of the whole run and `cost` in the currency that `label` names are each a low and a high end; None where
+    no speed or no price is known. `basis` says what the speed rests on: earlier runs of the same kind, or published
+    ones. `hourly` is the price of all nodes for one hour.
     """
 
     train_rows: int
@@ -23,21 +26,46 @@ class Forecast:
     seconds: tuple[float, float] | None = None
     cost: tuple[float, float] | None = None
     label: str = ""
+    basis: str = ""
+    hourly: float | None = None
 
-    def __str__(self) -> str:
+    @property
+    def work(self) -> str:
+        """The steps in words."""
         every = f"{self.steps_per_epoch:,} an epoch"
-        said = f"{self.steps:,} steps of {self.batch} rows, {every}, over {self.train_rows:,} rows"
-        if self.seconds:
-            said += f"; {_duration(self.seconds[0])} to {_duration(self.seconds[1])} of training"
-        return said + (
-            f", {self.cost[0]:.2f} to {self.cost[1]:.2f} to pay{f' ({self.label})' if self.label else ''}"
-            if self.cost
-            else ""
-        )
+        rows = "1 row" if self.batch == 1 else f"{self.batch} rows"
+        return f"{self.steps:,} steps of {rows}, {every}, over {self.train_rows:,} rows"
+
+    @property
+    def time(self) -> str:
+        """The time in words, with what it rests on; empty if it is not known."""
+        if self.seconds is None:
+            return ""
+        low, high = (duration(end) for end in self.seconds)
+        return f"{low} to {high}{f' ({self.basis})' if self.basis else ''}"
+
+    @property
+    def pay(self) -> str:
+        """The cost in words; empty if it is not known."""
+        return "" if self.cost is None else f"{self.cost[0]:,.2f} to {self.cost[1]:,.2f}{self._of}"
+
+    @property
+    def rate(self) -> str:
+        """The price of the machines in words; empty if it is not known."""
+        return "" if self.hourly is None else f"{self.hourly:,.2f} an hour{self._of}"
+
+    @property
+    def _of(self) -> str:
+        return f" ({self.label})" if self.label else ""
+
+    def view(self) -> View:
+        """Describe work, time and cost in one line."""
+        said = self.work + (f"; {self.time}" if self.time else "")
+        return View("Forecast", said + (f"; {self.pay} to pay" if self.pay else ""))
 
 
-@frozen
-class DataLook:
+@frozen(repr=False)
+class DataLook(Line):
     """What a look at the source's first rows showed; `train_rows` and `test_rows` are None where it did not end.
 
     `tokens` is the mean length of a conversation, and `too_long` the share of the rows looked at that is longer than
@@ -53,15 +81,37 @@ class DataLook:
     exact: bool = False
     used: int | None = None
 
-    def __str__(self) -> str:
+    def view(self) -> View:
+        """Describe rows and lengths in one line."""
         train = "more" if self.train_rows is None else f"{self.train_rows if self.used is None else self.used:,}"
         if self.used is not None and self.used != self.train_rows:
             train += f" of {self.train_rows:,}"
         test = "" if self.test_rows is None else f", {self.test_rows:,} to test"
         about = "" if self.exact else "about "
-        return f"{train} rows to train{test}; {about}{self.tokens:.0f} tokens each, {self.too_long:.0%} too long"
+        lengths = f"{about}{self.tokens:.0f} tokens each"
+        lengths += f", {self.too_long:.0%} too long" if self.looked_at else ", as the dataset is known"
+        return View("Data look", f"{train} rows to train{test}; {lengths}")
 
 
-def _duration(seconds: float) -> str:
+@frozen(repr=False)
+class MemoryLook(Line):
+    """GiB that each device is to hold, low and high end, and the room there is; 0 where that is not known."""
+
+    low: float
+    high: float
+    room: float = 0.0
+
+    def view(self) -> View:
+        """Describe it in one line."""
+        room = f" of {self.room:.0f}" if self.room else ""
+        return View("Memory", f"{self.low:.1f} to {self.high:.1f}{room} GiB on each device")
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> duration(61), duration(5400)
+    ('61 s', '1:30 h')
+    """
     minutes = round(seconds / 60)
     return f"{seconds:.0f} s" if seconds < SHOWN_AS_SECONDS else f"{minutes // 60}:{minutes % 60:02d} h"

@@ -11,10 +11,11 @@ from azft.domain.data import PreparedData
 from azft.domain.mappings import copied
 from azft.domain.model import Model
 from azft.domain.parameters import Parameters
+from azft.views.description import More, View, Viewed, facts
 
 
-@frozen
-class Job:
+@frozen(repr=False)
+class Job(Viewed):
     """Everything a backend needs to fine-tune: the model, prepared data, resolved parameters, compute and names.
 
     `key` is a digest of all that decides what the run makes, and `id` the name the run is to have; a backend names a
@@ -33,3 +34,17 @@ class Job:
     tags: Mapping[str, str] = field(converter=copied, factory=dict)
     key: str = ""
     id: str = ""
+
+    def view(self) -> View:
+        """Describe the job: what is trained on what and where, and all parameters on demand."""
+        rows = [
+            ("model", f"{self.model.name} {self.model.version}".strip()),
+            ("data", str(self.data)),
+            ("compute", f"{self.compute.name} ({self.compute.size})"),
+            ("component", f"{self.component} {self.component_version}"),
+            ("experiment", self.experiment),
+            ("registers as", self.model_name),
+            ("id", self.id or "given by the backend"),
+        ]
+        every = More(f"All {len(self.parameters)} parameters", self.parameters.view().parts, "print(job.parameters)")
+        return View("Job", self.display_name, (facts(self.display_name, rows), every))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from attrs import field, frozen
 
-from azft.domain import tables
 from azft.domain.card import Lifecycle, ModelCard
 from azft.domain.mappings import copied
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from azft.views.description import More, Part, Table, View, Viewed
 
 
 @frozen
@@ -45,8 +42,8 @@ class ModelOffer:
         return self.card.retired.value
 
 
-@frozen
-class ModelList:
+@frozen(repr=False)
+class ModelList(Viewed):
     """The models for one task, those that can be tuned first; `snapshot` is the day of facts that stood in."""
 
     task: str
@@ -59,13 +56,8 @@ class ModelList:
     def __len__(self) -> int:
         return len(self.offers)
 
-    def __str__(self) -> str:
-        return tables.as_text(self._parts())
-
-    def _repr_html_(self) -> str:
-        return tables.as_html(self._parts())
-
-    def _parts(self) -> list[RenderableType]:
+    def view(self) -> View:
+        """Describe the list as a table."""
         rows = [
             (
                 offer.name,
@@ -77,7 +69,8 @@ class ModelList:
             for offer in self.offers
         ]
         title = f"Models for {self.task}" + (f", as of {self.snapshot}" if self.snapshot else "")
-        return [tables.table(title, ("model", "version", "tuning", "smallest machine", "instead"), rows)]
+        table = Table("", ("model", "version", "tuning", "smallest machine", "instead"), tuple(rows))
+        return View(title, f"{len(self)} models for {self.task}", (table,))
 
 
 Fit = Literal["fits", "tight", "unknown", "no"]
@@ -85,7 +78,10 @@ Fit = Literal["fits", "tight", "unknown", "no"]
 
 @frozen
 class SizeOffer:
-    """One machine size: whether the job fits, what speaks against it, and its price an hour for all nodes."""
+    """One machine size: whether the job fits, what speaks against it, and its price an hour for all nodes.
+
+    `hours` and `cost` are those of the whole job, low and high; None where they are not known.
+    """
 
     size: str
     gpus: int
@@ -94,10 +90,12 @@ class SizeOffer:
     memory: str
     why_not: tuple[str, ...] = ()
     price: float | None = None
+    hours: tuple[float, float] | None = None
+    cost: tuple[float, float] | None = None
 
 
-@frozen
-class Advice:
+@frozen(repr=False)
+class Advice(Viewed):
     """Machine sizes for one job, best first; `label` says what the prices are."""
 
     offers: tuple[SizeOffer, ...]
@@ -111,27 +109,29 @@ class Advice:
     def __iter__(self) -> Iterator[SizeOffer]:
         return iter(self.offers)
 
-    def __str__(self) -> str:
-        return tables.as_text(self._parts())
+    def view(self) -> View:
+        """Describe the sizes as a table."""
+        able = [offer for offer in self.offers if not offer.why_not]
+        others = tuple((offer.size, "; ".join(offer.why_not)) for offer in self.offers if offer.why_not)
+        columns = ("size", "GPUs", "GiB each", "price/h", "hours", "cost", "verdict")
+        parts: list[Part] = [Table("", columns, [_row(offer) for offer in able])] if able else []
+        unfit = Table("", ("size", "why not"), others)
+        if others and able:
+            parts.append(More(f"{len(others)} sizes that will not do", (unfit,), "see their why_not"))
+        elif others:
+            parts.append(unfit)
+        title = "Machine sizes" + (f" ({self.label})" if self.label else "")
+        best = self.best.size if self.best else "none of them will do"
+        return View(title, f"{len(self.offers)} sizes, best: {best}", parts)
 
-    def _repr_html_(self) -> str:
-        return tables.as_html(self._parts())
 
-    def _parts(self) -> list[RenderableType]:
-        rows = [
-            (
-                offer.size,
-                f"{offer.gpus} {offer.gpu}".strip(),
-                offer.memory,
-                "" if offer.price is None else f"{offer.price:.2f}",
-                "; ".join(offer.why_not) or offer.fit,
-            )
-            for offer in self.offers
-        ]
-        return [
-            tables.table(
-                "Machine sizes" + (f" ({self.label})" if self.label else ""),
-                ("size", "GPUs", "GiB each", "price/h", "verdict"),
-                rows,
-            )
-        ]
+def _row(offer: SizeOffer) -> tuple[str, ...]:
+    return (
+        offer.size,
+        f"{offer.gpus} {offer.gpu}".strip(),
+        offer.memory,
+        "" if offer.price is None else f"{offer.price:.2f}",
+        "" if offer.hours is None else f"{offer.hours[0]:.1f} to {offer.hours[1]:.1f}",
+        "" if offer.cost is None else f"{offer.cost[0]:,.0f} to {offer.cost[1]:,.0f}",
+        offer.fit,
+    )

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from azft.domain import tables
 from azft.domain.mappings import copied
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from azft.views.description import Table, View, Viewed
 
 ParameterValue = bool | int | float | str | None
 """`None` means "leave it to the component": an optional input without a default."""
+
+
+def shown(value: ParameterValue) -> str:
+    """Return a value as the component writes it.
+
+    >>> shown(True), shown(None), shown(2e-05)
+    ('true', 'not set', '2e-05')
+    """
+    return "not set" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @frozen
@@ -41,8 +46,13 @@ class Resolved:
         return said
 
 
-@frozen
-class Parameters(Mapping[str, ParameterValue]):
+def displaced(entry: Resolved) -> str:
+    """Return what a value took the place of, each with its source."""
+    return ", ".join(f"{shown(value)} ({source})" for source, value in entry.displaced)
+
+
+@frozen(repr=False)
+class Parameters(Viewed, Mapping[str, ParameterValue]):
     """All parameters of a job: a read-only mapping from name to value, with provenance.
 
     >>> p = Parameters((Resolved("seed", 7, "user", (("component defaults", 42),)),))
@@ -68,19 +78,18 @@ class Parameters(Mapping[str, ParameterValue]):
                 return entry
         raise KeyError(name)
 
-    def __str__(self) -> str:
-        return tables.as_text(self._parts())
-
-    def _repr_html_(self) -> str:
-        return tables.as_html(self._parts())
-
-    def _parts(self) -> list[RenderableType]:
-        rows = [(e.name, str(e.value), e.source, ", ".join(f"{v} ({s})" for s, v in e.displaced)) for e in self.entries]
-        return [tables.table("Parameters", ("parameter", "value", "source", "displaced"), rows)]
+    def view(self) -> View:
+        """Describe all of them, each with where it came from and what it displaced."""
+        rows = [(e.name, shown(e.value), e.source, displaced(e)) for e in self.entries]
+        table = Table("", ("parameter", "value", "source", "displaced"), tuple(rows))
+        return View("Parameters", f"{len(self)} parameters", (table,))
 
     def flag(self, name: str) -> bool:
-        """Return a true/false parameter."""
-        return bool(self[name])
+        """Return a true/false parameter; `TypeError` for one of another kind."""
+        value = self[name]
+        if value not in (True, False, "true", "false", None):
+            raise TypeError(f"{name} is {value!r}, not true or false")
+        return value is True or value == "true"
 
     def integer(self, name: str) -> int:
         """Return a whole-number parameter."""

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 from cattrs import BaseValidationError
 
-from azft.domain import tables
 from azft.domain.component import Component
 from azft.domain.compute import Compute, Usage
 from azft.domain.data import DataSettings
-from azft.domain.findings import Finding
-from azft.domain.forecast import DataLook, Forecast
+from azft.domain.findings import SEVERITIES, Finding, Findings
+from azft.domain.forecast import DataLook, Forecast, MemoryLook
 from azft.domain.jsonable import from_json, to_json
 from azft.domain.model import Model
-from azft.domain.parameters import Parameters, ParameterValue, Resolved
+from azft.domain.parameters import Parameters, Resolved, shown
 from azft.domain.specs import DatasetSpec
 from azft.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from azft.views.description import Bar, Cell, More, Part, Table, View, Viewed
 
 
-@frozen
-class Plan:
+@frozen(repr=False)
+class Plan(Viewed):
     """What a run would be: model, data, compute, parameters with provenance, names, and all findings.
 
     `day` is when it was made, `usage` the core quotas that day (none where none holds), `look` what the data's first
-    rows showed, and `snapshot` the day of the dated facts that stand in for a service that did not answer.
+    rows showed, `memory` what each device is to hold, and `snapshot` the day of the dated facts that stand in for a
+    service that did not answer.
     """
 
     backend: str
@@ -43,12 +40,13 @@ class Plan:
     display_name: str
     model_name: str
     experiment: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = field(default=(), converter=Findings)
     day: date = date.min
     usage: tuple[Usage, ...] = ()
     look: DataLook | None = None
     forecast: Forecast | None = None
     snapshot: str = ""
+    memory: MemoryLook | None = None
 
     def explain(self, name: str) -> Resolved:
         """Say where the value of a parameter comes from and what it displaced."""
@@ -85,14 +83,9 @@ class Plan:
         """Say in words what the other plan does differently, line by line; nothing if it does the same."""
         return tuple(_differences(self, other))
 
-    def __str__(self) -> str:
-        return tables.as_text(self._parts())
-
-    def _repr_html_(self) -> str:
-        return tables.as_html(self._parts())
-
     def decided(self) -> list[tuple[str, str]]:
         """Return what was decided beside the parameters, as label and text."""
+        ahead = self.forecast
         return [
             (
                 "model",
@@ -104,27 +97,53 @@ class Plan:
             ("display name", self.display_name),
             ("registers as", self.model_name),
             *([("rows", str(self.look))] if self.look else []),
-            *([("work", str(self.forecast))] if self.forecast else []),
+            *([("work", ahead.work)] if ahead else []),
+            *([("time", ahead.time)] if ahead and ahead.time else []),
+            *([("cost", ahead.pay)] if ahead and ahead.pay else []),
+            *([("price", ahead.rate)] if ahead and ahead.rate and not ahead.pay else []),
+            *([("memory", str(self.memory))] if self.memory else []),
             *([("offline", f"facts of {self.snapshot} stand in for the service")] if self.snapshot else []),
         ]
 
-    def _parts(self) -> list[RenderableType]:
-        decided = self.decided()
-        chosen = [entry for entry in self.parameters.entries if entry.source != "component defaults"]
-        left = len(self.parameters) - len(chosen)
-        parameters = [(e.name, _show(e.value), e.source, _displaced(e)) for e in chosen]
-        findings = [(f.code, f.severity, f.subject, _advice(f)) for f in self.findings]
-        parts = [
-            tables.table("Plan", ("", "decided"), decided),
-            tables.table(
-                f"Parameters ({left} more at the component's defaults)",
-                ("parameter", "value", "source", "displaced"),
-                parameters,
-            ),
-        ]
-        if findings:
-            parts.append(tables.table("Findings", ("code", "severity", "about", "what and why"), findings))
-        return parts
+    def view(self) -> View:
+        """Describe the plan: what was decided, the findings, and then only what differs from the defaults."""
+        decided: list[tuple[Cell, ...]] = [*self.decided()]
+        parts: list[Part] = [Table("Plan", ("", ""), tuple(decided))]
+        if self.findings:
+            parts.append(Findings(self.findings).table("Findings"))
+        entries = [(entry, self._default(entry)) for entry in self.parameters.entries]
+        differs = [(e.name, shown(e.value), e.source, default) for e, default in entries if shown(e.value) != default]
+        title = "Parameters that differ from the component's defaults"
+        if differs:
+            parts.append(Table(title, ("parameter", "value", "source", "default"), tuple(differs)))
+        if limits := self._limits():
+            parts.append(Table("Quotas and memory", ("", "used of the limit"), limits))
+        parts.append(More(f"All {len(entries)} parameters", self.parameters.view().parts, "print(plan.parameters)"))
+        return View("Plan", f"{self.display_name} on {self.backend}, {self._verdict()}", tuple(parts))
+
+    def _verdict(self) -> str:
+        counts = [(severity, sum(f.severity == severity for f in self.findings)) for severity in SEVERITIES]
+        said = [f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts if count]
+        return ", ".join(said) or "nothing to say against it"
+
+    def _default(self, entry: Resolved) -> str:
+        known = self.component.input(entry.name)
+        return shown(known.default) if known is not None else "unknown"
+
+    def _limits(self) -> tuple[tuple[Cell, ...], ...]:
+        """Return bars: the quotas that the compute counts against, and the memory of a device."""
+        rows: list[tuple[Cell, ...]] = []
+        for usage in self.usage:
+            ours = usage.scope == "total" or usage.family.lower() == self.compute.family.lower()
+            if ours and usage.used is not None and usage.limit > 0 and usage.tier == self.compute.tier:
+                share = min(usage.used / usage.limit, 1.0)
+                said = f"{usage.used:,} of {usage.limit:,} cores"
+                rows.append((usage.family or "all cores", Bar(share, said, usage.used >= usage.limit)))
+        if self.memory and self.memory.room:
+            share = self.memory.high / self.memory.room
+            said = f"up to {self.memory.high:.1f} of {self.memory.room:.0f} GiB"
+            rows.append(("memory of each GPU", Bar(min(share, 1.0), said, share > 1)))
+        return tuple(rows)
 
 
 def nodes_of(parameters: Parameters) -> int:
@@ -145,28 +164,10 @@ def _differences(old: Plan, new: Plan) -> Iterator[str]:
         if now is None:
             yield f"{name}: is no longer an input"
         elif was is None:
-            yield f"{name}: is a new input, {_show(now.value)} from {now.source}"
+            yield f"{name}: is a new input, {shown(now.value)} from {now.source}"
         elif was.value != now.value:
-            yield f"{name}: {_show(was.value)} ({was.source}) became {_show(now.value)} ({now.source})"
+            yield f"{name}: {shown(was.value)} ({was.source}) became {shown(now.value)} ({now.source})"
         elif was.source != now.source:
-            yield f"{name}: {_show(now.value)} comes from {now.source}, no longer from {was.source}"
+            yield f"{name}: {shown(now.value)} comes from {now.source}, no longer from {was.source}"
     yield from (f"gone: {finding}" for finding in old.findings if finding not in new.findings)
     yield from (f"new: {finding}" for finding in new.findings if finding not in old.findings)
-
-
-def _show(value: ParameterValue) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _displaced(entry: Resolved) -> str:
-    return ", ".join(f"{_show(value)} ({source})" for source, value in entry.displaced)
-
-
-def _advice(finding: Finding) -> str:
-    parts = (finding.found, finding.expected and f"expected {finding.expected}", finding.fix)
-    return ". ".join(_sentence(part) for part in parts if part)
-
-
-def _sentence(part: str) -> str:
-    """Begin with a capital, unless the first word is a name such as `apply_lora=True`."""
-    return part[0].upper() + part[1:] if part.split(maxsplit=1)[0].strip(",;:").isalpha() else part

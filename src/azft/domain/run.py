@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from azft.domain.diagnosis import Diagnosis
 from azft.domain.mappings import copied
+from azft.views.description import Line, Lines, Part, Table, View, facts
 
 
 class RunStatus(StrEnum):
@@ -27,8 +28,8 @@ class RunStatus(StrEnum):
         return self in {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED}
 
 
-@frozen
-class Run:
+@frozen(repr=False)
+class Run(Line):
     """The handle of a submitted job; its id is all another process needs to find it again.
 
     `model_name` is the name its model is to be registered under. `found` says, of a run that was there already, how it
@@ -41,6 +42,15 @@ class Run:
     experiment: str = ""
     model_name: str = ""
     found: str = field(default="", eq=False)
+
+    def view(self) -> View:
+        """Describe the handle."""
+        said = [("id", self.id), ("display name", self.display_name), ("backend", self.backend)]
+        said += [(label, text) for label, text in self._more() if text]
+        return View("Run", f"{self.id} ({self.display_name}) on {self.backend}", (facts("", said),))
+
+    def _more(self) -> tuple[tuple[str, str], ...]:
+        return ("experiment", self.experiment), ("registers as", self.model_name), ("found", self.found)
 
 
 @frozen
@@ -77,8 +87,8 @@ class RunEvent:
     values: Mapping[str, float] = field(converter=copied, factory=dict)
 
 
-@frozen
-class RunResult:
+@frozen(repr=False)
+class RunResult(Line):
     """How a run ended: its status, final metrics, warnings, the reason of a failure, and where its outputs are.
 
     `diagnosis` is what the reason means, as far as azft knows it; None for a run that did not fail.
@@ -98,3 +108,17 @@ class RunResult:
         if self.diagnosis is not None:
             return "\n".join([*lines, str(self.diagnosis)])
         return "\n".join([*lines, f"error: {self.error}"] if self.error else lines)
+
+    def view(self) -> View:
+        """Describe the end of the run: its metrics, its warnings, and why it failed, if it did."""
+        parts: list[Part] = []
+        if self.diagnosis is not None:
+            parts.append(Lines(str(self.diagnosis).splitlines(), "Why it failed"))
+        elif self.error:
+            parts.append(Lines((self.error,), "Error"))
+        if self.warnings:
+            parts.append(Lines(self.warnings, "Warnings"))
+        if self.metrics:
+            parts.append(Table("Metrics", ("metric", "value"), [(n, f"{v:,.6g}") for n, v in self.metrics.items()]))
+        parts.append(facts("", [("files", self.outputs), ("run", str(self.run))]))
+        return View(f"Run {self.status}", f"{self.run.id} {self.status}", parts)

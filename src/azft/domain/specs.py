@@ -71,6 +71,15 @@ class OwnRows:
 
 
 @frozen
+class DatasetSize:
+    """How large a source elsewhere is known to be, so that a first plan can tell the work: rows, tokens of a row."""
+
+    train_rows: int
+    test_rows: int = 0
+    tokens: float = 0.0
+
+
+@frozen
 class DatasetSpec:
     """A chat dataset by name: where it is, and which of its splits to train and test on.
 
@@ -79,7 +88,8 @@ class DatasetSpec:
     `stand_in` names the source that takes its place when the model itself is a stand-in. `converter` names what makes
     messages of a row; empty, it is detected. `columns` maps the source's own column names to those a converter knows,
     such as `{"Frage": "instruction", "Antwort": "output"}`. `leave_out` names codes of faults that the dataset is known
-    to have: such rows are left out, and said, whatever `on_bad` is. `rows` are those of a source in memory.
+    to have: such rows are left out, and said, whatever `on_bad` is. `rows` are those of a source in memory. `size` is
+    how large it is known to be.
     """
 
     name: str = field(validator=_legal_name)
@@ -92,6 +102,7 @@ class DatasetSpec:
     columns: Mapping[str, str] = field(converter=copied, factory=dict)
     leave_out: tuple[str, ...] = ()
     rows: OwnRows | None = field(default=None, eq=False, repr=False)
+    size: DatasetSize | None = None
 
 
 @frozen

@@ -15,8 +15,9 @@ from azft.ledger import Ledger
 from azft.ports import ComputeSource
 from azft.rules.advice import advise
 from azft.rules.compute import compute_findings
+from azft.rules.costs import Work
 from azft.rules.quotas import quota_findings
-from azft.snapshot import list_prices
+from azft.snapshot import list_prices, published_speeds
 
 
 class ComputeMaker:
@@ -64,18 +65,22 @@ class ComputeValidator:
         *,
         nodes: int = 1,
         tokens: float = 0.0,
+        rows: int = 0,
         prices: Mapping[str, float] | None = None,
+        region: str = "",
         sizes: Sequence[ComputeSize] | None = None,
     ) -> Advice:
         """Return the machine sizes on offer, best first: what fits, then the cheapest, and why the others lost.
 
-        `tokens` is the mean length of a row, 0 if it is not known. `prices`, by size for one node and hour, take the
-        place of the dated list that ships with azft, and `sizes` that of what the backend offers.
+        `tokens` is the mean length of a row, and `rows` how many are trained on over all epochs; with both, the
+        cheapest is so for the whole job, and else for an hour. `prices`, by size for one node and hour, take the place
+        of the region's dated list that ships with azft, and `sizes` that of what the backend offers.
         """
         offered = self._backend.list_sizes() if sizes is None else sizes
-        known = list_prices() if prices is None else Prices(prices)
+        known = list_prices(region) if prices is None else Prices(prices)
         usage = self._backend.usage()
-        return advise(offered, usage, model, parameters, tokens=tokens, nodes=nodes, prices=known)
+        work = Work(rows * tokens, tokens, nodes)
+        return advise(offered, usage, model, parameters, work=work, prices=known, published=published_speeds())
 
     def _look(
         self, name: str, model: Model, nodes: int, gpus: int | None

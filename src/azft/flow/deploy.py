@@ -12,6 +12,7 @@ from azft.errors import AzftError
 from azft.ledger import Ledger
 from azft.ports import Disposer, EndpointService
 from azft.rules.naming import endpoint_name
+from azft.views.description import Line, View
 
 DEPLOYMENT = "azft"
 """How a deployment is called, beside a few letters of its own, on somebody else's endpoint."""
@@ -21,7 +22,7 @@ class _Host(EndpointService, Disposer, Protocol):
     """What deploying needs: to start an endpoint, ask it, and take it away."""
 
 
-class DeployedModel:
+class DeployedModel(Line):
     """An endpoint as a context manager: `with` takes it away on any way out, and of a shared one our part alone."""
 
     def __init__(self, backend: _Host, endpoint: Endpoint, resource: Resource, ledger: Ledger | None = None) -> None:
@@ -65,8 +66,9 @@ class DeployedModel:
                 raise
             error.add_note(_left(self._resource, failure))
 
-    def __str__(self) -> str:
-        return str(self.endpoint)
+    def view(self) -> View:
+        """Describe the endpoint."""
+        return self.endpoint.view()
 
 
 class ModelDeployer:

@@ -23,6 +23,7 @@ from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
 from azft.rules.forecast import Rows, forecast, sequence_limit, steps_of
+from azft.rules.memory import memory_look
 from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, USER, Problem, resolve
 
 AZUREML = "azureml"
@@ -130,6 +131,13 @@ class Planner:
             look=look,
             forecast=ahead,
             snapshot=found.snapshot,
+            memory=memory_look(
+                found.model,
+                resolved,
+                machine,
+                nodes=nodes_of(resolved),
+                tokens=look.tokens if look else 0.0,
+            ),
         )
         more = (*self._backend.check(plan), *self._plugins.findings(plan))
         return evolve(plan, findings=_ordered((*plan.findings, *more)))

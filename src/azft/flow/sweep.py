@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from attrs import evolve
 
 from azft.domain.offers import Prices
-from azft.domain.resource import Leftover, Resource, ResourceKind, SweepReport
+from azft.domain.resource import Leftover, Leftovers, Resource, ResourceKind, SweepReport
 from azft.errors import AzftError, InUseError, NotOursError
 from azft.ports import Disposer
 from azft.snapshot import list_prices
@@ -15,13 +15,13 @@ from azft.snapshot import list_prices
 
 def find_leftovers(
     backend: Disposer, recorded: Collection[Resource] = (), *, prices: Mapping[str, float] | None = None
-) -> tuple[Leftover, ...]:
+) -> Leftovers:
     """Return what carries azft's marks at the backend, what costs most first; `prices` are for one node and hour."""
     known = list_prices() if prices is None else Prices(prices)
     found = [
         evolve(item, price=_price(item, known), recorded=item.resource in recorded) for item in backend.leftovers()
     ]
-    return tuple(sorted(found, key=lambda item: (-(item.price or 0.0), -item.count, str(item.resource))))
+    return Leftovers(sorted(found, key=lambda item: (-(item.price or 0.0), -item.count, str(item.resource))))
 
 
 def sweep(

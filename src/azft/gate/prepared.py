@@ -8,33 +8,32 @@ from typing import Any
 
 from attrs import frozen
 
-from azft.domain import tables
 from azft.domain.data import PreparedData
 from azft.engine.loading import load_chat_tokenizer
+from azft.errors import AzftError
 from azft.files import write_whole
 from azft.gate.highlight import first_rows, marked, spans, turns
-from azft.gate.html_report import page
-from azft.gate.report_tables import sections
+from azft.gate.report_view import described, page_of
+from azft.views.description import Marked, View, Viewed
+from azft.views.html import as_page
+
+SAMPLES = 3
+"""Training rows that the report shows."""
 
 
-@frozen
-class DataReport:
+@frozen(repr=False)
+class DataReport(Viewed):
     """What is known of prepared data; printed it is a table, and `path` is the same as a page with pictures."""
 
     data: PreparedData
     path: Path
 
-    def __str__(self) -> str:
-        return tables.as_text(self._parts())
-
-    def _repr_html_(self) -> str:
-        return tables.as_html(self._parts())
-
-    def _parts(self) -> list[Any]:
-        return [tables.table(*section) for section in sections(self.data)]
+    def view(self) -> View:
+        """Describe everything that is known of the data."""
+        return described(self.data)
 
 
-@frozen
+@frozen(repr=False)
 class PreparedDataset(PreparedData):
     """Prepared files as `DatasetPreparer` returns them: counts, digests and origin, and ways to look at them.
 
@@ -45,8 +44,20 @@ class PreparedDataset(PreparedData):
     def report(self) -> DataReport:
         """Write `report.html` beside the files, and return what prints as a table with a histogram."""
         path = self.folder / "report.html"
-        write_whole(path, page(self).encode())
+        write_whole(path, as_page(page_of(self, self._samples())).encode())
         return DataReport(self, path)
+
+    def _samples(self) -> list[Marked]:
+        """Return the first training rows, what is learned of them marked; plain turns where no tokenizer tells."""
+        try:
+            reads = load_chat_tokenizer(self.tokenizer, chat_template=self.chat_template) if self.tokenizer else None
+        except AzftError:
+            reads = None
+        limit = self.tokens.limit if self.tokens else 0
+        rows = [
+            turns(row) if reads is None else spans(reads, row, limit) for row in first_rows(self.train.path, SAMPLES)
+        ]
+        return [Marked(tuple((text, "learned" if learned else "") for text, learned in parts)) for parts in rows]
 
     def show(self, rows: int = 3, tokenizer: Any = None, *, limit: int = 0) -> None:
         """Print the first training conversations as the model reads them, what it learns in green and [[brackets]].

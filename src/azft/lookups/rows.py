@@ -76,7 +76,7 @@ def look_at(
         if dataset.rows is None and scheme != "memory" and not catalogue.readers.pick(scheme).near:
             found = f"{dataset.source} is not on this machine, so it was not looked at"
             fix = "every row is checked before anything is uploaded; session.prepare() does it now"
-            return None, (Finding("AZFT-D006", "note", dataset.name, found, fix=fix),)
+            return _as_told(dataset, settings), (Finding("AZFT-D006", "note", dataset.name, found, fix=fix),)
         reading = opened(dataset, catalogue, how.convert)
         judge = RowJudge(
             reading.converter, Policy.of(settings, dataset.leave_out), TemplateCheck(how.tokenizer, how.takes)
@@ -102,6 +102,15 @@ def look_at(
         *_of_look(dataset, settings, look, how),
         *_of_source(reading, seen),
     )
+
+
+def _as_told(dataset: DatasetSpec, settings: DataSettings) -> DataLook | None:
+    """Return what the dataset says of its own size, if it does; none of its rows was looked at."""
+    told = dataset.size
+    if told is None:
+        return None
+    used = portion(told.train_rows, settings.percent)
+    return DataLook(0, told.train_rows, told.test_rows or None, told.tokens, used=used)
 
 
 def look_back(prepared: PreparedData) -> tuple[DataLook, tuple[Finding, ...]]:

@@ -11,8 +11,10 @@ from azft.domain.model import Model
 from azft.domain.offers import Advice, Fit, Prices, SizeOffer
 from azft.domain.parameters import Parameters
 from azft.rules.compute import compute_findings
+from azft.rules.costs import HOUR, Work, seconds_of
 from azft.rules.memory import memory_estimate, row_length, training_of
 from azft.rules.quotas import quota_findings
+from azft.rules.throughput import Published
 
 _BY_FIT: Mapping[Fit, int] = {"fits": 0, "tight": 1, "unknown": 2, "no": 3}
 
@@ -23,18 +25,26 @@ def advise(
     model: Model,
     parameters: Parameters,
     *,
-    tokens: float,
-    nodes: int = 1,
+    work: Work,
     prices: Prices,
+    published: Iterable[Published] = (),
 ) -> Advice:
-    """Return every size with GPUs, best first.
+    """Return every size with GPUs, best first: by the cost of the whole job where it is known, else by that of an hour.
 
     A size without a price is ranked by its GPUs and cores, behind those with one.
     """
-    offers = [(_offer(size, usage, model, parameters, tokens=tokens, nodes=nodes), size) for size in sizes if size.gpus]
-    costed = [(evolve(offer, price=_times(prices.of(size.name), nodes)), size) for offer, size in offers]
-    costed.sort(key=lambda pair: _rank(*pair))
-    return Advice(tuple(offer for offer, _size in costed), prices.label)
+    rows = tuple(published)
+    offers = []
+    for size in sizes:
+        if size.gpus:
+            offer = _offer(size, usage, model, parameters, tokens=work.row, nodes=work.nodes)
+            price = _times(prices.of(size.name), work.nodes)
+            taken = seconds_of(model, parameters, machines(size.name, size, nodes=work.nodes), work, rows)
+            hours = None if taken is None else (taken[0][0] / HOUR, taken[0][1] / HOUR)
+            cost = None if hours is None or price is None else (hours[0] * price, hours[1] * price)
+            offers.append((evolve(offer, price=price, hours=hours, cost=cost), size))
+    offers.sort(key=lambda pair: _rank(*pair))
+    return Advice(tuple(offer for offer, _size in offers), prices.label)
 
 
 def _times(price: float | None, nodes: int) -> float | None:
@@ -43,7 +53,7 @@ def _times(price: float | None, nodes: int) -> float | None:
 
 def _rank(offer: SizeOffer, size: ComputeSize) -> tuple[object, ...]:
     """Order by verdict, then price (those that have one first), then how much machine it is."""
-    price = (offer.price is None, offer.price or 0.0)
+    price = (offer.cost is None, sum(offer.cost or ()), offer.price is None, offer.price or 0.0)
     return (bool(offer.why_not), _BY_FIT[offer.fit], price, size.gpus, size.cores, size.name)
 
 

@@ -65,7 +65,11 @@ def _of_itself(compute: Compute, day: date) -> Iterator[Finding]:
 def _for_model(compute: Compute, model: Model) -> Iterator[Finding]:
     if not model.tuned_by_registry:
         return
-    if compute.gpus == 0:
+    if compute.gpus == 0 and compute.cores == 0:
+        found = f"what {compute.size} has is unknown: neither the region's list nor azft's table has it"
+        fix = "make sure that it has GPUs, and try one step first"
+        yield Finding("AZFT-C013", "warning", compute.name, found, "a known size", fix)
+    elif compute.gpus == 0:
         found = f"{compute.size} has no GPU; {_STEPS_WITHOUT_GPU}"
         yield Finding("AZFT-C006", "error", compute.name, found, "a GPU size", _pick(model))
     allowed = model.card.finetune_sizes

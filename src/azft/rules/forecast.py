@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from azft.domain.data import DataSettings
 from azft.domain.forecast import Forecast
@@ -19,26 +19,6 @@ class Rows:
 
     train: int | None
     test: int | None
-
-
-def timed(
-    known: Forecast, tokens_per_row: float, speed: tuple[float, float] | None, price: float | None, *, nodes: int
-) -> Forecast:
-    """Return the forecast with the time that a speed (slow and fast, tokens a second) means, and its cost.
-
-    `price` is that of one node for an hour.
-
-    >>> timed(Forecast(100, 0, 10, 10, 20), 50.0, (100.0, 200.0), 3.6, nodes=1).seconds
-    (50.0, 100.0)
-    """
-    if speed is None:
-        return known
-    tokens = known.steps * known.batch * tokens_per_row
-    seconds = (tokens / speed[1], tokens / speed[0])
-    if price is None:
-        return evolve(known, seconds=seconds)
-    a_second = price * nodes / 3600
-    return evolve(known, seconds=seconds, cost=(seconds[0] * a_second, seconds[1] * a_second))
 
 
 def sequence_limit(model: Model, parameters: Parameters) -> int:

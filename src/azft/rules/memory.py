@@ -14,7 +14,10 @@ from typing import Literal
 from attrs import frozen
 
 from azft.domain.architecture import Architecture
+from azft.domain.compute import Compute
 from azft.domain.findings import Finding, Severity
+from azft.domain.forecast import MemoryLook
+from azft.domain.model import Model
 from azft.domain.offers import Fit
 from azft.domain.parameters import Parameters
 
@@ -146,6 +149,19 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
         total * (1 - BAND),
         total * (1 + BAND),
     )
+
+
+def memory_look(
+    model: Model, parameters: Parameters, compute: Compute, *, nodes: int, tokens: float
+) -> MemoryLook | None:
+    """Return what each device is to hold, where the model's shape and the machine's GPUs are known."""
+    shape = model.architecture
+    if shape is None or not (model.tuned_by_registry and compute.gpus):
+        return None
+    how = training_of(parameters, devices=compute.gpus * nodes, sequence=row_length(shape, parameters, tokens))
+    estimate = memory_estimate(shape, how)
+    room = compute.gpu_memory_gib - RESERVE_GIB if compute.gpu_memory_gib else 0.0
+    return MemoryLook(estimate.low, estimate.high, room)
 
 
 def _layer(shape: Architecture, how: Training) -> float:

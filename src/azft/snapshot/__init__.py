@@ -15,6 +15,7 @@ from azft.domain.card import ModelCard
 from azft.domain.component import Component, ComponentInput
 from azft.domain.offers import Prices
 from azft.rules.card import completed, read_card
+from azft.rules.throughput import Published
 
 
 @frozen
@@ -44,7 +45,10 @@ class RegistryVersion:
 
 @frozen
 class VirtualMachine:
-    """A machine size: cores, GPUs, memory and local disk in GiB, GPU memory each; `retired` is a day or empty."""
+    """A machine size: cores, GPUs, memory and local disk in GiB, GPU memory each, 0 where that is not known.
+
+    `retired` is a day or empty, and `peak` the dense 16-bit TFLOPS of one GPU, or of the part of one that the size has.
+    """
 
     name: str
     cores: int
@@ -55,6 +59,7 @@ class VirtualMachine:
     gpu: str = ""
     gpu_memory_gib: float = 0.0
     retired: str = ""
+    peak: float = 0.0
 
 
 def _load(name: str) -> Any:
@@ -117,10 +122,18 @@ def machine(name: str) -> VirtualMachine | None:
 
 
 @cache
-def list_prices() -> Prices:
-    """Return dated list prices of GPU sizes; a size that is not in the list has none."""
+def list_prices(region: str = "") -> Prices:
+    """Return dated list prices of GPU sizes in a region, East US unless given; a size that is not listed has none."""
     found = _load("prices.json")
-    return Prices(found["an_hour"], found["label"])
+    place = region.lower().replace(" ", "") or "eastus"
+    label = f"{found['currency']}, {place}, dedicated, list of {found['taken']}"
+    return Prices(found["an_hour"].get(place, {}), label)
+
+
+@cache
+def published_speeds() -> tuple[Published, ...]:
+    """Return speeds of fine-tuning that others have published."""
+    return tuple(Published(**row) for row in _load("throughput.json")["rows"])
 
 
 def registry_model(name: str) -> RegistryEntry | None:

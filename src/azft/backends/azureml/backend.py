@@ -36,9 +36,10 @@ from azft.errors import RunError, UnsupportedError
 from azft.rules.marks import TOKEN
 from azft.rules.parameters import USER
 from azft.rules.quotas import deployment_findings, quota_findings
+from azft.views.description import Line, View, facts
 
 
-class AzureMLBackend:
+class AzureMLBackend(Line):
     """An Azure ML workspace.
 
     The workspace is found from the arguments, the environment (`AZURE_SUBSCRIPTION_ID`, `AZURE_RESOURCE_GROUP`,
@@ -82,6 +83,16 @@ class AzureMLBackend:
         self._patience = patience
         serving = Serving(instance_type, instances, request_timeout, auth_mode, probe_delay, environment)
         self._endpoints = AzureEndpoints(self._clients, serving, self._quota_of_deployment)
+
+    def view(self) -> View:
+        """Describe the workspace; nothing is asked of it."""
+        found = self.workspace
+        rows = [
+            ("workspace", found.workspace),
+            ("resource group", found.resource_group),
+            ("subscription", found.subscription_id),
+        ]
+        return View("Azure ML backend", f"azureml, workspace {found.workspace}", (facts("", rows),))
 
     def find_model(self, spec: ModelSpec) -> Model:
         """Return the registry's model with its metadata, by name, at its version or the latest."""

@@ -46,7 +46,9 @@ class AzureComputes:
             return None
         if name.lower().startswith("standard_"):
             size = self.size(name)
-            return None if size is None else machines(SERVERLESS, size, nodes=MOST_NODES)
+            if size is None:
+                return None
+            return evolve(machines(SERVERLESS, size, nodes=MOST_NODES), region=self._clients.region)
         found = self._raw(name)
         if found is None:
             return None

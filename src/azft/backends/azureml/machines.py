@@ -61,4 +61,11 @@ def _with_gpu(size: ComputeSize, disk_gib: float) -> ComputeSize:
     known = machine(size.name)
     if known is None:
         return evolve(size, disk_gib=disk_gib)
-    return evolve(size, disk_gib=disk_gib, gpu=known.gpu, gpu_memory_gib=known.gpu_memory_gib, retired=known.retired)
+    return evolve(
+        size,
+        disk_gib=disk_gib,
+        gpu=known.gpu,
+        gpu_memory_gib=known.gpu_memory_gib,
+        retired=known.retired,
+        peak=known.peak,
+    )

@@ -28,11 +28,12 @@ from azft.domain.specs import ModelSpec
 from azft.engine.gguf import check_gguf, is_gguf
 from azft.engine.machine import cores, gpus
 from azft.errors import UnsupportedError
+from azft.views.description import Line, View, facts
 
 GIB = 2**30
 
 
-class LocalBackend:
+class LocalBackend(Line):
     """Runs everything on this machine; what it keeps is below `folder`."""
 
     name = "local"
@@ -43,6 +44,12 @@ class LocalBackend:
         self.home = Home(folder)
         self._runs = LocalRuns(self.home)
         self._endpoints = LocalEndpoints(self.home)
+
+    def view(self) -> View:
+        """Describe this machine."""
+        folder = str(self.home.root)
+        rows = [("machine", self.list_sizes()[0].name), ("folder", folder)]
+        return View("Local backend", f"local, in {folder}", (facts("", rows),))
 
     def find_model(self, spec: ModelSpec) -> Model:
         """Return the user's weights, or the stand-in for a registry name."""

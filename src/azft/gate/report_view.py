@@ -1,17 +1,24 @@
-"""What is known of prepared data, as rows of text for a terminal and a page alike."""
+"""What is known of prepared data, described once for a terminal, a notebook and a page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
 
 from azft.domain.checks import Checks
 from azft.domain.data import PreparedData
 from azft.domain.tokens import TokenStatistics
+from azft.gate.rejects import BAD, ORIGINALS, REPEATED
 from azft.rules.codes import CODES
+from azft.views.description import Cell, Histogram, Link, Marked, Part, Table, View
 
-BAR = 40
-"""Characters of the longest bar."""
-Rows = list[tuple[str, ...]]
+LISTED = 20
+"""Bad rows that the report lists; the file beside it has all."""
+Rows = list[tuple[Cell, ...]]
 
 
 def facts(data: PreparedData) -> Rows:
@@ -83,17 +90,12 @@ def share_table(tokens: TokenStatistics) -> Rows:
     return rows
 
 
-def histogram_rows(tokens: TokenStatistics) -> Rows:
-    """Return the histogram with bars of text."""
-    most = max((rows for _from, _to, rows in tokens.histogram), default=1)
-    return [
-        (f"{start:,} to {stop - 1:,}", f"{rows:,}", "█" * -(-BAR * rows // most) + _mark(tokens, start, stop))
-        for start, stop, rows in tokens.histogram
-    ]
-
-
-def _mark(tokens: TokenStatistics, start: int, stop: int) -> str:
-    return f" <- {tokens.limit:,} is the limit" if start <= tokens.limit < stop and tokens.limit else ""
+def lengths(tokens: TokenStatistics) -> Histogram:
+    """Return how many conversations have how many tokens."""
+    quantiles = ", ".join(f"{percent:g} % have at most {length:,}" for percent, length in tokens.quantiles)
+    alt = f"Histogram of the tokens of {tokens.rows:,} conversations: {quantiles}."
+    title = "Tokens of a conversation"
+    return Histogram(title, alt, tokens.histogram, "tokens", "rows", tokens.limit, "max_seq_length")
 
 
 def _error(tokens: TokenStatistics) -> str:
@@ -102,19 +104,46 @@ def _error(tokens: TokenStatistics) -> str:
     return f"; a row is off by {tokens.error[0]:.1%} (median) to {tokens.error[1]:.1%} (99th percentile)"
 
 
-Parts = Sequence[tuple[str, tuple[str, ...], Rows]]
-
-
-def sections(data: PreparedData) -> Parts:
-    """Return (title, columns, rows) of everything, for printing."""
-    found: list[tuple[str, tuple[str, ...], Rows]] = [(data.name, ("", ""), facts(data))]
+def described(data: PreparedData) -> View:
+    """Describe everything that is known of the data."""
+    parts: list[Part] = [Table("", ("", ""), tuple(facts(data)))]
     if data.tokens:
-        found.append(("Tokens", ("", ""), share_table(data.tokens)))
-        found.append(("", ("tokens", "rows", ""), histogram_rows(data.tokens)))
+        parts += [lengths(data.tokens), Table("", ("", ""), tuple(share_table(data.tokens)))]
     if data.checks.bad:
-        found.append(("Bad rows", *bad_table(data.checks)))
+        columns, rows = bad_table(data.checks)
+        parts.append(Table("Bad rows", columns, tuple(rows)))
     if data.checks.duplicates:
-        found.append(("Duplicates", *duplicates_table(data.checks)))
-    if data.checks.findings:
-        found.append(("Findings", ("code", "finding"), findings_of(data.checks)))
-    return found
+        columns, rows = duplicates_table(data.checks)
+        parts.append(Table("Duplicates", columns, tuple(rows)))
+    if found := findings_of(data.checks):
+        parts.append(Table("Findings", ("code", "finding"), tuple(found)))
+    return View(f"Data {data.name}", str(data), tuple(parts))
+
+
+def page_of(data: PreparedData, samples: Iterable[Marked]) -> View:
+    """Describe the same with sample rows as they are learned, and what became of the bad rows, with the files."""
+    view = described(data)
+    parts: list[Part] = [*view.parts]
+    shown = tuple((f"row {number}", row) for number, row in enumerate(samples, start=1))
+    if shown:
+        note = "What is learned is marked; the rest is read and not learned."
+        parts.append(Table("Training rows as the model reads them", ("", "text"), shown, note))
+    if fate := tuple(_fate(data.folder)):
+        columns = ("where", "code", "what became of it", "why")
+        parts.append(Table(f"The first {len(fate)} bad rows", columns, fate))
+    files = (BAD, REPEATED, ORIGINALS, "prepared.json", data.train.path.name, data.test.path.name)
+    links = tuple((Link(name, name),) for name in files if (data.folder / name).is_file())
+    return View(view.title, view.summary, (*parts, Table("Files", ("",), links)))
+
+
+def _fate(folder: Path) -> Iterable[tuple[Cell, ...]]:
+    """Yield where each of the first bad rows was, what was wrong, and what became of it."""
+    path = folder / BAD
+    if not path.is_file():
+        return
+    with path.open("rb") as lines:
+        for line in islice(lines, LISTED):
+            row: Mapping[str, Any] = orjson.loads(line)
+            unit = next((name for name in ("line", "row") if name in row), "")
+            where = f"{row.get('file', '')}, {unit} {row.get(unit, '')}"
+            yield where, str(row.get("code", "")), str(row.get("action", "")), str(row.get("reason", ""))

@@ -1,0 +1,34 @@
+"""Step 1, its last part: the time and money of a plan, and whether they stay within a budget."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from azft.domain.offers import Prices
+from azft.domain.plan import Plan
+from azft.rules.costs import budget_findings, costed
+from azft.snapshot import published_speeds
+
+
+def with_costs(plan: Plan, measured: tuple[float, float] | None, prices: Prices, budget: float | None) -> Plan:
+    """Return the plan with its time and cost, and what a budget says to them.
+
+    `measured` is the speed of earlier runs of its kind, in tokens a second, slow and fast.
+    """
+    ahead = plan.forecast
+    if ahead is not None and plan.look is not None:
+        ahead = costed(
+            ahead,
+            plan.model,
+            plan.parameters,
+            plan.compute,
+            tokens_per_row=plan.look.tokens,
+            nodes=plan.nodes,
+            measured=measured,
+            published=published_speeds(),
+            prices=prices,
+        )
+    said = budget_findings(budget, ahead, plan.compute.name)
+    errors = [finding for finding in said if finding.severity == "error"]
+    others = [finding for finding in said if finding.severity != "error"]
+    return evolve(plan, forecast=ahead, findings=(*errors, *plan.findings, *others))

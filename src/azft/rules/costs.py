@@ -1,0 +1,126 @@
+"""What a run takes, in hours and in money, from the first plan on: a low and a high end, and what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import evolve, frozen
+
+from azft.domain.compute import Compute
+from azft.domain.findings import Finding
+from azft.domain.forecast import Forecast
+from azft.domain.model import Model
+from azft.domain.offers import Prices
+from azft.domain.parameters import Parameters
+from azft.rules.memory import training_of
+from azft.rules.quotas import LOW_PRIORITY
+from azft.rules.throughput import LARGE, Published, operations, speeds, utilisation
+
+MINUTE, HOUR = 60.0, 3600.0
+START = (4 * MINUTE, 20 * MINUTE)
+"""From no machine to a running job, its image included: users told of 3 to 5 minutes for a cluster, and of 10 and more
+for a first job (azureml-examples, mslearn-azure-ml#58). It has no end where there is no capacity."""
+STEPS = (4 * MINUTE, 20 * MINUTE)
+"""The pipeline's four other steps, 1 to 5 minutes each. A judgement; nobody has published them."""
+COPIED = (500e6, 50e6)
+"""Bytes a second at which weights are copied to a machine, fast and slow."""
+PADDED = 1.5
+"""What padding may add where batches have several rows and nothing was counted."""
+WATCHED = "speed of earlier runs like it"
+
+
+@frozen
+class Work:
+    """What there is to do: tokens in all, the mean of a row, on how many nodes."""
+
+    tokens: float
+    row: float
+    nodes: int
+
+
+def work_of(known: Forecast, tokens_per_row: float, nodes: int) -> Work:
+    """Return the work of a forecast."""
+    return Work(known.steps * known.batch * tokens_per_row, tokens_per_row, nodes)
+
+
+def seconds_of(
+    model: Model, parameters: Parameters, compute: Compute, work: Work, published: Iterable[Published]
+) -> tuple[tuple[float, float], str] | None:
+    """Return how long a run takes, low and high, with the ground of it; None where shape, GPU or data are not known."""
+    shape = model.architecture
+    if shape is None or not (compute.gpus and compute.peak and work.tokens):
+        return None
+    how = training_of(parameters, devices=compute.gpus * work.nodes, sequence=int(work.row))
+    lora = how.lora_rank > 0
+    large = how.batch * work.row >= LARGE
+    used = utilisation(compute.gpu, "LoRA" if lora else "full", published, large=large)
+    per_token = operations(shape, lora=lora, sequence=work.row, checkpointing=how.checkpointing)
+    slow, fast = speeds(used, per_token, peak=compute.peak, gpus=how.devices)
+    padded = PADDED if how.batch > 1 else 1.0
+    bytes_copied = 2.0 * shape.parameters
+    low, high = with_start(work.tokens / fast, work.tokens * padded / slow, bytes_copied)
+    return (low, high), f"{used.grounds}; start of machines and steps included, queue not"
+
+
+def with_start(low: float, high: float, copied: float) -> tuple[float, float]:
+    """Return the time of training with that of the machines' start, the weights' copy and the other steps."""
+    return low + START[0] + STEPS[0] + copied / COPIED[0], high + START[1] + STEPS[1] + copied / COPIED[1]
+
+
+def costed(
+    known: Forecast,
+    model: Model,
+    parameters: Parameters,
+    compute: Compute,
+    *,
+    tokens_per_row: float,
+    nodes: int,
+    measured: tuple[float, float] | None,
+    published: Iterable[Published],
+    prices: Prices,
+) -> Forecast:
+    """Return the forecast with its time and its cost, as far as they are known.
+
+    `measured` is the speed of earlier runs of the kind, slow and fast in tokens a second; it takes the place of what
+    was published. Machines bill from when they are there, so their start is in the cost.
+    """
+    work = work_of(known, tokens_per_row, nodes)
+    price = None if compute.tier == LOW_PRIORITY else prices.of(compute.size)
+    hourly = None if price is None else price * nodes
+    label = prices.label if hourly is not None else ""
+    rented = model.tuned_by_registry
+    if measured is not None and work.tokens:
+        seconds = (work.tokens / measured[1], work.tokens / measured[0])
+        if rented:
+            seconds = with_start(*seconds, 2.0 * model.architecture.parameters if model.architecture else 0.0)
+        found: tuple[tuple[float, float], str] | None = (seconds, WATCHED)
+    else:
+        found = seconds_of(model, parameters, compute, work, published) if rented else None
+    if found is None:
+        return evolve(known, hourly=hourly, label=label)
+    (low, high), basis = found
+    cost = None if hourly is None else (low * hourly / HOUR, high * hourly / HOUR)
+    return evolve(known, seconds=(low, high), basis=basis, hourly=hourly, cost=cost, label=label)
+
+
+def budget_findings(budget: float | None, ahead: Forecast | None, subject: str) -> tuple[Finding, ...]:
+    """Return whether a run stays within a budget, in the currency of the prices.
+
+    >>> [f.code for f in budget_findings(5, Forecast(1, 1, 1, 1, 1, cost=(6, 9)), "cluster")]
+    ['AZFT-B001']
+    """
+    if budget is None:
+        return ()
+    expected = f"at most {budget:,.2f}"
+    if ahead is None or ahead.cost is None:
+        why = "no price of the machine" if ahead is not None and ahead.seconds else "no speed, or no count of rows"
+        return (Finding("AZFT-B003", "warning", subject, f"what it costs is not known: {why}", expected, _FIX),)
+    low, high = ahead.cost
+    found = f"it costs {ahead.pay}"
+    if low > budget:
+        return (Finding("AZFT-B001", "error", subject, found, expected, _CHEAPER),)
+    return (Finding("AZFT-B002", "warning", subject, found, expected, _CHEAPER),) if high > budget else ()
+
+
+_FIX = "give prices={SIZE: PRICE AN HOUR}, or watch one small run first"
+_CHEAPER = "fewer rows (percent=), fewer epochs (num_train_epochs), or the first size of session.suggest()"
