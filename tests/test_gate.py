@@ -226,7 +226,16 @@ def test_a_report_is_printed_and_written_with_pictures(
     data = prepared(source, tokenizer=tokenizer, max_seq_length=limit, on_bad="drop")
     report = data.report()
     said = str(report)
-    for expected in ("42 rows", "AZFT-R101", "AZFT-R012", "█", "is the limit", "packed", "SHA-256", "saw 'messages'"):
+    for expected in (
+        "42 rows",
+        "AZFT-R101",
+        "AZFT-R012",
+        "█",
+        "<- max_seq_length",
+        "packed",
+        "SHA-256",
+        "saw 'messages'",
+    ):
         assert expected in said
     page = report.path.read_text(encoding="utf-8")
     assert page.count("<svg") == 2

@@ -13,7 +13,7 @@ import pluggy
 import pytest
 
 import azft
-from azft import DuplicateNameError, ModelSpec, PluginError, RunEvent, hookimpl, load_plugins
+from azft import DuplicateNameError, ModelSpec, PluginError, Run, RunEvent, hookimpl, load_plugins
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import HOOKS
 
@@ -115,7 +115,7 @@ def test_a_failing_observer_is_logged_and_the_next_one_still_told(caplog: pytest
     second.__name__ = "second"
     plugins = load_plugins(plugin(azft_run_event=fails), second)
     with caplog.at_level(logging.ERROR):
-        plugins.observe(RunEvent(0.0, "log", message="hello"))
+        plugins.observe(RunEvent(0.0, "log", message="hello"), Run("r", "local", "r"))
     assert len(told) == 1
     assert "plugin 'acme' failed" in caplog.text
 

@@ -10,9 +10,19 @@ from azft.builtin import PLUGINS
 from azft.errors import ConfigurationError, PluginError
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
-from azft.ports import Backend
+from azft.ports import (
+    Backend,
+    ComputeSource,
+    Disposer,
+    EndpointService,
+    ModelSource,
+    ModelStore,
+    RunService,
+)
 
 GROUP = "azft"
+LATER = ("takes", "run_prefix", "resume", "uploads", "leftovers", "state")
+"""Parts of a backend that came after the first release: what needs them says so."""
 
 
 def load_plugins(*extra: object) -> Plugins:
@@ -43,4 +53,27 @@ def connect(name: str, *, plugins: Plugins | None = None, **settings: Any) -> Ba
         takes = ", ".join(inspect.signature(spec.connect).parameters) or "none"
         raise ConfigurationError(f"backend {name!r}: {error}", hint=f"its settings: {takes}") from None
     backend: Backend = spec.connect(**settings)
-    return backend
+    return checked(backend)
+
+
+def checked(backend: Any) -> Backend:
+    """Return the backend; `ConfigurationError` with every part that it lacks for one that is none."""
+    lacks = [name for name in _parts() if not hasattr(backend, name)]
+    if not lacks:
+        known: Backend = backend
+        return known
+    kind = type(backend).__name__
+    if "submit" in lacks:
+        raise ConfigurationError(
+            f"backend is a value of type {kind}", hint="give a name, or what azft.connect() returned"
+        )
+    raise ConfigurationError(
+        f"backend {getattr(backend, 'name', kind)!r} lacks {', '.join(lacks)}",
+        hint="a backend implements every port of azft.Backend; azft.testing.contract tests it",
+    )
+
+
+def _parts() -> list[str]:
+    """Return the names of what every backend has; those that came later may be missing."""
+    ports = (ModelSource, ComputeSource, RunService, ModelStore, EndpointService, Disposer)
+    return ["name", *(name for port in ports for name in vars(port) if not name.startswith("_") and name not in LATER)]

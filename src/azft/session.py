@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any, Unpack
 
 from attrs import evolve, frozen
 
-from azft.discovery import connect, load_plugins
+from azft.discovery import checked, connect, load_plugins
 from azft.display import say
 from azft.domain.compute import Compute
 from azft.domain.data import ACCEPTABLE, DataOptions, DataSettings
 from azft.domain.evaluation import EvaluationReport
+from azft.domain.expecting import expect, expect_run
 from azft.domain.offers import Advice, ModelList, Prices
 from azft.domain.parameters import ParameterValue
 from azft.domain.plan import Plan
@@ -45,6 +47,7 @@ from azft.plugins.manager import Plugins
 from azft.ports import Backend
 from azft.rules.forecast import rows_in_a_step, sequence_limit
 from azft.rules.lifecycle import CHAT
+from azft.rules.suggest import did_you_mean
 from azft.snapshot import list_prices
 from azft.speeds import Speeds, Stopwatch
 from azft.views.description import Line, View, Viewed, facts
@@ -101,6 +104,11 @@ class FineTuneSession(Line):
         progress: bool = True,
         **options: Unpack[DataOptions],
     ) -> None:
+        expect(parameters or {}, Mapping, "parameters", "write parameters={'learning_rate': 2e-5}")
+        expect(prices or {}, Mapping, "prices", "write prices={'Standard_NC24ads_A100_v4': 3.67}")
+        if data is not None:
+            expect(data, DataSettings, "data", "write data=azft.DataSettings(percent=5), or percent=5 alone")
+        _known_options(options)
         self.folder = Path(folder).absolute()
         self._plugins = plugins or load_plugins()
         catalogue = Catalogue(self._plugins)
@@ -160,7 +168,7 @@ class FineTuneSession(Line):
 
     def suggest(self, plan: Plan | None = None, *, prices: Mapping[str, float] | None = None) -> Advice:
         """Rank the machine sizes on offer for a plan; `prices` take the place of the session's."""
-        plan = plan or self.plan()
+        plan = self._given(plan)
         known = self._prices if prices is None else prices
         tokens = plan.look.tokens if plan.look else 0.0
         rows = plan.forecast.steps * plan.forecast.batch if plan.forecast else 0
@@ -179,7 +187,7 @@ class FineTuneSession(Line):
 
         `accept` names codes of rows that go through in spite of their fault, beside those of the session.
         """
-        plan = plan or self.plan()
+        plan = self._given(plan)
         settings = evolve(plan.data, accept=(*plan.data.accept, *accept))
         data = DatasetPreparer(
             self.folder / "data",
@@ -203,7 +211,7 @@ class FineTuneSession(Line):
         starts another. `accept` names the codes of errors to go on in spite of, such as "AZFT-C003", and of rows, such
         as "AZFT-R101".
         """
-        plan = plan or self.plan()
+        plan = self._given(plan)
         PipelineBuilder().check(self._looked_again(plan), accept=accept)
         data = self.prepare(plan, accept=[code for code in accept if code in ACCEPTABLE])
         job = PipelineBuilder().build(plan, data, accept=accept)
@@ -228,11 +236,12 @@ class FineTuneSession(Line):
 
         `timeout` and `queue_timeout`, in seconds, bound the whole and the time until it begins.
         """
+        expect_run(run, Run)
         stopwatch = Stopwatch()
 
         def observe(event: RunEvent) -> None:
             stopwatch.hear(event)
-            self._plugins.observe(event)
+            self._plugins.observe(event, run)
 
         watcher = RunWatcher(self.backend, progress=self._progress, observe=observe)
         result = watcher.watch(run, timeout=timeout, queue_timeout=queue_timeout)
@@ -241,10 +250,12 @@ class FineTuneSession(Line):
 
     def resume(self, run: Run) -> Run:
         """Go on with a run that failed for a reason outside it; `UnsupportedError` where nothing of it is kept."""
+        expect_run(run, Run)
         return RunResumer(self.backend).resume(run)
 
     def cancel(self, run: Run) -> None:
         """Stop the run."""
+        expect_run(run, Run)
         self.backend.cancel(run)
 
     def evaluate(self, run: Run) -> EvaluationReport:
@@ -253,6 +264,7 @@ class FineTuneSession(Line):
 
     def register(self, run: Run, name: str = "") -> RegisteredModel:
         """Register the run's model, once; the naming scheme names it unless `name` does."""
+        expect_run(run, Run)
         return ModelRegistrar(self.backend, self._ledger).register(run, name or run.model_name)
 
     def deploy(
@@ -284,11 +296,14 @@ class FineTuneSession(Line):
         recorded = {entry.resource for entry in self._ledger.standing()}
         return find_leftovers(self.backend, recorded, prices=self._prices)
 
+    def _given(self, plan: Plan | None) -> Plan:
+        if plan is not None:
+            expect(plan, Plan, "plan", "session.plan() returns one")
+        return self.plan() if plan is None else plan
+
     def _connected(self, backend: str | Backend) -> Backend:
         if not isinstance(backend, str):
-            if not hasattr(backend, "submit"):
-                raise ConfigurationError(f"backend is {backend!r}", hint="give a name, or what azft.connect() returned")
-            return backend
+            return checked(backend)
         settings = {"folder": self.folder} if backend == "local" else {}
         return connect(backend, plugins=self._plugins, **settings)
 
@@ -301,3 +316,13 @@ class FineTuneSession(Line):
         """Return a plan's dataset with the rows that this session was given; a plan that was written down has none."""
         mine = self._dataset
         return evolve(dataset, rows=mine.rows) if dataset.rows is None and dataset.source == mine.source else dataset
+
+
+def _known_options(options: Mapping[str, object]) -> None:
+    """Refuse a setting that neither the session nor the data has, and say which one was meant."""
+    settings = [*inspect.signature(FineTuneSession.__init__).parameters, *DataOptions.__annotations__]
+    known = [name for name in settings if name not in ("self", "options")]
+    for name in options:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConfigurationError(f"FineTuneSession has no setting {name!r}", hint=hint)

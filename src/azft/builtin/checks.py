@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from azft.domain.findings import Finding
 from azft.domain.plan import Plan
 from azft.plugins import hookimpl
@@ -12,9 +14,10 @@ from azft.rules.naming import name_findings
 from azft.rules.parameters import COMPONENT
 from azft.rules.quotas import quota_findings
 from azft.rules.together import together
-from azft.snapshot import registry_models, snapshot_card
+from azft.snapshot import registry_models, snapshot_card, virtual_machines
 
 ALTERNATIVES = 3
+NO_MODEL = "AZFT-M001"
 
 
 @hookimpl
@@ -22,9 +25,13 @@ def azft_check(plan: Plan) -> list[Finding]:
     """Find what the model, the compute, the quota, the memory, the parameters and the names would stumble over."""
     nodes, gpus = plan.nodes, _gpus(plan)
     compute = plan.compute
-    found = [*model_findings(plan.model, plan.day, others=_alternatives(plan))]
+    # What follows from a model that is not there is no news of its own.
+    missing = any(finding.code == NO_MODEL for finding in plan.findings)
+    found = [] if missing else [*model_findings(plan.model, plan.day, others=_alternatives(plan))]
     if compute.state != "unknown":
-        found += compute_findings(compute.name, compute, plan.model, nodes=nodes, gpus=gpus, day=plan.day)
+        model = evolve(plan.model, stand_in=True) if missing else plan.model
+        sizes = [size.name for size in virtual_machines()]
+        found += compute_findings(compute.name, compute, model, nodes=nodes, gpus=gpus, day=plan.day, sizes=sizes)
         found += quota_findings(compute, plan.usage, nodes=nodes)
     shape = plan.model.architecture
     if plan.model.tuned_by_registry and shape is not None and compute.gpu_memory_gib:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from azft.domain.expecting import expect
 from azft.domain.resource import Endpoint, RegisteredModel, Resource, ResourceKind
 from azft.errors import AzftError
 from azft.ledger import Ledger
@@ -86,6 +87,7 @@ class ModelDeployer:
         `onto` is an endpoint that is there already: it gets one more deployment, called `name`, with `traffic` percent
         of its traffic, and loses nothing else. Errors: `NameTakenError` for a name that exists.
         """
+        expect(model, RegisteredModel, "model", "session.register(run) returns one")
         name = name or (
             f"{DEPLOYMENT}-{uuid.uuid4().hex[:8]}" if onto else endpoint_name(model.name, uuid.uuid4().hex[:8])
         )

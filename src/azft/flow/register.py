@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from azft.domain.expecting import expect_run
 from azft.domain.resource import RegisteredModel, Resource
 from azft.domain.run import Run, RunStatus
 from azft.errors import ConfigurationError, RunError
@@ -26,6 +27,7 @@ class ModelRegistrar:
 
     def register(self, run: Run, name: str) -> RegisteredModel:
         """Return the registered version; the same run under the same name gives the same version again."""
+        expect_run(run, Run)
         problems = name_findings("name", name)
         if problems:
             raise ConfigurationError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from azft.display import Display, display
+from azft.domain.expecting import expect_run
 from azft.domain.run import Run, RunEvent, RunResult, RunStatus
 from azft.errors import AzftError, RunCanceledError, RunError, RunFailedError, RunTimeoutError
 from azft.ports import RunService
@@ -30,6 +31,7 @@ class RunWatcher:
         Errors: `RunFailedError`, `RunCanceledError`, `RunTimeoutError` (the run goes on). Ctrl-C stops the watching,
         not the run. Whatever else ends the watching says how to come back to the run.
         """
+        expect_run(run, Run)
         with display(run, enabled=self._progress) as shown:
             try:
                 result = self._followed(run, shown, timeout, queue_timeout)

@@ -16,7 +16,7 @@ from azft.domain.model import Model
 from azft.domain.specs import ModelSpec
 from azft.errors import AuthenticationError, BackendError, NotFoundError, UnreachableError
 from azft.ports import Backend
-from azft.rules.suggest import did_you_mean
+from azft.rules.suggest import near
 from azft.snapshot import architectures, chat_completion_pipeline, registry_models, snapshot_card, taken
 
 T = TypeVar("T")
@@ -105,8 +105,9 @@ def _no_model(spec: ModelSpec, error: BackendError) -> Finding:
     version = f" version {spec.version}" if spec.version else ""
     found = f"registry {spec.registry!r} has no such model{version}"
     names = [entry.name for entry in registry_models() if entry.name != spec.name]
-    advice = "leave the version out" if version else did_you_mean(spec.name, names)
-    fix = advice if advice.startswith(("did", "leave")) else "see the names on ai.azure.com"
+    meant = near(spec.name, names)
+    elsewhere = "look for it on ai.azure.com; one of another registry is ModelSpec(NAME, registry='azureml-meta')"
+    fix = "leave the version out" if version else f"did you mean {meant!r}?" if meant else elsewhere
     return Finding("AZFT-M001", "error", spec.name, found, "a model of the registry", fix)
 
 

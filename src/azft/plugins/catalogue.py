@@ -16,8 +16,11 @@ T = TypeVar("T")
 class Menu(Generic[T]):
     """Values of one kind by name, each remembered with the plugin that offers it."""
 
-    def __init__(self, plugins: Plugins, hook: str, kind: type[T], *, noun: str, key: str = "name") -> None:
+    def __init__(
+        self, plugins: Plugins, hook: str, kind: type[T], *, noun: str, key: str = "name", instead: str = ""
+    ) -> None:
         self._noun = noun
+        self._instead = instead
         self._kind = kind
         self._offers: dict[str, tuple[str, T]] = {}
         for plugin, value in plugins.offers(hook, kind):
@@ -38,9 +41,12 @@ class Menu(Generic[T]):
         if isinstance(choice, self._kind):
             return choice
         if not isinstance(choice, str):
-            raise ConfigurationError(f"{self._noun} is {choice!r}, expected a name or {self._kind.__name__}")
+            raise ConfigurationError(
+                f"{self._noun} is {choice!r}, expected a name or {self._kind.__name__}", hint=self._instead
+            )
         if choice not in self._offers:
-            raise UnknownNameError(f"no {self._noun} {choice!r}", hint=did_you_mean(choice, self._offers))
+            hint = did_you_mean(choice, self._offers)
+            raise UnknownNameError(f"no {self._noun} {choice!r}", hint="; ".join(filter(None, (hint, self._instead))))
         return self._offers[choice][1]
 
 
@@ -48,7 +54,8 @@ class Catalogue:
     """The menus of one session."""
 
     def __init__(self, plugins: Plugins) -> None:
-        self.models = Menu(plugins, "azft_models", ModelSpec, noun="model")
+        other = "any other is azft.ModelSpec(NAME), with weights=FOLDER or HUB ID for this machine"
+        self.models = Menu(plugins, "azft_models", ModelSpec, noun="model", instead=other)
         self.datasets = Menu(plugins, "azft_datasets", DatasetSpec, noun="dataset")
         self.readers = Menu(plugins, "azft_readers", Reader, noun="reader for the scheme", key="scheme")
         self.converters = Menu(plugins, "azft_converters", Converter, noun="converter")

@@ -12,8 +12,8 @@ import pluggy
 
 from azft.domain.findings import Finding
 from azft.domain.plan import Plan
-from azft.domain.run import RunEvent
-from azft.errors import PluginError
+from azft.domain.run import Run, RunEvent
+from azft.errors import AzftError, PluginError
 from azft.plugins import spec
 from azft.plugins.markers import PROJECT
 from azft.rules.suggest import did_you_mean
@@ -48,11 +48,20 @@ class Plugins:
         """Call one hook of every plugin and yield (plugin name, answer), first registered first."""
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             given = [arguments[name] for name in implementation.argnames]
-            yield implementation.plugin_name, implementation.function(*given)
+            try:
+                answer = implementation.function(*given)
+            except AzftError:
+                raise
+            except Exception as error:
+                raise PluginError(
+                    f"plugin {implementation.plugin_name!r}: {hook} raised {type(error).__name__}: {error}",
+                    hint="repair it, or uninstall the package that brings it",
+                ) from error
+            yield implementation.plugin_name, answer
 
-    def offers(self, hook: str, kind: type[Any]) -> Iterator[tuple[str, Any]]:
-        """Yield (plugin name, value) for everything a menu hook offers; `PluginError` for a value of another kind."""
-        for plugin, values in self.ask(hook):
+    def offers(self, hook: str, kind: type[Any], **arguments: object) -> Iterator[tuple[str, Any]]:
+        """Yield (plugin name, value) for everything a hook returns; `PluginError` for a value of another kind."""
+        for plugin, values in self.ask(hook, **arguments):
             for value in _listed(plugin, hook, values):
                 if not isinstance(value, kind):
                     raise PluginError(
@@ -63,16 +72,14 @@ class Plugins:
 
     def findings(self, plan: Plan) -> tuple[Finding, ...]:
         """Return what every policy has to say about the plan."""
-        found: list[Finding] = []
-        for plugin, values in self.ask("azft_check", plan=plan):
-            found.extend(_listed(plugin, "azft_check", values))
-        return tuple(found)
+        return tuple(finding for _plugin, finding in self.offers("azft_check", Finding, plan=plan))
 
-    def observe(self, event: RunEvent) -> None:
+    def observe(self, event: RunEvent, run: Run) -> None:
         """Tell every observer; one that fails is logged with its name and does not disturb the rest."""
         for implementation in self._manager.hook.azft_run_event.get_hookimpls():
             with _Guest(implementation.plugin_name):
-                implementation.function(*(event for _name in implementation.argnames))
+                given = {"event": event, "run": run}
+                implementation.function(*(given[name] for name in implementation.argnames))
 
     def _refuse_wrappers(self, plugin: object, name: str) -> None:
         for attribute, value in inspect.getmembers(plugin, inspect.isroutine):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from azft.domain.findings import Finding
 from azft.domain.plan import Plan
-from azft.domain.run import RunEvent
+from azft.domain.run import Run, RunEvent
 from azft.domain.specs import BackendSpec, Converter, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
 from azft.plugins.markers import hookspec
 
@@ -64,5 +64,8 @@ def azft_check(plan: Plan) -> Iterable[Finding]:
 
 
 @hookspec
-def azft_run_event(event: RunEvent) -> None:
-    """Watch what a run says while it is watched. An exception here is logged and does not stop anything."""
+def azft_run_event(event: RunEvent, run: Run) -> None:
+    """Watch what a run says while it is watched. An exception here is logged and does not stop anything.
+
+    `run` is the run that says it: its id, its backend, its display name. An implementation may leave it out.
+    """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 
 from azft.domain.card import MinimumSize
@@ -11,10 +11,13 @@ from azft.domain.findings import Finding
 from azft.domain.model import Model
 from azft.rules.card import same_size
 from azft.rules.quotas import LOW_PRIORITY
+from azft.rules.suggest import near
 
 UNSUPPORTED = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")
 """K80 sizes: the fine-tuning steps refuse them whatever the model says."""
 READY = "Succeeded"
+_UNNAMED = ("", "compute")
+"""What a plan calls a compute that was not named."""
 _STEPS_WITHOUT_GPU = "the fine-tuning step stops at once without a GPU"
 
 
@@ -26,18 +29,32 @@ def compute_findings(
     nodes: int = 1,
     gpus: int | None = None,
     day: date = date.min,
+    sizes: Collection[str] = (),
 ) -> tuple[Finding, ...]:
     """Return every reason why the compute called `name` cannot tune the model on so many nodes.
 
-    `gpus` is how many are to be used on each node, None for all.
+    `gpus` is how many are to be used on each node, None for all; `sizes` are the machine sizes by name.
 
     >>> [f.code for f in compute_findings("c", Compute("c", "Standard_NC6", state="Failed"), Model("m", weights="w"))]
     ['AZFT-C002', 'AZFT-C003']
     """
     if compute is None or not compute.size:
-        found = "there is no compute of that name"
-        return (Finding("AZFT-C001", "error", name or "compute", found, fix="create it, or give another name"),)
+        return (_missing(name, sizes),)
     return (*_of_itself(compute, day), *_for_model(compute, model), *_for_job(compute, model, nodes, gpus))
+
+
+def _missing(name: str, sizes: Collection[str]) -> Finding:
+    if name in _UNNAMED:
+        fix = "compute=NAME of a cluster, or of a machine size, such as compute='Standard_NC24ads_A100_v4'"
+        return Finding("AZFT-C001", "error", "compute", "none was given", "a cluster or a machine size", fix)
+    if name.lower().startswith("standard_"):
+        found = "the region offers no machine size of that name"
+        meant = near(name, sizes)
+        fix = f"did you mean {meant!r}?" if meant else "session.suggest() lists those that it offers"
+        return Finding("AZFT-C001", "error", name, found, "a machine size", fix)
+    found = "there is no compute of that name"
+    fix = f"session.create_compute({name!r}, SIZE) makes it; or give another name, or a machine size"
+    return Finding("AZFT-C001", "error", name, found, fix=fix)
 
 
 def _of_itself(compute: Compute, day: date) -> Iterator[Finding]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from azft.domain.rows import Part
 from azft.errors import DatasetError
 from azft.escapes import visible
+from azft.rules.suggest import near
 from azft.sources.json_files import json_part
 from azft.sources.opening import COMPRESSED, KINDS, kind_of
 from azft.sources.parquet import path_parts
 from azft.sources.tables import table_part
 
+SHEETS = (".xlsx", ".xls", ".ods")
 _PARTS: dict[str, Callable[[Path], list[Part]]] = {
     ".jsonl": lambda path: [json_part(path, by_line=True)],
     ".ndjson": lambda path: [json_part(path, by_line=True)],
@@ -35,6 +37,8 @@ def parts_of_file(path: Path) -> list[Part]:
     kind = kind_of(path.name)
     if not kind:
         known = f"azft reads {', '.join(KINDS)}; all but .parquet with {', '.join(COMPRESSED)} behind it too"
+        if path.suffix.lower() in SHEETS:
+            known = "save it as CSV: in Excel, File > Save As > CSV UTF-8"
         raise DatasetError(f"{path}: unknown kind of file", hint=known)
     if not _is_text(path.name):
         said = f"{visible(str(path))}: the name is not valid UTF-8, so it cannot be named in a report"
@@ -59,7 +63,7 @@ def files_of(source: Path, split: str) -> list[Path]:
         return [source / name for name in names]
     found = [Path(name) for name in sorted(glob.glob(str(source), recursive=True)) if Path(name).is_file()]
     if not found:
-        raise DatasetError(f"no file {source}", hint="file:// takes a file, a glob such as chats/*.jsonl, or a folder")
+        raise DatasetError(f"no file {source}", hint=_nearest(source))
     return found
 
 
@@ -90,3 +94,11 @@ def of_split(names: Sequence[str], split: str) -> list[str]:
         return any(named.fullmatch(part) for part in (*folders, last.partition(".")[0] or last))
 
     return [name for name in names if belongs(name)]
+
+
+def _nearest(source: Path) -> str:
+    """Return what may have been meant: a file of nearly that name beside it."""
+    path = source.expanduser()
+    beside = [file.name for file in path.parent.iterdir() if kind_of(file.name)] if path.parent.is_dir() else []
+    meant = near(path.name, beside)
+    return f"did you mean {meant!r}?" if meant else "give a file, a glob such as chats/*.jsonl, or a folder"

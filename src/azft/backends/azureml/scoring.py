@@ -11,6 +11,7 @@ import requests
 from azft.backends.azureml.errors import body_of
 from azft.domain.resource import Endpoint
 from azft.errors import AuthenticationError, BackendError, ConfigurationError, NotFoundError
+from azft.rules.suggest import did_you_mean
 
 SETTINGS = {"max_tokens": "max_new_tokens", "temperature": "temperature", "top_p": "top_p"}
 _MODEL_STATUS, _MODEL_REASON = "ms-azureml-model-error-statuscode", "ms-azureml-model-error-reason"
@@ -33,7 +34,10 @@ def ask(
     """
     unknown = [name for name in settings if name not in SETTINGS]
     if unknown:
-        raise ConfigurationError(f"{', '.join(unknown)}: an Azure endpoint takes {', '.join(SETTINGS)}")
+        raise ConfigurationError(
+            f"there is no setting {', '.join(map(repr, unknown))}: an Azure endpoint takes {', '.join(SETTINGS)}",
+            hint=did_you_mean(unknown[0], SETTINGS),
+        )
     parameters = {SETTINGS[name]: value for name, value in settings.items()}
     parameters["do_sample"] = bool(settings.get("temperature"))
     if not parameters["do_sample"]:
