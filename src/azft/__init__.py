@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "azft.discovery": ("connect", "load_plugins"),
+    "azft.discovery": ("connect", "list_plugins", "load_plugins"),
     "azft.domain.component": ("Component", "ComponentInput"),
     "azft.domain.card": ("Fact", "ModelCard"),
     "azft.domain.compute": ("Compute", "ComputeSize", "Usage"),
@@ -30,7 +30,7 @@ _HOMES = {
         "SweepReport",
     ),
     "azft.domain.rows": ("BadRow", "SourceRow"),
-    "azft.domain.run": ("Run", "RunEvent", "RunResult", "RunState", "RunStatus"),
+    "azft.domain.run": ("Run", "RunEvent", "RunResult", "Runs", "RunState", "RunStatus"),
     "azft.domain.specs": (
         "BackendSpec",
         "Converter",
@@ -84,7 +84,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 if TYPE_CHECKING:
-    from azft.discovery import connect, load_plugins
+    from azft.discovery import connect, list_plugins, load_plugins
     from azft.domain.card import Fact, ModelCard
     from azft.domain.checks import Checks
     from azft.domain.component import Component, ComponentInput
@@ -109,7 +109,7 @@ if TYPE_CHECKING:
         SweepReport,
     )
     from azft.domain.rows import BadRow, SourceRow
-    from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
+    from azft.domain.run import Run, RunEvent, RunResult, Runs, RunState, RunStatus
     from azft.domain.specs import (
         BackendSpec,
         Converter,
@@ -257,6 +257,7 @@ __all__ = [
     "RunStatus",
     "RunTimeoutError",
     "RunWatcher",
+    "Runs",
     "Scores",
     "SizeOffer",
     "SourceRow",
@@ -269,6 +270,7 @@ __all__ = [
     "__version__",
     "connect",
     "hookimpl",
+    "list_plugins",
     "load_plugins",
     "sweep",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from azft.builtin import PLUGINS
 from azft.errors import ConfigurationError, PluginError
 from azft.plugins.catalogue import Catalogue
+from azft.plugins.installed import InstalledPlugins, installed
 from azft.plugins.manager import Plugins
 from azft.ports import (
     Backend,
@@ -42,6 +43,11 @@ def load_plugins(*extra: object) -> Plugins:
     for plugin in extra:
         plugins.add(plugin, getattr(plugin, "__name__", type(plugin).__name__))
     return plugins
+
+
+def list_plugins(plugins: Plugins | None = None) -> InstalledPlugins:
+    """Return what plugins there are, from which package and version, and what each of them offers."""
+    return installed(plugins or load_plugins(), {entry.name: entry for entry in entry_points(group=GROUP)})
 
 
 def connect(name: str, *, plugins: Plugins | None = None, **settings: Any) -> Backend:

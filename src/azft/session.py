@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from attrs import evolve, frozen
 
@@ -16,11 +16,12 @@ from azft.domain.compute import Compute
 from azft.domain.data import ACCEPTABLE, DataOptions, DataSettings
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.expecting import expect, expect_run
+from azft.domain.job import Job
 from azft.domain.offers import Advice, ModelList, Prices
 from azft.domain.parameters import ParameterValue
 from azft.domain.plan import Plan
 from azft.domain.resource import CleanupReport, Leftovers, RegisteredModel, Resource
-from azft.domain.run import Run, RunEvent, RunResult
+from azft.domain.run import Run, RunEvent, RunResult, Runs
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme, Recipe
 from azft.errors import ConfigurationError
 from azft.flow.build import PipelineBuilder
@@ -28,11 +29,13 @@ from azft.flow.cleanup import ResourceCleaner
 from azft.flow.compute import ComputeMaker, ComputeValidator
 from azft.flow.costs import with_costs
 from azft.flow.deploy import DeployedModel, ModelDeployer
+from azft.flow.doctor import Diagnosed, examine
 from azft.flow.evaluate import RunEvaluator
 from azft.flow.plan import Planner
 from azft.flow.prepare import DatasetPreparer
 from azft.flow.register import ModelRegistrar
 from azft.flow.resume import RunResumer
+from azft.flow.runs import find_runs
 from azft.flow.submit import JobSubmitter
 from azft.flow.sweep import find_leftovers
 from azft.flow.watch import RunWatcher
@@ -48,6 +51,8 @@ from azft.ports import Backend
 from azft.rules.forecast import rows_in_a_step, sequence_limit
 from azft.rules.lifecycle import CHAT
 from azft.rules.suggest import did_you_mean
+from azft.settings.file import read_settings, write_settings
+from azft.settings.values import SessionSettings, as_dataset, as_model, backend_of, session_arguments
 from azft.snapshot import list_prices
 from azft.speeds import Speeds, Stopwatch
 from azft.views.description import Line, View, Viewed, facts
@@ -130,6 +135,41 @@ class FineTuneSession(Line):
         self._ledger = Ledger(self.folder)
         self._speeds = Speeds(self.folder)
 
+    @classmethod
+    def from_file(cls, path: str | Path, *, plugins: Plugins | None = None, progress: bool = True) -> Self:
+        """Return the session of a YAML or TOML file of settings, whose schema `azft schema` prints."""
+        return cls.of(read_settings(path), plugins=plugins, progress=progress)
+
+    @classmethod
+    def of(cls, settings: SessionSettings, *, plugins: Plugins | None = None, progress: bool = True) -> Self:
+        """Return the session of settings as a value."""
+        backend = backend_of(settings)
+        plugins = plugins or load_plugins()
+        connected = connect(backend.name, plugins=plugins, **backend.settings) if backend.settings else backend.name
+        return cls(backend=connected, plugins=plugins, progress=progress, **session_arguments(settings))
+
+    def to_file(self, path: str | Path) -> Path:
+        """Write the session's settings to a YAML file that `from_file` and the command line read.
+
+        What a backend was connected with is not known here, so only its name is written.
+        """
+        dataset = self._dataset
+        offered = any(dataset is one for one in Catalogue(self._plugins).datasets)
+        settings = SessionSettings(
+            model=as_model(self._model),
+            dataset=dataset.name if offered else as_dataset(dataset),
+            naming=self._naming.name,
+            backend=self.backend.name,
+            compute=self._compute,
+            parameters=self._parameters,
+            recipe=self._recipe.name if self._recipe else "",
+            prices=self._prices or {},
+            budget=self._budget,
+            data=self._data,
+            folder=str(self.folder),
+        )
+        return write_settings(settings, path)
+
     def view(self) -> View:
         """Describe what the session is set to; nothing is asked of anybody."""
         rows = [
@@ -161,6 +201,10 @@ class FineTuneSession(Line):
         )
         prices = list_prices(plan.compute.region) if self._prices is None else Prices(self._prices)
         return with_costs(plan, self._speeds.of(plan), prices, self._budget)
+
+    def examine(self) -> Diagnosed:
+        """Look at this machine and ask the backend, and say what works and what to do about the rest."""
+        return examine(self.backend, self.folder, model=self._model, compute=self._compute)
 
     def models(self, task: str = CHAT) -> ModelList:
         """List what can be tuned for a task today; retired models are marked, with others to take instead."""
@@ -204,6 +248,13 @@ class FineTuneSession(Line):
         self._prepared = data
         return data
 
+    def build(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> Job:
+        """Prepare the data and return the job as a value; nothing is submitted. `job.to_sdk()` is it without azft."""
+        plan = self._given(plan)
+        PipelineBuilder().check(self._looked_again(plan), accept=accept)
+        data = self.prepare(plan, accept=[code for code in accept if code in ACCEPTABLE])
+        return PipelineBuilder().build(plan, data, accept=accept)
+
     def submit(self, plan: Plan | None = None, *, accept: Collection[str] = (), again: bool = False) -> Run:
         """Prepare the data, start the job, return at once; a plan with errors is a `PlanError` before that.
 
@@ -212,9 +263,7 @@ class FineTuneSession(Line):
         as "AZFT-R101".
         """
         plan = self._given(plan)
-        PipelineBuilder().check(self._looked_again(plan), accept=accept)
-        data = self.prepare(plan, accept=[code for code in accept if code in ACCEPTABLE])
-        job = PipelineBuilder().build(plan, data, accept=accept)
+        job = self.build(plan, accept=accept)
         run = JobSubmitter(self.backend, self._ledger, name=self.backend.name).submit(job, again=again)
         if run.found:
             say(run.found, enabled=self._progress)
@@ -230,6 +279,10 @@ class FineTuneSession(Line):
     def attach(self, run_id: str) -> Run:
         """Return a run that any process started, by its id."""
         return self.backend.find_run(run_id)
+
+    def runs(self) -> Runs:
+        """Return the runs of this folder's ledger at this backend, newest first, with where each stands."""
+        return find_runs(self.backend, self._ledger, name=self.backend.name)
 
     def watch(self, run: Run, *, timeout: float | None = None, queue_timeout: float | None = None) -> RunResult:
         """Follow the run to its end; raises on failure and on cancellation. Ctrl-C stops the watching, not the run.

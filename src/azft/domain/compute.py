@@ -6,6 +6,9 @@ from typing import Literal
 
 from attrs import frozen
 
+SERVERLESS = "serverless"
+"""How a compute is called that is machines of a size and no cluster."""
+
 
 @frozen
 class ComputeSize:

@@ -11,6 +11,8 @@ from azft.domain.data import PreparedData
 from azft.domain.mappings import copied
 from azft.domain.model import Model
 from azft.domain.parameters import Parameters
+from azft.domain.sdk_script import sdk_script
+from azft.errors import UnsupportedError
 from azft.views.description import More, View, Viewed, facts
 
 
@@ -19,7 +21,7 @@ class Job(Viewed):
     """Everything a backend needs to fine-tune: the model, prepared data, resolved parameters, compute and names.
 
     `key` is a digest of all that decides what the run makes, and `id` the name the run is to have; a backend names a
-    job that has none.
+    job that has none. `inputs` is what the component is told beside model and data, as it wants it.
     """
 
     display_name: str
@@ -34,6 +36,19 @@ class Job(Viewed):
     tags: Mapping[str, str] = field(converter=copied, factory=dict)
     key: str = ""
     id: str = ""
+    inputs: Mapping[str, str | int | float] = field(converter=copied, factory=dict)
+
+    def to_sdk(self) -> str:
+        """Return a script of plain azure-ai-ml calls that submits the same job, without azft.
+
+        `UnsupportedError` for a model that no registry has.
+        """
+        if not self.model.id.startswith("azureml://") or self.model.stand_in or self.model.weights:
+            raise UnsupportedError(
+                f"{self.model.name} is on this machine, so no job of Azure ML can tune it",
+                hint="plan with backend='azureml'",
+            )
+        return sdk_script(self)
 
     def view(self) -> View:
         """Describe the job: what is trained on what and where, and all parameters on demand."""

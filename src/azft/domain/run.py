@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -10,7 +11,7 @@ from attrs import field, frozen
 
 from azft.domain.diagnosis import Diagnosis
 from azft.domain.mappings import copied
-from azft.views.description import Line, Lines, Part, Table, View, facts
+from azft.views.description import Line, Lines, Part, Table, View, Viewed, facts
 
 
 class RunStatus(StrEnum):
@@ -65,6 +66,25 @@ class RunState:
     since: float = 0.0
     key: str = ""
     deleted: bool = False
+
+
+class Runs(tuple[RunState, ...], Viewed):
+    """Runs with where each stands, which a notebook shows as one table."""
+
+    __slots__ = ()
+
+    def view(self) -> View:
+        """Describe them as one table."""
+        rows = [(s.run.id, s.status.value, _when(s.since), s.run.display_name, s.run.model_name) for s in self]
+        columns = ("run", "status", "since", "display name", "registers as")
+        return View("Runs", f"{len(self)} runs", (Table("", columns, rows),) if rows else ())
+
+    __str__ = Viewed.__str__
+    __repr__ = Viewed.__repr__
+
+
+def _when(since: float) -> str:
+    return f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC" if since else "not known"
 
 
 EventKind = Literal["status", "stage", "progress", "metrics", "log", "warning", "state"]

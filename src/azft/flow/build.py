@@ -12,6 +12,7 @@ from azft.domain.jsonable import to_json
 from azft.domain.plan import Plan
 from azft.errors import PlanError
 from azft.rules.keys import chosen, job_key
+from azft.rules.pipeline_inputs import pipeline_inputs
 
 
 class PipelineBuilder:
@@ -48,5 +49,6 @@ class PipelineBuilder:
             component_version=plan.component.version,
             parameters=plan.parameters,
             tags=tags,
+            inputs=pipeline_inputs(plan.parameters, plan.component, plan.compute),
         )
         return evolve(job, key=job_key(job))

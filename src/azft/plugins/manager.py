@@ -44,6 +44,17 @@ class Plugins:
         """Return the plugins' names in the order they were registered."""
         return tuple(name for name, _plugin in self._manager.list_name_plugin())
 
+    def offers_of(self, name: str) -> dict[str, tuple[str, ...]]:
+        """Return the names of what one plugin offers, by hook; a hook that offers nothing by name says "yes"."""
+        plugin = self._manager.get_plugin(name)
+        found: dict[str, tuple[str, ...]] = {}
+        for hook in HOOKS:
+            if any(one.plugin is plugin for one in getattr(self._manager.hook, hook).get_hookimpls()):
+                menu = hook not in ("azft_check", "azft_run_event")
+                values = [value for other, value in self.offers(hook, object) if other == name] if menu else []
+                found[hook] = tuple(getattr(v, "name", "") or getattr(v, "scheme", "") for v in values) or ("yes",)
+        return found
+
     def ask(self, hook: str, **arguments: object) -> Iterator[tuple[str, Any]]:
         """Call one hook of every plugin and yield (plugin name, answer), first registered first."""
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():

@@ -9,7 +9,7 @@ from typing import Any
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.comparing import compare_models
 from azft.backends.azureml.components import Components
-from azft.backends.azureml.computes import SERVERLESS, AzureComputes
+from azft.backends.azureml.computes import AzureComputes
 from azft.backends.azureml.endpoints import AzureEndpoints
 from azft.backends.azureml.failures import closing_look
 from azft.backends.azureml.jobs import SIZE, WHERE, AzureJobs
@@ -23,7 +23,7 @@ from azft.backends.azureml.states import status_of
 from azft.backends.azureml.watching import PATIENCE, POLL, Watcher
 from azft.domain.capabilities import UNSEEN_TOOLS
 from azft.domain.component import Component
-from azft.domain.compute import Compute, ComputeSize, Usage, machines
+from azft.domain.compute import SERVERLESS, Compute, ComputeSize, Usage, machines
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.findings import Finding
 from azft.domain.job import Job

@@ -13,7 +13,7 @@ from azft.backends.azureml.client import Clients, word
 from azft.backends.azureml.errors import absent, readable, status_code, translated
 from azft.backends.azureml.internals import raw_compute
 from azft.backends.azureml.machines import problems_of, quota_row, size_of, withdrawn
-from azft.domain.compute import Compute, ComputeSize, Usage, machines
+from azft.domain.compute import SERVERLESS, Compute, ComputeSize, Usage, machines
 from azft.domain.findings import Finding
 from azft.domain.resource import Leftover, Resource
 from azft.errors import BackendError, ComputeError, ConfigurationError, NameTakenError, NotOursError
@@ -21,7 +21,6 @@ from azft.rules.marks import TOKEN, is_ours
 from azft.rules.quotas import cluster_findings, quota_findings, read_usage
 from azft.snapshot import taken, virtual_machines
 
-SERVERLESS = "serverless"
 CLUSTER = "amlcompute"
 MOST_NODES = 100
 """Serverless machines have no cluster that limits them; the quota does."""

@@ -10,7 +10,6 @@ from attrs import evolve
 
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.components import Components
-from azft.backends.azureml.computes import SERVERLESS
 from azft.backends.azureml.errors import absent, translated
 from azft.backends.azureml.internals import raw_job
 from azft.backends.azureml.states import status_of
@@ -26,9 +25,9 @@ from azft.errors import (
     NotOursError,
     UnsupportedError,
 )
-from azft.rules.inputs import encode
 from azft.rules.marks import KEY, TOKEN, is_ours
 from azft.rules.parameters import COMPONENT
+from azft.rules.pipeline_inputs import GPUS, pipeline_inputs
 
 OUTPUT = "trained_model"
 MODEL_NAME = "azft.model_name"
@@ -38,9 +37,6 @@ WHERE, SIZE, NODES = "azft.compute", "azft.size", "azft.nodes"
 """What the job runs on, for those who want to know why it waits and what it costs."""
 MOST_TAGS, LONGEST_TAG = 49, 1000
 """Tags of a run and characters of a value: 50, of which MLflow takes one (resource-limits-capacity, 2025-02)."""
-_GPUS = "number_of_gpu_to_use_finetuning"
-_WHERE = ("compute_model_import", "compute_preprocess", "compute_finetune")
-_SIZES = ("instance_type_model_import", "instance_type_preprocess", "instance_type_finetune")
 
 
 class AzureJobs:
@@ -149,27 +145,17 @@ class AzureJobs:
             yield Leftover(Resource("upload", path, "azureml", token), "stored", since)
 
     def _inputs(self, job: Job) -> dict[str, Any]:
-        """Return what the component is told beside the data: only what somebody chose, encoded as it wants it."""
-        component = self._components.of(job.component_version)
+        """Return what the component is told beside the data."""
         if not job.model.id:
             raise UnsupportedError(f"model {job.model.name} has no id in a registry", hint="plan on this backend")
-        inputs: dict[str, Any] = {}
-        for entry in job.parameters.entries:
-            spec = component.input(entry.name)
-            if entry.source != COMPONENT and spec is not None and entry.value is not None:
-                inputs[entry.name] = encode(spec, entry.value)
-        serverless = job.compute.name == SERVERLESS
-        known = {spec.name for spec in component.inputs}
-        where = dict.fromkeys(_WHERE, job.compute.name)
-        sizes = dict.fromkeys(_SIZES, job.compute.size) if serverless else {}
-        if not job.compute.gpus and _GPUS not in inputs:
+        component = self._components.of(job.component_version)
+        told = pipeline_inputs(job.parameters, component, job.compute)
+        if not job.compute.gpus and job.parameters.explain(GPUS).source == COMPONENT:
             raise ConfigurationError(
                 f"nobody knows how many GPUs {job.compute.size or job.compute.name} has, so nothing is submitted",
-                hint=f"give {_GPUS}=, or a size that azft's dated table knows",
+                hint=f"give {GPUS}=, or a size that azft's dated table knows",
             )
-        gpus = {_GPUS: max(job.compute.gpus, 1)}
-        fixed = {name: value for name, value in {**gpus, **where, **sizes}.items() if name in known}
-        return {**fixed, **inputs, "mlflow_model_path": _model_input(job.model.id)}
+        return {**told, "mlflow_model_path": _model_input(job.model.id)}
 
     def _pipeline(self, job: Job, inputs: dict[str, Any]) -> Any:
         from azure.ai.ml.dsl import pipeline

@@ -1,0 +1,98 @@
+"""A job as a script of plain azure-ai-ml calls: the way out for those who want to go on without azft."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from azft.domain.job import Job
+
+_HEAD = '''"""{title}
+
+The same job as azft submits, in plain azure-ai-ml calls. It needs azure-ai-ml and azure-identity, and nothing of azft.
+"""
+
+import os
+
+from azure.ai.ml import Input, MLClient
+from azure.ai.ml.dsl import pipeline
+from azure.identity import DefaultAzureCredential
+
+# Who asks: what `az login`, a managed identity or the variables AZURE_CLIENT_ID and the like give.
+credential = DefaultAzureCredential()
+workspace = MLClient(
+    credential,
+    os.environ["AZURE_SUBSCRIPTION_ID"],
+    os.environ["AZURE_RESOURCE_GROUP"],
+    os.environ["AZUREML_WORKSPACE_NAME"],
+)
+
+# The pipeline component that fine-tunes, at the version that the plan was made for.
+registry = MLClient(credential, registry_name={registry!r})
+component = registry.components.get({component!r}, version={version!r})
+
+# The prepared data: each file is uploaded to the workspace's default store when the job is submitted.
+data = {{
+{data}
+}}
+
+# What somebody chose. Inputs that are not named here keep the component's own defaults.
+inputs = {{
+{inputs}
+}}
+
+
+# One step: the registry's pipeline, whose output is the tuned model in MLflow's format.
+@pipeline()
+def fine_tune():
+    return {{
+        "trained_model": component(
+            mlflow_model_path=Input(type="mlflow_model", path={model!r}),
+            **{{name: Input(type="uri_file", path=path) for name, path in data.items()}},
+            **inputs,
+        ).outputs.mlflow_model_folder
+    }}
+
+
+job = fine_tune()
+job.display_name = {display_name!r}
+job.tags = {{
+{tags}
+}}
+# Run every step anew, and stop at the first that fails.
+job.settings.force_rerun = True
+job.settings.continue_on_step_failure = False
+
+submitted = workspace.jobs.create_or_update(job, experiment_name={experiment!r})
+print(submitted.name, submitted.studio_url)
+'''
+_PRIVATE = ("azft.session", "azft.token", "azft.key")
+"""Tags by which azft knows its own things; the script's job is its author's."""
+
+
+def sdk_script(job: Job) -> str:
+    """Return the script; it reads the workspace from the environment and the data from where they were prepared."""
+    files = {
+        "train_file_path": job.data.train.path,
+        "validation_file_path": job.data.validation.path,
+        "test_file_path": job.data.test.path,
+    }
+    tags = {name: value for name, value in job.tags.items() if name not in _PRIVATE}
+    title = f"Fine-tune {job.model.name} on {job.data.name}."
+    return _HEAD.format(
+        title=title.replace("\\", "").replace('"', "'"),
+        registry="azureml",
+        component=job.component,
+        version=job.component_version,
+        data=_entries((name, str(path)) for name, path in files.items()),
+        inputs=_entries(job.inputs.items()),
+        model=job.model.id,
+        display_name=job.display_name,
+        tags=_entries(tags.items()),
+        experiment=job.experiment,
+    )
+
+
+def _entries(items: Iterable[tuple[str, object]]) -> str:
+    return "\n".join(f"    {name!r}: {value!r}," for name, value in items)

@@ -1,0 +1,137 @@
+"""The settings of a session as a file holds them: every key a field, every field with its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from azft.domain.data import DataSettings
+from azft.domain.parameters import ParameterValue
+from azft.domain.specs import DatasetSpec, ModelSpec
+from azft.errors import ConfigurationError
+
+
+@frozen
+class ModelSettings:
+    """A model by name, and what a `ModelSpec` says of it beside."""
+
+    name: str
+    registry: str = "azureml"
+    version: str = ""
+    weights: str = ""
+    trust_remote_code: bool = False
+    chat_template: str = ""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The same as a spec."""
+        return ModelSpec(
+            self.name,
+            registry=self.registry,
+            version=self.version,
+            weights=self.weights,
+            trust_remote_code=self.trust_remote_code,
+            chat_template=self.chat_template,
+        )
+
+
+@frozen
+class DatasetSettings:
+    """A dataset by name and source, and what a `DatasetSpec` says of it beside."""
+
+    name: str
+    source: str
+    train_split: str = "train"
+    test_split: str = ""
+    label: str = ""
+    converter: str = ""
+    columns: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """The same as a spec."""
+        return DatasetSpec(
+            self.name,
+            self.source,
+            train_split=self.train_split,
+            test_split=self.test_split,
+            label=self.label,
+            converter=self.converter,
+            columns=self.columns,
+        )
+
+
+@frozen
+class BackendSettings:
+    """A backend by name, and what it is connected with, such as `workspace`."""
+
+    name: str
+    settings: Mapping[str, str | int | float | bool] = field(factory=dict)
+
+
+@frozen
+class SessionSettings:
+    """Everything that a session is set to; paths are relative to the file.
+
+    `model` and `dataset` are names on offer, or values; `dataset` may be a path or an address. `backend` is a name, or
+    a name with settings. The others are as `FineTuneSession` takes them.
+    """
+
+    model: str | ModelSettings = "Phi-3-mini-4k-instruct"
+    dataset: str | DatasetSettings = "ultrachat_200k"
+    columns: Mapping[str, str] = field(factory=dict)
+    naming: str = "tutorial"
+    backend: str | BackendSettings = "local"
+    compute: str = ""
+    parameters: Mapping[str, ParameterValue] = field(factory=dict)
+    recipe: str = ""
+    prices: Mapping[str, float] = field(factory=dict)
+    budget: float | None = None
+    data: DataSettings = field(factory=DataSettings)
+    tokenizer: str = ""
+    folder: str = ".azft"
+
+
+def session_arguments(settings: SessionSettings) -> dict[str, Any]:
+    """Return the keyword arguments of a session; the backend is left to whoever connects."""
+    model, dataset = settings.model, settings.dataset
+    return {
+        "model": model.spec if isinstance(model, ModelSettings) else model,
+        "dataset": dataset.spec if isinstance(dataset, DatasetSettings) else dataset,
+        "columns": dict(settings.columns) or None,
+        "naming": settings.naming,
+        "compute": settings.compute,
+        "parameters": dict(settings.parameters),
+        "recipe": settings.recipe,
+        "prices": dict(settings.prices) or None,
+        "budget": settings.budget,
+        "data": settings.data,
+        "tokenizer": settings.tokenizer or None,
+        "folder": settings.folder,
+    }
+
+
+def backend_of(settings: SessionSettings) -> BackendSettings:
+    """Return the backend with its settings."""
+    backend = settings.backend
+    return backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
+
+
+def as_model(spec: ModelSpec) -> ModelSettings:
+    """Return what a file holds of a model; its own defaults are parameters, and are not in it."""
+    return ModelSettings(
+        spec.name, spec.registry, spec.version, spec.weights, spec.trust_remote_code, spec.chat_template
+    )
+
+
+def as_dataset(spec: DatasetSpec) -> DatasetSettings:
+    """Return what a file holds of a dataset; `ConfigurationError` for one whose rows are in memory."""
+    if spec.rows is not None:
+        raise ConfigurationError(
+            "the session's rows are in memory, so no file can name them", hint="write them to a JSONL file first"
+        )
+    return DatasetSettings(
+        spec.name, spec.source, spec.train_split, spec.test_split, spec.label, spec.converter, dict(spec.columns)
+    )

@@ -1,0 +1,119 @@
+"""A file of settings: read with every fault named, written, and described by a schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import azft
+from azft.settings.file import read_settings, schema
+
+REPOSITORY = Path(__file__).parents[1]
+GOOD = """
+model: Phi-4
+dataset: tickets.csv
+backend: {name: azureml, settings: {workspace: mine}}
+compute: gpu
+parameters: {num_train_epochs: 2, learning_rate: 2.0e-5, apply_lora: true}
+data: {percent: 20, on_bad: drop}
+budget: 50
+"""
+
+
+def test_a_file_is_read_with_paths_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "tickets.csv").write_text("prompt,answer\n")
+    (tmp_path / "finetune.yaml").write_text(GOOD)
+    settings = read_settings(tmp_path / "finetune.yaml")
+    assert settings.dataset == str(tmp_path / "tickets.csv")
+    assert settings.parameters["learning_rate"] == pytest.approx(2e-5)
+    assert settings.data == azft.DataSettings(percent=20, on_bad="drop")
+    assert settings.folder == str(tmp_path / ".azft")
+
+
+def test_toml_says_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('model = "Phi-4"\nbudget = 50\n[parameters]\nnum_train_epochs = 2\n')
+    (tmp_path / "a.yaml").write_text("model: Phi-4\nbudget: 50\nparameters: {num_train_epochs: 2}\n")
+    assert read_settings(tmp_path / "a.toml") == read_settings(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("modle: Phi-4\n", "line 1: modle is no setting; did you mean 'model'?"),
+        ("model: Phi-4\ndata:\n  percnt: 5\n", "line 3: data.percnt is no setting; did you mean 'percent'?"),
+        ("data: {on_bad: skip}\n", "data.on_bad is 'skip', expected one of 'raise', 'drop', 'fix'"),
+        ("budget: much\n", "budget is 'much', expected a number or nothing"),
+        ("parameters: [1]\n", "parameters is [1], expected keys and values"),
+        ("model: {weights: x}\n", "model lacks 'name'"),
+        ("model: {name: x, wieghts: y}\n", "model.wieghts is no setting; did you mean 'weights'?"),
+        ("- 1\n", "the file is [1], expected keys and values"),
+        ("model: [\n", "is not YAML"),
+        ("data: {percent: 0}\n", "percent is 0.0, expected a number above 0"),
+    ],
+)
+def test_every_fault_is_named_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "finetune.yaml"
+    path.write_text(text)
+    with pytest.raises(azft.ConfigurationError) as caught:
+        read_settings(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "finetune.yaml"
+    path.write_text("modle: x\nbudget: y\n")
+    with pytest.raises(azft.ConfigurationError) as caught:
+        read_settings(path)
+    assert len(caught.value.problems) == 2
+
+
+def test_a_file_that_is_not_there_or_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(azft.ConfigurationError, match="cannot be read: No such file"):
+        read_settings(tmp_path / "none.yaml")
+    with pytest.raises(azft.ConfigurationError, match="unknown kind of settings"):
+        read_settings(tmp_path / "none.ini")
+
+
+def test_a_session_is_written_and_read_again(tmp_path: Path) -> None:
+    data = tmp_path / "tickets.jsonl"
+    data.write_text("{}\n")
+    spec = azft.ModelSpec("Phi-3-mini-4k-instruct", chat_template="")
+    first = azft.FineTuneSession(
+        spec, data, parameters={"num_train_epochs": 2}, recipe="lora", percent=20, budget=5.0, folder=tmp_path / "kept"
+    )
+    path = first.to_file(tmp_path / "finetune.yaml")
+    again = azft.FineTuneSession.from_file(path)
+    assert again.to_file(tmp_path / "again.yaml").read_text() == path.read_text()
+    assert "percent: 20" in path.read_text()
+    assert "seed" not in path.read_text()
+
+
+def test_rows_in_memory_cannot_be_written(tmp_path: Path) -> None:
+    session = azft.FineTuneSession(dataset=[{"prompt": "a", "answer": "b"}] * 20, folder=tmp_path)
+    with pytest.raises(azft.ConfigurationError, match="rows are in memory"):
+        session.to_file(tmp_path / "x.yaml")
+
+
+def test_the_schema_is_one_and_the_published_one_is_it() -> None:
+    Draft202012Validator.check_schema(schema())
+    published = json.loads((REPOSITORY / "docs" / "finetune.schema.json").read_text(encoding="utf-8"))
+    assert published == schema(), "run: azft schema > docs/finetune.schema.json"
+
+
+def test_the_schema_takes_every_example_and_refuses_a_misspelt_key() -> None:
+    import yaml
+
+    check = Draft202012Validator(schema())
+    examples = sorted((REPOSITORY / "examples").glob("*.yaml"))
+    assert examples
+    for example in examples:
+        loaded = yaml.safe_load(example.read_text(encoding="utf-8"))
+        assert list(check.iter_errors(loaded)) == []
+        read_settings(example)
+    assert check.is_valid(yaml.safe_load(GOOD))
+    for wrong in ("modle: x", "data: {percnt: 5}", "data: {on_bad: skip}", "budget: much"):
+        assert not check.is_valid(yaml.safe_load(wrong)), wrong
