@@ -8,10 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from azft.domain.run import Run, RunEvent
+from azft.domain.run import Run, RunEvent, loss_curves
+from azft.rules.curves import LossCurves
+from azft.views.description import Lines, Part, View
+from azft.views.html import as_html
+from azft.views.text import encodable, sparkline
 
 _log = logging.getLogger("azft.watch")
 STAGES = ("import", "preprocess", "finetune", "evaluate", "export")
+SAID = 12
+"""Lines of a run that a notebook keeps below the picture."""
+REDRAWN_EVERY = 0.5
+"""Seconds between two drawings of a notebook's picture."""
 PLAIN_EVERY = 5.0
 """Seconds between two lines of progress where nothing can be redrawn."""
 
@@ -37,7 +45,10 @@ def display(run: Run, *, enabled: bool) -> Iterator[Display]:
     from rich.console import Console
 
     console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
-    if not (console.is_terminal or console.is_jupyter):
+    if console.is_jupyter:
+        yield _Notebook(run)
+        return
+    if not console.is_terminal or console.is_dumb_terminal:
         yield _Plain(run)
         return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -58,8 +69,7 @@ def display(run: Run, *, enabled: bool) -> Iterator[Display]:
 def say(text: str, *, enabled: bool) -> None:
     """Say one line to the user, or to the log where standard output is to stay quiet."""
     if enabled:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        _write(text)
     else:
         _log.info("%s", text)
 
@@ -69,13 +79,22 @@ class _Live:
         self._progress = progress
         self._progress.console.print(f"{run.id}  {run.display_name}")
         self._task = progress.add_task("queued", total=None, numbers="")
+        self._losses: list[float] = []
+        self._fancy = (progress.console.encoding or "").lower().startswith("utf")
 
     def show(self, event: RunEvent) -> None:
         if event.kind == "stage" and event.message == "started":
             self._progress.reset(self._task, description=_stage(event.stage), total=None, numbers="")
         elif event.kind == "progress":
+            if "loss" in event.values:
+                self._losses.append(event.values["loss"])
+            drawn = f"  {sparkline(self._losses)}" if self._fancy and len(self._losses) > 1 else ""
             self._progress.update(
-                self._task, completed=event.step, total=event.total or None, numbers=numbers(event), refresh=True
+                self._task,
+                completed=event.step,
+                total=event.total or None,
+                numbers=numbers(event) + (drawn if "loss" in event.values else ""),
+                refresh=True,
             )
         elif (line := _line(event)) is not None:
             self._progress.console.print(line)
@@ -96,16 +115,16 @@ class _Plain:
                 return
             self._last = event.time
             self._first = self._first or event
-            of = f" of {event.total}" if event.total else ""
-            self.say(f"  step {event.step}{of}  {numbers(event)}{_left(self._first, event)}")
+            if self._first.stage != event.stage:
+                self._first = event
+            self.say(f"  {numbers(event, named=True)}{_left(self._first, event)}")
         elif event.kind == "stage" and event.message == "started":
             self.say(_stage(event.stage))
         elif (line := _line(event)) is not None:
             self.say(line)
 
     def say(self, text: str) -> None:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        _write(text)
 
 
 class _Logged:
@@ -116,18 +135,65 @@ class _Logged:
         _log.warning("%s", text)
 
 
-def numbers(event: RunEvent) -> str:
-    """Return loss and speed as text.
+class _Notebook:
+    """Draws one picture that is updated in place: where the run stands, and its losses so far."""
+
+    def __init__(self, run: Run) -> None:
+        from IPython.display import display as shown
+
+        self._curves = LossCurves()
+        self._title = f"{run.id}  {run.display_name}"
+        self._said: list[str] = []
+        self._now = "queued"
+        self._last = 0.0
+        self._handle = shown(self._drawn(), display_id=True)
+
+    def show(self, event: RunEvent) -> None:
+        self._curves.hear(event)
+        if event.kind == "stage" and event.message == "started":
+            self._now = _stage(event.stage)
+        elif event.kind == "progress":
+            self._now = f"{_stage(event.stage)}: {numbers(event, named=True)}"
+            if event.time - self._last < REDRAWN_EVERY and event.step != event.total:
+                return
+        elif (line := _line(event)) is not None:
+            self._said = [*self._said, line.strip()][-SAID:]
+            self._now = line.strip() if event.kind == "status" else self._now
+        self._last = event.time
+        self._handle.update(self._drawn())
+
+    def say(self, text: str) -> None:
+        self._said = [*self._said, text][-SAID:]
+        self._handle.update(self._drawn())
+
+    def _drawn(self) -> Any:
+        from IPython.display import HTML
+
+        parts: list[Part] = [loss_curves(self._curves.lines)] if self._curves.lines else []
+        parts += [Lines(self._said)] if self._said else []
+        return HTML(as_html(View(self._title, self._now, parts)))
+
+
+def numbers(event: RunEvent, *, named: bool = False) -> str:
+    """Return loss and speed as text, and with `named` where the count stands before them.
 
     >>> numbers(RunEvent(0.0, "progress", values={"loss": 1.23456, "tokens_per_second": 9876.5}))
     'loss 1.235  9,876 tokens/s'
     """
-    parts = []
+    counted = event.message or "step"
+    of = f" of {event.total}" if event.total else ""
+    parts = [f"{counted} {event.step}{of}"] if named or event.message else []
     if "loss" in event.values:
         parts.append(f"loss {event.values['loss']:.3f}")
     if "tokens_per_second" in event.values:
         parts.append(f"{event.values['tokens_per_second']:,.0f} tokens/s")
     return "  ".join(parts)
+
+
+def _write(text: str) -> None:
+    """Write a line; what the output has no sign for is escaped, so that no encoding ends a watch."""
+    sys.stdout.write(encodable(f"{text}\n", getattr(sys.stdout, "encoding", None) or "utf-8"))
+    sys.stdout.flush()
 
 
 def _left(first: RunEvent, now: RunEvent) -> str:

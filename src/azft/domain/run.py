@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from azft.domain.diagnosis import Diagnosis
 from azft.domain.mappings import copied
-from azft.views.description import Line, Lines, Part, Table, View, Viewed, facts
+from azft.views.description import Curves, Line, Lines, Part, Table, View, Viewed, facts
 
 
 class RunStatus(StrEnum):
@@ -68,6 +68,12 @@ class RunState:
     deleted: bool = False
 
 
+def loss_curves(lines: Mapping[str, tuple[tuple[float, float], ...]]) -> Curves:
+    """Return losses as a picture, which says in words where they began and ended."""
+    said = [f"{name} {points[0][1]:.3f} to {points[-1][1]:.3f}" for name, points in lines.items() if points]
+    return Curves("Loss", f"Loss over steps: {', '.join(said) or 'nothing yet'}.", lines)
+
+
 class Runs(tuple[RunState, ...], Viewed):
     """Runs with where each stands, which a notebook shows as one table."""
 
@@ -87,6 +93,8 @@ def _when(since: float) -> str:
     return f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC" if since else "not known"
 
 
+QUESTION = "question"
+"""What an evaluation counts, as the message of its progress."""
 EventKind = Literal["status", "stage", "progress", "metrics", "log", "warning", "state"]
 
 
@@ -95,7 +103,8 @@ class RunEvent:
     """One thing that happened in a run, at `time` (seconds since 1970).
 
     "status" and "stage" events carry their word in `message`, and "state" the service's own word, with the reason where
-    it gives one; "progress" has `step` of `total`; `values` holds numbers such as loss and tokens_per_second.
+    it gives one; "progress" has `step` of `total`, and `message` says what is counted if it is no step; `values` holds
+    numbers such as loss and tokens_per_second.
     """
 
     time: float
@@ -111,7 +120,8 @@ class RunEvent:
 class RunResult(Line):
     """How a run ended: its status, final metrics, warnings, the reason of a failure, and where its outputs are.
 
-    `diagnosis` is what the reason means, as far as azft knows it; None for a run that did not fail.
+    `diagnosis` is what the reason means, as far as azft knows it; None for a run that did not fail. `curves` are the
+    losses that were heard while it was watched, as (step, value).
     """
 
     run: Run
@@ -121,6 +131,7 @@ class RunResult(Line):
     error: str = ""
     outputs: str = ""
     diagnosis: Diagnosis | None = None
+    curves: Mapping[str, tuple[tuple[float, float], ...]] = field(converter=copied, factory=dict)
 
     def __str__(self) -> str:
         lines = [f"{self.run.id} {self.status}; its files: {self.outputs}"]
@@ -138,6 +149,8 @@ class RunResult(Line):
             parts.append(Lines((self.error,), "Error"))
         if self.warnings:
             parts.append(Lines(self.warnings, "Warnings"))
+        if self.curves:
+            parts.append(loss_curves(self.curves))
         if self.metrics:
             parts.append(Table("Metrics", ("metric", "value"), [(n, f"{v:,.6g}") for n, v in self.metrics.items()]))
         parts.append(facts("", [("files", self.outputs), ("run", str(self.run))]))

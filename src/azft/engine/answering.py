@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from azft.engine.tokens import ChatTokenizer, Row
 
-BATCH = 128
+BATCH = 64
 ROOM = 8
 """New tokens allowed beyond the longest expected answer of a batch: enough to see that an answer is too long."""
 
 
-def answer_all(model: Any, reads: ChatTokenizer, rows: Sequence[Row]) -> list[str]:
-    """Return the model's answer in place of each conversation's last turn."""
+def answer_all(
+    model: Any, reads: ChatTokenizer, rows: Sequence[Row], told: Callable[[int], None] = lambda _count: None
+) -> list[str]:
+    """Return the model's answer in place of each conversation's last turn; `told` is how many more were answered."""
     tokenizer = reads.tokenizer
 
     def tokens(text: str) -> list[int]:
@@ -33,6 +35,7 @@ def answer_all(model: Any, reads: ChatTokenizer, rows: Sequence[Row]) -> list[st
         room = max(lengths[index] for index in chosen) + ROOM
         for index, text in zip(chosen, _generate(model, tokenizer, [prompts[i] for i in chosen], room), strict=True):
             answers[index] = text
+        told(len(chosen))
     return answers
 
 

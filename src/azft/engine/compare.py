@@ -34,9 +34,11 @@ def compare(
     batch: int,
     shown: int,
     say: Callable[[str], None],
+    asked: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> EvaluationReport:
     """Return the report; models are loaded one after the other, and `say` is told of each step.
 
+    `asked` is told how many questions of how many have been answered, by both models together.
     `rows` are the tokens of the conversations in `test` that count; those of `trained_on`, counted from 0, do not, as
     their prompts were trained on. `train` is asked for what was learned by heart.
     """
@@ -46,8 +48,16 @@ def compare(
     held_out = _questions(test, MOST_ASKED if small else shown, frozenset(trained_on))
     trained = _questions(train, MOST_ASKED if small else 0)
 
+    done, total = 0, 2 * (len(held_out) + len(trained))
+
+    def told(count: int) -> None:
+        nonlocal done
+        done += count
+        asked(done, total)
+
     def measured(model: Any) -> Any:
-        return score(model, reads.tokenizer, rows, batch), *(answer_all(model, reads, q) for q in (held_out, trained))
+        answers = (answer_all(model, reads, questions, told) for questions in (held_out, trained))
+        return score(model, reads.tokenizer, rows, batch), *answers
 
     (base_scores, tokens), base_held, base_trained = measured(model)
     del model

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import evolve
+
 from azft.display import Display, display
 from azft.domain.expecting import expect_run
 from azft.domain.run import Run, RunEvent, RunResult, RunStatus
 from azft.errors import AzftError, RunCanceledError, RunError, RunFailedError, RunTimeoutError
 from azft.ports import RunService
+from azft.rules.curves import LossCurves
 
 
 class RunWatcher:
@@ -52,13 +55,15 @@ class RunWatcher:
 
     def _followed(self, run: Run, shown: Display, timeout: float | None, queue_timeout: float | None) -> RunResult:
         begun, said = False, ""
+        curves = LossCurves()
         bounds = {} if queue_timeout is None else {"queue_timeout": queue_timeout}
         for event in self._backend.events(run, timeout=timeout, **bounds):
             self._observe(event)
+            curves.hear(event)
             shown.show(event)
             said = event.message if event.kind == "state" else said
             begun = begun or (event.kind == "status" and event.message != RunStatus.QUEUED)
-        result = self._backend.result(run)
+        result = evolve(self._backend.result(run), curves=curves.lines)
         if not result.status.ended:
             still = f"is still {result.status}" if begun or queue_timeout is None else "has not begun"
             why = f"; the last that was heard of it: {said}" if said else ""

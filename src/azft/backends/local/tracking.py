@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from azft.files import make_durable, remove_leftovers, scratch_folder, sync_fold
 from azft.rules.marks import TOKEN, is_ours
 
 RUN_TAG = "azft.run"
+WHOLE = "azft.model_logged"
+"""The tag of a run whose model lies in MLflow, whole."""
 _BATCH = 100
 
 
@@ -37,32 +41,74 @@ class Tracking:
             _create_store(home)
             self._client = MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
 
-    def record(
-        self, run_id: str, job: Job, events: Sequence[RunEvent], report: EvaluationReport, outputs: Path
-    ) -> None:
-        """Write parameters, metrics, loss.png and the model into one MLflow run."""
-        from mlflow.entities import Metric, Param
+    def begin(self, run_id: str, job: Job) -> None:
+        """Open the run in MLflow, or open it again: its parameters, its tags, and the data that it reads."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
+        data = job.data
+        with self._lock:
+            known = self._find(run_id)
+            identity = self._opened(run_id, job.experiment, job.display_name, job.tags)
+            if known is not None:
+                self._client.update_run(identity, status="RUNNING")
+                return
+            self._log(identity, [], [Param(entry.name, str(entry.value)) for entry in job.parameters.entries])
+            files = (("training", data.train), ("validation", data.validation), ("testing", data.test))
+            self._client.log_inputs(
+                identity,
+                [
+                    DatasetInput(
+                        Dataset(
+                            name=data.name,
+                            digest=file.sha256[:36],
+                            source_type="local",
+                            source=json.dumps({"uri": data.source, "file": str(file.path)}),
+                            profile=json.dumps({"num_rows": file.rows}),
+                        ),
+                        [InputTag("mlflow.data.context", context)],
+                    )
+                    for context, file in files
+                ],
+            )
+
+    def hear(self, run_id: str, events: Iterable[RunEvent]) -> None:
+        """Add the numbers of events to an open run."""
+        from mlflow.entities import Metric
+
+        metrics = [
+            Metric(name, value, int(event.time * 1000), event.step)
+            for event in events
+            for name, value in event.values.items()
+            if event.kind in {"progress", "metrics"} and math.isfinite(value)
+        ]
+        if metrics:
+            with self._lock:
+                found = self._find(run_id)
+                if found is not None:
+                    self._log(str(found.info.run_id), metrics, [])
+
+    def end(self, run_id: str, word: str) -> None:
+        """Say how an open run ended, in MLflow's word; one that was never opened stays unknown."""
+        with self._lock:
+            found = self._find(run_id)
+            if found is not None:
+                self._client.set_terminated(found.info.run_id, word)
+
+    def record(self, run_id: str, job: Job, report: EvaluationReport, outputs: Path) -> None:
+        """Write the scores, loss.png and the model into the run; the run is open until `end` says how it ended."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = []
+        for name, scores in (("base", report.base), ("tuned", report.tuned)):
+            values = {"loss": scores.loss, "perplexity": scores.perplexity, "token_accuracy": scores.token_accuracy}
+            metrics += [Metric(f"{name}_{key}", value, now, 0) for key, value in values.items()]
         with self._lock:
             identity = self._opened(run_id, job.experiment, job.display_name, job.tags)
-            parameters = [Param(entry.name, str(entry.value)) for entry in job.parameters.entries]
-            metrics = [
-                Metric(name, value, int(event.time * 1000), event.step)
-                for event in events
-                for name, value in event.values.items()
-                if event.kind in {"progress", "metrics"}
-            ]
-            now = int(time.time() * 1000)
-            for name, scores in (("base", report.base), ("tuned", report.tuned)):
-                metrics += [
-                    Metric(f"{name}_loss", scores.loss, now, 0),
-                    Metric(f"{name}_perplexity", scores.perplexity, now, 0),
-                    Metric(f"{name}_token_accuracy", scores.token_accuracy, now, 0),
-                ]
-            self._log(identity, metrics, parameters)
+            self._log(identity, metrics, [])
             self._client.log_artifact(identity, str(outputs / "loss.png"))
             self._client.log_artifacts(identity, str(outputs / "model"), "model")
-            self._client.set_terminated(identity, "FINISHED")
+            self._client.set_tag(identity, WHOLE, "true")
 
     def mirror(
         self,
@@ -95,7 +141,7 @@ class Tracking:
 
         with self._lock:
             mlflow_run = self._find(run.id)
-            if mlflow_run is None:
+            if mlflow_run is None or mlflow_run.data.tags.get(WHOLE) != "true":
                 raise RunError(f"{run.id} has no model", run, RunStatus.RUNNING, hint="watch it until it has completed")
             try:
                 self._client.create_registered_model(name)

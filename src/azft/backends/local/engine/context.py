@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from azft.backends.local.engine.live import LiveTracking
 from azft.backends.local.events import EventLog
 from azft.backends.local.home import Home
 from azft.backends.local.inputs import DATE
@@ -19,12 +20,13 @@ class CanceledError(Exception):
 
 @frozen
 class StageContext:
-    """The run's folder, the backend's home, the job, and the event log."""
+    """The run's folder, the backend's home, the job, the event log, and the run in MLflow."""
 
     folder: Path
     home: Home
     job: Job
     events: EventLog
+    live: LiveTracking
 
     @property
     def trusted(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from azft.backends.local.engine.context import StageContext
 from azft.domain.jsonable import to_json
+from azft.domain.run import QUESTION
 from azft.engine.compare import compare
 from azft.engine.loading import load_chat_tokenizer, load_model, quiet, set_threads
 from azft.engine.rows import read_rows
@@ -22,6 +23,10 @@ def evaluate(context: StageContext, target: Path) -> None:
         context.stop_if_canceled()
         context.events.say("log", step)
 
+    def asked(done: int, total: int) -> None:
+        context.stop_if_canceled()
+        context.events.say("progress", QUESTION, step=done, total=total)
+
     report = compare(
         lambda: load_model(context.folder / "import", trust_remote_code=context.trusted),
         lambda: tuned_model(context),
@@ -33,6 +38,7 @@ def evaluate(context: StageContext, target: Path) -> None:
         batch=parameters.integer("per_device_eval_batch_size"),
         shown=parameters.integer("answers"),
         say=say,
+        asked=asked,
     )
     (target / "report.json").write_bytes(to_json(report))
     for said in report.warnings:

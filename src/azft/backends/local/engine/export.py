@@ -34,7 +34,7 @@ def export(context: StageContext, target: Path) -> None:
     events = read_events(context.events.path)
     loss_curve(events, target / "loss.png")
     report = from_json(EvaluationReport, (context.folder / "evaluate" / "report.json").read_bytes())
-    Tracking(context.home).record(context.folder.name, context.job, events, report, target)
+    Tracking(context.home).record(context.folder.name, context.job, report, target)
 
 
 def _name_the_model(folder: Path, name: str) -> None:

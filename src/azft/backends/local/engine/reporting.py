@@ -47,6 +47,7 @@ class RunReporter(TrainerCallback):
             values["tokens_per_second"] = rows * self._mean_tokens / elapsed
         kind: EventKind = "progress" if "loss" in values else "metrics"
         self._context.events.say(kind, step=state.global_step, total=state.max_steps, values=values)
+        self._context.live.update()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Seal the checkpoint, and drop older ones."""

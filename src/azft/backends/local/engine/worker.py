@@ -14,6 +14,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from azft.backends.local.engine.context import CanceledError, StageContext
+from azft.backends.local.engine.live import LiveTracking
 from azft.backends.local.events import EventLog, read_events, status_of
 from azft.backends.local.home import Home
 from azft.backends.local.launch import received_secrets
@@ -44,9 +45,10 @@ def _work(folder: Path, home: Home) -> None:
         return
     remove_leftovers(folder, alone=True)
     job = from_json(Job, (folder / "job.json").read_bytes())
-    context = StageContext(folder, home, job, events)
+    live = LiveTracking(folder.name, home, job, events)
+    context = StageContext(folder, home, job, events, live)
     events.say("status", RunStatus.RUNNING)
-    with _Ending(events, folder):
+    with _Ending(events, folder, live):
         for stage in STAGES:
             _do(stage, context)
 
@@ -54,8 +56,9 @@ def _work(folder: Path, home: Home) -> None:
 class _Ending:
     """Says how the work in the block ended, whatever it raised; only a kill leaves a run open, to be resumed."""
 
-    def __init__(self, events: EventLog, folder: Path) -> None:
+    def __init__(self, events: EventLog, folder: Path, live: LiveTracking) -> None:
         self._events = events
+        self._live = live
         self._failure = folder / "failure.txt"
 
     def __enter__(self) -> None:
@@ -72,6 +75,7 @@ class _Ending:
             write_whole(self._failure, f"stage {self._events.stage}: {_reason(error)}".encode())
             status = RunStatus.FAILED
         self._events.stage = ""
+        self._live.end(status)
         self._events.say("status", status)
         return True
 
@@ -95,6 +99,7 @@ def _do(stage: str, context: StageContext) -> None:
     with whole_folder(final) as target:
         _stage(stage)(context, target)
     context.events.say("stage", "done", values={"seconds": round(time.monotonic() - started, 2)})
+    context.live.update(now=True)
 
 
 def _stage(name: str) -> Callable[[StageContext, Path], None]:

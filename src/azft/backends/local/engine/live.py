@@ -1,0 +1,67 @@
+"""Keep the run in MLflow while it lasts: there from its first minute, with its real times and its curves."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from azft.backends.local.events import EventLog, EventReader
+from azft.backends.local.home import Home
+from azft.domain.job import Job
+
+if TYPE_CHECKING:
+    from azft.backends.local.tracking import Tracking
+
+EVERY = 3.0
+"""Seconds between two additions; what is behind is added with the next one, or at the end of the stage."""
+WORDS = {"completed": "FINISHED", "failed": "FAILED", "canceled": "KILLED"}
+
+
+class LiveTracking:
+    """Tells MLflow what the event log says; where MLflow cannot be written, the run goes on and says so once."""
+
+    def __init__(self, run_id: str, home: Home, job: Job, events: EventLog) -> None:
+        self._run_id = run_id
+        self._home = home
+        self._job = job
+        self._events = events
+        self._reader = EventReader(events.path)
+        self._last = 0.0
+        self._store: Tracking | None = None
+        self._broken = False
+
+    def update(self, *, now: bool = False) -> None:
+        """Add what is new, at most every few seconds unless it is to be `now`."""
+        if self._broken or (time.monotonic() - self._last < EVERY and not now):
+            return
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._tracking().hear(self._run_id, self._reader.new())
+        except MlflowException as error:
+            self._give_up(error)
+        self._last = time.monotonic()
+
+    def end(self, status: str) -> None:
+        """Say how the run ended."""
+        if self._broken or self._store is None:
+            return
+        from mlflow.exceptions import MlflowException
+
+        self.update(now=True)
+        try:
+            self._store.end(self._run_id, WORDS[status])
+        except MlflowException as error:
+            self._give_up(error)
+
+    def _tracking(self) -> Tracking:
+        if self._store is None:
+            from azft.backends.local.tracking import Tracking
+
+            self._store = Tracking(self._home)
+            self._store.begin(self._run_id, self._job)
+        return self._store
+
+    def _give_up(self, error: Exception) -> None:
+        self._broken = True
+        self._events.say("warning", f"MLflow cannot be written, so the run's curves are not in it: {error}")

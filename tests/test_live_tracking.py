@@ -1,0 +1,79 @@
+"""MLflow as people expect it (case N8): the run is there while it trains, with real times, curves and its data."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+import azft
+from azft.backends.local.backend import LocalBackend
+
+
+def session(folder: Path, steps: int) -> azft.FineTuneSession:
+    return azft.FineTuneSession(
+        dataset="ultrachat_sample",
+        percent=20,
+        recipe="quick",
+        parameters={"max_steps": steps, "logging_steps": 1},
+        folder=folder,
+        progress=False,
+    )
+
+
+def client_of(made: azft.FineTuneSession) -> MlflowClient:
+    backend = made.backend
+    assert isinstance(backend, LocalBackend)
+    return MlflowClient(tracking_uri=backend.home.tracking_uri)
+
+
+def found(client: MlflowClient, run: azft.Run) -> Any:
+    """Return the run in MLflow, None if it is not there yet."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.`azft.run` = '{run.id}'")
+    return runs[0] if runs else None
+
+
+def test_a_run_is_in_mlflow_while_it_trains_and_ends_with_its_real_times(tmp_path: Path) -> None:
+    made = session(tmp_path, 60)
+    plan = made.plan()
+    run = made.submit(plan)
+    client = client_of(made)
+    while_it_trains = None
+    events: list[azft.RunEvent] = []
+    for event in made.backend.events(run):
+        events.append(event)
+        if while_it_trains is None and event.stage == "finetune" and event.step >= 2:
+            there = found(client, run)
+            if there is not None and "loss" in there.data.metrics:
+                while_it_trains = there
+    assert while_it_trains is not None
+    assert while_it_trains.info.status == "RUNNING"
+    assert while_it_trains.data.params["max_steps"] == "60"
+    ended = found(client, run)
+    assert ended.info.status == "FINISHED"
+    worked = [e.time for e in events if e.kind in ("stage", "status")]
+    lasted = (ended.info.end_time - ended.info.start_time) / 1000
+    assert lasted > 0.5 * (max(worked) - min(worked))
+    told = {event.step for event in events if "loss" in event.values}
+    assert {metric.step for metric in client.get_metric_history(ended.info.run_id, "loss")} == told
+    inputs = {entry.tags[0].value: entry.dataset for entry in ended.inputs.dataset_inputs}
+    assert set(inputs) == {"training", "validation", "testing"}
+    assert inputs["training"].name == "ultrachat_sample"
+    assert "loss.png" in [artifact.path for artifact in client.list_artifacts(ended.info.run_id)]
+    assert ended.data.metrics["tuned_loss"] > 0
+
+
+def test_a_run_that_is_canceled_says_so(tmp_path: Path) -> None:
+    made = session(tmp_path, 2000)
+    run = made.submit()
+    client = client_of(made)
+    for event in made.backend.events(run):
+        if event.stage == "finetune" and event.step >= 1:
+            made.cancel(run)
+    deadline = time.monotonic() + 30
+    while found(client, run).info.status == "RUNNING" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert found(client, run).info.status == "KILLED"
