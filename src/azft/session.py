@@ -21,9 +21,10 @@ from azft.domain.offers import Advice, ModelList, Prices
 from azft.domain.parameters import ParameterValue
 from azft.domain.plan import Plan
 from azft.domain.resource import CleanupReport, Leftovers, RegisteredModel, Resource
-from azft.domain.run import Run, RunEvent, RunResult, Runs
+from azft.domain.run import Run, RunEvent, RunResult, Runs, RunStatus
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme, Recipe
 from azft.errors import ConfigurationError
+from azft.files import write_whole
 from azft.flow.build import PipelineBuilder
 from azft.flow.cleanup import ResourceCleaner
 from azft.flow.compute import ComputeMaker, ComputeValidator
@@ -55,7 +56,8 @@ from azft.settings.file import read_settings, write_settings
 from azft.settings.values import SessionSettings, as_dataset, as_model, backend_of, session_arguments
 from azft.snapshot import list_prices
 from azft.speeds import Speeds, Stopwatch
-from azft.views.description import Line, View, Viewed, facts
+from azft.views.description import Line, Link, Table, View, Viewed, facts
+from azft.views.html import as_page
 
 
 @frozen(repr=False)
@@ -314,6 +316,24 @@ class FineTuneSession(Line):
     def evaluate(self, run: Run) -> EvaluationReport:
         """Compare base and tuned model on the same held-out conversations."""
         return RunEvaluator(self.backend).evaluate(run)
+
+    def report(self, run: Run, result: RunResult | None = None) -> Path:
+        """Write a page about a run and return its path: how it ended, its losses, base against tuned, and its data.
+
+        `result` is what `watch` returned, which heard the losses; without it they are not drawn.
+        """
+        expect_run(run, Run)
+        ended = result or self.backend.result(run)
+        parts = list(ended.view().parts)
+        if ended.status is RunStatus.COMPLETED:
+            parts += self.evaluate(run).view().parts
+        if self._prepared is not None:
+            report = self._prepared.report()
+            parts += [*report.view().parts, Table("", ("",), ((Link("the data's own report", report.path.as_uri()),),))]
+        path = self.folder / "reports" / f"{run.id}.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, as_page(View(f"{run.display_name}", f"{run.id} {ended.status}", parts)).encode())
+        return path
 
     def register(self, run: Run, name: str = "") -> RegisteredModel:
         """Register the run's model, once; the naming scheme names it unless `name` does."""

@@ -83,6 +83,7 @@ def run(
     else:
         for value in result.values():
             say(str(value))
+        say(f"the same with pictures: {session.report(started, result['result'])}")
 
 
 @cli.command()

@@ -88,7 +88,7 @@ def side_by_side(base: str, tuned: str) -> tuple[Marked, Marked]:
     >>> side_by_side("it is red", "it is blue")[1].runs
     (('it is ', ''), ('blue', 'new'))
     """
-    one, other = re.findall(r"\s+|\S+", base), re.findall(r"\s+|\S+", tuned)
+    one, other = re.findall(r"\s*\S+\s*", base), re.findall(r"\s*\S+\s*", tuned)
     gone: list[tuple[str, Mark]] = []
     new: list[tuple[str, Mark]] = []
     for kind, a, b, c, d in difflib.SequenceMatcher(a=one, b=other, autojunk=False).get_opcodes():

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from attrs import field, frozen
 
 from azft.domain.mappings import copied
-from azft.views.description import Table, View, Viewed
+from azft.views.description import Line, Table, View, Viewed
 
 ParameterValue = bool | int | float | str | None
 """`None` means "leave it to the component": an optional input without a default."""
@@ -30,8 +30,8 @@ class Layer:
     values: Mapping[str, ParameterValue] = field(converter=copied, factory=dict)
 
 
-@frozen
-class Resolved:
+@frozen(repr=False)
+class Resolved(Line):
     """One parameter: its value, where it came from, and the (source, value) pairs it displaced, strongest first."""
 
     name: str
@@ -39,11 +39,12 @@ class Resolved:
     source: str
     displaced: tuple[tuple[str, ParameterValue], ...] = ()
 
-    def __str__(self) -> str:
+    def view(self) -> View:
+        """Describe it in one line."""
         said = f"{self.name} = {self.value!r}, from {self.source}"
         if self.displaced:
             said += "; displaced " + ", ".join(f"{value!r} from {source}" for source, value in self.displaced)
-        return said
+        return View("Parameter", said)
 
 
 def displaced(entry: Resolved) -> str:

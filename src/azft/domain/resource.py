@@ -11,6 +11,9 @@ from attrs import field, frozen
 from azft.domain.mappings import copied
 from azft.views.description import Line, Lines, Table, View, Viewed, facts
 
+PRIVATE_TAGS = ("azft.session", "azft.token", "azft.key")
+"""Tags by which azft knows its own things, and that say nothing to a reader."""
+
 
 @frozen(repr=False)
 class RegisteredModel(Line):
@@ -24,7 +27,8 @@ class RegisteredModel(Line):
 
     def view(self) -> View:
         """Describe where it is, and where it comes from."""
-        rows = [("address", self.uri), ("backend", self.backend), *self.tags.items()]
+        tags = [(name, value) for name, value in self.tags.items() if name not in PRIVATE_TAGS]
+        rows = [("address", self.uri), ("backend", self.backend), *tags]
         return View("Registered model", f"{self.name}:{self.version} ({self.uri})", (facts("", rows),))
 
 

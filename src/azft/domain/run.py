@@ -83,7 +83,9 @@ class Runs(tuple[RunState, ...], Viewed):
         """Describe them as one table."""
         rows = [(s.run.id, s.status.value, _when(s.since), s.run.display_name, s.run.model_name) for s in self]
         columns = ("run", "status", "since", "display name", "registers as")
-        return View("Runs", f"{len(self)} runs", (Table("", columns, rows),) if rows else ())
+        return View(
+            "Runs", f"{len(self)} run{'' if len(self) == 1 else 's'}", (Table("", columns, rows),) if rows else ()
+        )
 
     __str__ = Viewed.__str__
     __repr__ = Viewed.__repr__

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from azft.domain.resource import PRIVATE_TAGS
+
 if TYPE_CHECKING:
     from azft.domain.job import Job
 
@@ -67,8 +69,6 @@ job.settings.continue_on_step_failure = False
 submitted = workspace.jobs.create_or_update(job, experiment_name={experiment!r})
 print(submitted.name, submitted.studio_url)
 '''
-_PRIVATE = ("azft.session", "azft.token", "azft.key")
-"""Tags by which azft knows its own things; the script's job is its author's."""
 
 
 def sdk_script(job: Job) -> str:
@@ -78,7 +78,7 @@ def sdk_script(job: Job) -> str:
         "validation_file_path": job.data.validation.path,
         "test_file_path": job.data.test.path,
     }
-    tags = {name: value for name, value in job.tags.items() if name not in _PRIVATE}
+    tags = {name: value for name, value in job.tags.items() if name not in PRIVATE_TAGS}
     title = f"Fine-tune {job.model.name} on {job.data.name}."
     return _HEAD.format(
         title=title.replace("\\", "").replace('"', "'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,9 @@ from azft.engine.gguf import gguf_of
 from azft.engine.machine import cores
 from azft.engine.tokens import ChatTokenizer
 from azft.errors import ConfigurationError
+
+# In a notebook without ipywidgets the libraries' progress bars ask for it; azft shows progress of its own.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 def quiet() -> None:

@@ -130,7 +130,7 @@ def page_of(data: PreparedData, samples: Iterable[Marked]) -> View:
         parts.append(Table("Training rows as the model reads them", ("", "text"), shown, note))
     if fate := tuple(_fate(data.folder)):
         columns = ("where", "code", "what became of it", "why")
-        parts.append(Table(f"The first {len(fate)} bad rows", columns, fate))
+        parts.append(Table("The first bad rows, and what became of them", columns, fate))
     files = (BAD, REPEATED, ORIGINALS, "prepared.json", data.train.path.name, data.test.path.name)
     links = tuple((Link(name, name),) for name in files if (data.folder / name).is_file())
     return View(view.title, view.summary, (*parts, Table("Files", ("",), links)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from attrs import evolve
+
 from azft.escapes import visible
 from azft.views import pictures
 from azft.views.description import Bar, Cell, Curves, Histogram, Lines, Link, Marked, More, Part, Table, View
@@ -27,12 +29,13 @@ STYLE = (
     _THEMES
     + """
 .azft{font:14px/1.45 system-ui,sans-serif;color:var(--azft-fg);background:var(--azft-bg);padding:.6em .9em;
- max-width:60em;box-sizing:border-box;container-type:inline-size;text-align:left}
+ max-width:60em;box-sizing:border-box;container-type:inline-size;text-align:left;overflow-wrap:anywhere}
 .azft table{border-collapse:collapse;margin:.2em 0 1em;width:auto;max-width:100%;font-size:inherit;color:inherit;
  background:none;border:0}
-.azft th,.azft td{padding:.2em 1em .2em 0;text-align:left;vertical-align:top;border:0;background:none;
+.azft th,.azft td{padding:.2em 1em .2em 0!important;text-align:left!important;vertical-align:top!important;border:0;
  border-bottom:1px solid var(--azft-line);overflow-wrap:anywhere;white-space:pre-wrap;color:inherit;max-width:44em}
-.azft tr{background:none}.azft th{font-weight:600}.azft td:first-child,.azft th{overflow-wrap:break-word}
+.azft tr,.azft th,.azft td{background:none!important}.azft th{font-weight:600}
+.azft td:first-child,.azft th{overflow-wrap:break-word;min-width:6.2em}
 .azft caption{caption-side:top;text-align:left;font-weight:600;padding:.3em 0;color:inherit}
 .azft .azft-head{font-weight:600;font-size:1.1em;margin:0 0 .2em}.azft p{margin:.2em 0 .8em}
 .azft ul{margin:.2em 0 1em;padding-left:1.2em}.azft li{overflow-wrap:anywhere}
@@ -45,9 +48,9 @@ STYLE = (
 .azft .azft-over{background:var(--azft-bad)}
 .azft mark,.azft ins,.azft del{color:inherit;text-decoration:none;border-radius:2px}
 .azft mark,.azft ins{background:var(--azft-new)}.azft del{background:var(--azft-gone)}
-@container (max-width:560px){.azft svg text{font-size:24px}
+@container (max-width:560px){.azft svg text{font-size:20px}
 .azft table,.azft tbody,.azft tr,.azft td,.azft caption{display:block}.azft thead{display:none}
-.azft tr{border-bottom:1px solid var(--azft-line);padding:.3em 0}.azft td{border:0;padding:0}
+.azft tr{border-bottom:1px solid var(--azft-line);padding:.3em 0}.azft td{border:0;padding:0!important}
 .azft td[data-label]:before{content:attr(data-label) ": ";color:var(--azft-muted)}
 .azft td:first-child{font-weight:600}}
 """
@@ -74,7 +77,14 @@ def as_page(view: View) -> str:
 def _inner(view: View) -> str:
     head = f'<div class="azft-head">{_said(view.title)}</div>'
     line = f"<p>{_said(view.summary)}</p>" if view.summary and view.summary != view.title else ""
-    return f'<div class="azft">{head}{line}{"".join(map(_part, view.parts))}</div>'
+    return f'<div class="azft">{head}{line}{"".join(map(_part, _untitled(view)))}</div>'
+
+
+def _untitled(view: View) -> tuple[Part, ...]:
+    """Return the parts; a first one of the value's own title does not say it again."""
+    first = view.parts[:1]
+    same = bool(first) and first[0].title == view.title and not isinstance(first[0], More)
+    return (evolve(first[0], title=""), *view.parts[1:]) if same else view.parts
 
 
 def _part(part: Part) -> str:

@@ -10,6 +10,8 @@ from azft.views.description import Curves, Histogram
 WIDE, HIGH, LEFT, BELOW = 760, 240, 64, 46
 FLOOR = HIGH - BELOW
 COLOURS = ("var(--azft-accent)", "var(--azft-second)", "var(--azft-muted)")
+FEW_POINTS = 20
+"""Points that are each drawn as a dot too."""
 MOST_POINTS = 400
 """Points of a drawn line; a longer one is thinned."""
 
@@ -60,6 +62,12 @@ def curves(part: Curves) -> str:
         thin = thin if not line or thin[-1] == line[-1] else (*thin, line[-1])
         spots = " ".join(f"{LEFT + (s - first) * across:.1f},{FLOOR - (v - low) * up:.1f}" for s, v in thin)
         drawn.append(f'<polyline points="{spots}" fill="none" stroke-width="2" style="stroke:{colour}"/>')
+        if len(line) <= FEW_POINTS:
+            drawn += [
+                f'<circle cx="{LEFT + (s - first) * across:.1f}" cy="{FLOOR - (v - low) * up:.1f}" r="4" '
+                f'style="fill:{colour}"/>'
+                for s, v in line
+            ]
         drawn.append(f'<line x1="{at}" x2="{at + 18}" y1="10" y2="10" stroke-width="3" style="stroke:{colour}"/>')
         drawn.append(_label(at + 24, 14, name))
         at += 44 + 9 * len(name)
