@@ -155,4 +155,6 @@ class Line(Viewed):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return self.view().summary
+        from azft.views.text import as_line
+
+        return as_line(self.view())

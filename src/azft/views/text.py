@@ -29,12 +29,17 @@ def as_text(view: View, *, width: int = 0, encoding: str = "") -> str:
     `width` is in columns, 0 for that of the terminal. What `encoding` (standard output's, unless given) has no sign for
     is written as ASCII or as an escape.
     """
-    encoding = encoding or getattr(sys.stdout, "encoding", None) or "utf-8"
+    encoding = encoding or _encoding()
     if not view.parts:
         return encodable(view.summary, encoding)
     fancy = _can_draw(encoding)
     blocks = [_block(part, width or _width(), fancy=fancy) for part in view.parts]
     return encodable("\n\n".join(block for block in blocks if block) + "\n", encoding)
+
+
+def as_line(view: View) -> str:
+    """Return the one line of a value."""
+    return encodable(view.summary, _encoding())
 
 
 def encodable(text: str, encoding: str) -> str:
@@ -142,6 +147,10 @@ def _curves(part: Curves, *, fancy: bool) -> str:
             drawn = f"  {sparkline(values, BAR)}" if fancy else ""
             lines.append(f"  {name}: {values[0]:.3f} to {values[-1]:.3f} over {len(values)} points{drawn}")
     return "\n".join(lines)
+
+
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
 def _can_draw(encoding: str) -> bool:
