@@ -28,6 +28,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the docs site strictly, into build/site."""
+    session.install(*INSTALL)
+    session.run("mkdocs", "build", "--strict", "--clean")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """The default suite; `nox -s tests -- -m slow` runs the slow one."""
     session.install(*INSTALL)

@@ -13,7 +13,7 @@ import azft
 from tests.test_local_backend import own_model
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "examples" / "from_the_notebook.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
 
@@ -37,7 +37,7 @@ def test_the_table_of_errors_is_complete() -> None:
     assert all(f"`{name}`" in said for name in azft.__all__ if name.endswith("Error") and name != "RunError")
 
 
-GENERATED = ("emulator_page", "failures_page", "findings_page", "learned_picture")
+GENERATED = ("api_page", "emulator_page", "failures_page", "findings_page", "learned_picture")
 
 
 @pytest.mark.parametrize("tool", [f"make_{page}.py" for page in GENERATED])
