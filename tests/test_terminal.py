@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pyte
@@ -40,7 +41,7 @@ def on_a_terminal(code: str, width: int, **more: str) -> tuple[bytes, list[str],
     """Run the code on a terminal of so many columns: its bytes, the lines that stay, and all that was ever shown."""
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "", **more}
     environment.pop("COLUMNS")
-    child = pexpect.spawn(
+    child: Any = pexpect.spawn(
         sys.executable, ["-W", "ignore", "-c", code], dimensions=(60, width), env=environment, timeout=300
     )
     screen = pyte.HistoryScreen(width, 60, history=5_000, ratio=1.0)

@@ -146,7 +146,7 @@ class _Notebook:
         self._said: list[str] = []
         self._now = "queued"
         self._last = 0.0
-        self._handle = shown(self._drawn(), display_id=True)
+        self._handle: Any = shown(self._drawn(), display_id=True)
 
     def show(self, event: RunEvent) -> None:
         self._curves.hear(event)

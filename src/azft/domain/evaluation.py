@@ -92,9 +92,10 @@ def side_by_side(base: str, tuned: str) -> tuple[Marked, Marked]:
     gone: list[tuple[str, Mark]] = []
     new: list[tuple[str, Mark]] = []
     for kind, a, b, c, d in difflib.SequenceMatcher(a=one, b=other, autojunk=False).get_opcodes():
-        same = kind == "equal"
-        gone += [("".join(one[a:b]), "" if same else "gone")] if a < b else []
-        new += [("".join(other[c:d]), "" if same else "new")] if c < d else []
+        left: Mark = "" if kind == "equal" else "gone"
+        right: Mark = "" if kind == "equal" else "new"
+        gone += [("".join(one[a:b]), left)] if a < b else []
+        new += [("".join(other[c:d]), right)] if c < d else []
     return Marked(tuple(gone)), Marked(tuple(new))
 
 
