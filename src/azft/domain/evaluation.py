@@ -94,8 +94,10 @@ def side_by_side(base: str, tuned: str) -> tuple[Marked, Marked]:
     for kind, a, b, c, d in difflib.SequenceMatcher(a=one, b=other, autojunk=False).get_opcodes():
         left: Mark = "" if kind == "equal" else "gone"
         right: Mark = "" if kind == "equal" else "new"
-        gone += [("".join(one[a:b]), left)] if a < b else []
-        new += [("".join(other[c:d]), right)] if c < d else []
+        if a < b:
+            gone.append(("".join(one[a:b]), left))
+        if c < d:
+            new.append(("".join(other[c:d]), right))
     return Marked(tuple(gone)), Marked(tuple(new))
 
 
