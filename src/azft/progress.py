@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 EVERY = 5.0
@@ -24,10 +26,56 @@ class Steps(Protocol):
         ...
 
 
+_WANTED: ContextVar[bool] = ContextVar("azft_progress", default=False)
+MEGABYTE = 1_000_000
+
+
 @contextmanager
-def shown(*, enabled: bool) -> Iterator[Steps]:
-    """Give what fits where the output goes; it writes to standard error, so that results can be piped."""
-    if not enabled:
+def wanted(*, enabled: bool) -> Iterator[None]:
+    """Let what happens in the block show its progress, however deep it is, or keep it quiet."""
+    before = _WANTED.set(enabled)
+    try:
+        yield
+    finally:
+        _WANTED.reset(before)
+
+
+class Transfer:
+    """Counts bytes that threads send or receive, and tells whole megabytes."""
+
+    def __init__(self, steps: Steps, name: str, total: int) -> None:
+        self._steps = steps
+        self._bytes = 0
+        self._lock = threading.Lock()
+        steps.stage(f"{name}, MB", -(-total // MEGABYTE))
+
+    def add(self, count: int) -> None:
+        """Count so many more bytes."""
+        with self._lock:
+            before, self._bytes = self._bytes, self._bytes + count
+            whole = self._bytes // MEGABYTE - before // MEGABYTE
+        if whole > 0:
+            self._steps.advance(whole)
+
+    def hook(self) -> Callable[[int, int | None], None]:
+        """Return what a client tells how far one blob is: bytes so far, and in all."""
+        told = 0
+
+        def hear(now: int, _total: int | None) -> None:
+            nonlocal told
+            self.add(max(now - told, 0))
+            told = max(now, told)
+
+        return hear
+
+
+@contextmanager
+def shown(*, enabled: bool | None = None) -> Iterator[Steps]:
+    """Give what fits where the output goes; it writes to standard error, so that results can be piped.
+
+    Without `enabled` it is as the block around it wants it.
+    """
+    if not (_WANTED.get() if enabled is None else enabled):
         yield _Silent()
     elif not sys.stderr.isatty():
         yield _Lines()

@@ -49,6 +49,7 @@ from azft.lookups.tokenizers import OwnTokenizers
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
+from azft.progress import wanted
 from azft.rules.forecast import rows_in_a_step, sequence_limit
 from azft.rules.lifecycle import CHAT
 from azft.rules.suggest import did_you_mean
@@ -266,7 +267,8 @@ class FineTuneSession(Line):
         """
         plan = self._given(plan)
         job = self.build(plan, accept=accept)
-        run = JobSubmitter(self.backend, self._ledger, name=self.backend.name).submit(job, again=again)
+        with wanted(enabled=self._progress):
+            run = JobSubmitter(self.backend, self._ledger, name=self.backend.name).submit(job, again=again)
         if run.found:
             say(run.found, enabled=self._progress)
         else:
@@ -315,7 +317,9 @@ class FineTuneSession(Line):
 
     def evaluate(self, run: Run) -> EvaluationReport:
         """Compare base and tuned model on the same held-out conversations."""
-        return RunEvaluator(self.backend).evaluate(run)
+        expect_run(run, Run)
+        with wanted(enabled=self._progress):
+            return RunEvaluator(self.backend).evaluate(run)
 
     def report(self, run: Run, result: RunResult | None = None) -> Path:
         """Write a page about a run and return its path: how it ended, its losses, base against tuned, and its data.

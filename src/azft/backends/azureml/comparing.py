@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from azft.backends.azureml.storage import Storage
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.run import Run
 from azft.errors import NotFoundError, UnsupportedError
+from azft.progress import shown
 from azft.rules.text import prompt_print
 
 IMPORT = "chat_completion_model_import"
@@ -47,8 +49,8 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
         ) from None
     quiet()
     storage = Storage(clients)
-    with tempfile.TemporaryDirectory(prefix="azft-") as scratch:
-        folder = Path(scratch)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azft-")))
         files = {split: _file(storage, run, tags, split, folder / split) for split in SPLITS}
         tuned = weights(storage.download(_place(clients, run.id, OUTPUT), folder / "tuned"))
         base = weights(storage.download(_place(clients, _import_step(clients, run), IMPORTED), folder / "base"))
@@ -58,6 +60,7 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
         encoded = [
             row for row in reads.encode_all(rows, context_limit(tuned, 0)) if not isinstance(row, TemplateRefusalError)
         ]
+        asked = stack.enter_context(_questions())
         return compare(
             lambda: load_model(base),
             lambda: load_model(tuned),
@@ -69,7 +72,24 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
             batch=BATCH,
             shown=SHOWN,
             say=_LOGGER.info,
+            asked=asked,
         )
+
+
+@contextmanager
+def _questions() -> Iterator[Callable[[int, int], None]]:
+    """Give what shows how many questions of how many have been answered."""
+    with shown() as steps:
+        told = 0
+
+        def asked(done: int, total: int) -> None:
+            nonlocal told
+            if not told:
+                steps.stage("questions answered", total)
+            steps.advance(done - told)
+            told = done
+
+        yield asked
 
 
 def weights(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from azft.backends.azureml.client import Clients
 from azft.backends.azureml.errors import absent, code_of, status_code, translated
 from azft.domain.data import DataFile
 from azft.errors import BackendError, NotOursError, UnsupportedError
+from azft.progress import Transfer, shown
 from azft.rules.marks import SESSION, TOKEN
 
 FOLDER = "azft"
@@ -44,22 +45,26 @@ class Storage:
         _, container = self._opened
         with translated(f"downloading {prefix}", hint=_HINT):
             blobs = list(container.list_blobs(name_starts_with=prefix))
-            _check_room(folder, sum(int(blob.size or 0) for blob in blobs), prefix)
+            size = sum(int(blob.size or 0) for blob in blobs)
+            _check_room(folder, size, prefix)
+        with shown() as steps, translated(f"downloading {prefix}", hint=_HINT):
+            transfer = Transfer(steps, f"downloading {PurePosixPath(prefix).name}", size)
             for blob in blobs:
                 target = folder / (blob.name.removeprefix(prefix).lstrip("/") or PurePosixPath(prefix).name)
                 if not target.resolve().is_relative_to(folder.resolve()):
                     continue  # A name is the service's word, and never leads out of the folder.
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as file:
-                    container.download_blob(blob.name).readinto(file)
+                    container.download_blob(blob.name, progress_hook=transfer.hook()).readinto(file)
         return folder
 
     def upload(self, *files: DataFile, tags: Mapping[str, str] | None = None) -> list[str]:
         """Send the files and return their `azureml://` addresses; one that is there already is not sent again."""
         store, container = self._opened
         marked = {_plain(name): value for name, value in (tags or {}).items() if name in {SESSION, TOKEN}}
-        with ThreadPoolExecutor(max(len(files), 1)) as pool:
-            return list(pool.map(lambda file: self._send(container, store, file, marked), files))
+        with shown() as steps, ThreadPoolExecutor(max(len(files), 1)) as pool:
+            transfer = Transfer(steps, "uploading the data", sum(file.path.stat().st_size for file in files))
+            return list(pool.map(lambda file: self._send(container, store, file, marked, transfer), files))
 
     def uploaded(self) -> list[tuple[str, str, float]]:
         """Return the path, the token and the time (seconds since 1970) of every file that azft sent here."""
@@ -121,7 +126,7 @@ class Storage:
                 return keyed
         return ContainerClient(account, name, credential=self._clients.credential)
 
-    def _send(self, container: Any, store: str, file: DataFile, tags: Mapping[str, str]) -> str:
+    def _send(self, container: Any, store: str, file: DataFile, tags: Mapping[str, str], transfer: Transfer) -> str:
         from azure.core.exceptions import ResourceExistsError
 
         path = upload_path(file)
@@ -129,7 +134,12 @@ class Storage:
             try:
                 # The address is the content's hash, and a blob appears only once it is whole.
                 container.upload_blob(
-                    path, content, length=file.path.stat().st_size, overwrite=False, metadata=dict(tags)
+                    path,
+                    content,
+                    length=file.path.stat().st_size,
+                    overwrite=False,
+                    metadata=dict(tags),
+                    progress_hook=transfer.hook(),
                 )
             except ResourceExistsError as error:
                 if code_of(error) not in {"", "BlobAlreadyExists", "UnauthorizedBlobOverwrite"}:
