@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from attrs import evolve
@@ -55,6 +56,8 @@ STYLE = (
 .azft td:first-child{font-weight:600}}
 """
 )
+_SAFE = re.compile(r"(https?|file)://|[\w./-]+\Z")
+"""Addresses that become links: pages, files, and files beside the page."""
 _TAGS = {"learned": "mark", "new": "ins", "gone": "del"}
 
 
@@ -124,7 +127,9 @@ def _content(cell: Cell) -> str:
         over = " azft-over" if cell.over else ""
         return f'<span class="azft-bar{over}" style="width:{width}"></span>{_said(cell.text)}'
     if isinstance(cell, Link):
-        return f'<a href="{escape(cell.address, quote=True)}">{_said(cell.text)}</a>'
+        if not _SAFE.match(cell.address):
+            return _said(f"{cell.text} ({cell.address})")
+        return f'<a href="{escape(visible(cell.address), quote=True)}">{_said(cell.text)}</a>'
     if isinstance(cell, Marked):
         return "".join(
             f"<{_TAGS[mark]}>{_said(text)}</{_TAGS[mark]}>" if mark else _said(text) for text, mark in cell.runs

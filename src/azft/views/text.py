@@ -66,9 +66,9 @@ def sparkline(values: list[float] | tuple[float, ...], length: int = 24) -> str:
 def _block(part: Part, width: int, *, fancy: bool) -> str:
     if isinstance(part, Lines):
         lines = [visible(line) for line in part.lines]
-        return "\n".join([part.title, *lines] if part.title else lines)
+        return "\n".join([visible(part.title), *lines] if part.title else lines)
     if isinstance(part, More):
-        return f"{part.title}: {part.hint}" if part.hint else ""
+        return visible(f"{part.title}: {part.hint}") if part.hint else ""
     if isinstance(part, Histogram):
         return _drawn(_histogram(part), width, fancy=fancy)
     if isinstance(part, Curves):
@@ -109,7 +109,7 @@ def _table(part: Table, *, fancy: bool) -> RenderableType:
         padding=(0, 2, 0, 0) if not named else (0, 1),
     )
     for number, column in enumerate(part.columns):
-        drawn.add_column(column, overflow="fold", no_wrap=number == 0 and len(part.columns) > 1)
+        drawn.add_column(visible(column), overflow="fold", no_wrap=number == 0 and len(part.columns) > 1)
     for row in part.rows:
         drawn.add_row(*(_cell(cell, fancy=fancy) for cell in row))
     return drawn
@@ -140,12 +140,12 @@ def _histogram(part: Histogram) -> Table:
 
 
 def _curves(part: Curves, *, fancy: bool) -> str:
-    lines = [part.title]
+    lines = [visible(part.title)]
     for name, points in part.lines.items():
         if points:
             values = [value for _step, value in points]
             drawn = f"  {sparkline(values, BAR)}" if fancy else ""
-            lines.append(f"  {name}: {values[0]:.3f} to {values[-1]:.3f} over {len(values)} points{drawn}")
+            lines.append(f"  {visible(name)}: {values[0]:.3f} to {values[-1]:.3f} over {len(values)} points{drawn}")
     return "\n".join(lines)
 
 
