@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from azft.testing.emulator.blob_listing import VERSION, describing, listing
@@ -101,7 +101,12 @@ class BlobService:
         if not component and request.headers.get("if-none-match") == "*" and self._blobs.get(container, name):
             return _refusal(409, "BlobAlreadyExists", f"blob {name} exists")
         written = self._blobs.scratch(container)
-        await _receive(request.stream(), written)
+        try:
+            await _receive(request.stream(), written)
+        except ClientDisconnect:
+            # Nobody waits for the answer; half of a blob is none.
+            written.unlink(missing_ok=True)
+            return _refusal(400, "IncompleteBody", f"the client left while it sent {name}")
         if component == "block":
             block = request.query_params.get("blockid", "")
             await run_in_threadpool(self._blobs.stage, container, name, block, written)
