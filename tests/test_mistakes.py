@@ -105,6 +105,19 @@ def test_a_misspelt_column(tmp_path: Path) -> None:
     assert "columns={'promt': 'prompt'" in problems(session(tmp_path, dataset=path).plan())
 
 
+def test_a_parameter_of_nothing_is_left_to_the_component(tmp_path: Path) -> None:
+    plan = session(tmp_path, parameters={"max_steps": None}).plan()
+    assert plan.parameters["max_steps"] == -1
+    assert not plan.errors
+
+
+def test_a_file_without_rows_forecasts_no_work(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("prompt,answer\n")
+    plan = session(tmp_path, dataset=tmp_path / "empty.csv").plan()
+    assert plan.forecast is None
+    assert "AZFT-D003" in problems(plan)
+
+
 def test_weights_that_are_not_there(tmp_path: Path) -> None:
     said = problems(session(tmp_path, model=azft.ModelSpec("mine", weights="no/such/folder")).plan())
     assert "no folder no/such/folder" in said
@@ -142,6 +155,29 @@ MISTAKES: list[tuple[str, Callable[[Path], object], str, str]] = [
         lambda folder: session(folder, on_bad="skip"),
         "on_bad is 'skip'",
         "'raise', 'drop', 'fix'",
+    ),
+    (
+        "a budget that is no amount",
+        lambda folder: session(folder, budget=float("nan")),
+        "budget is nan",
+        "a number above 0",
+    ),
+    ("a price as text", lambda folder: session(folder, prices={"X": "3"}), "prices['X'] is '3'", "a number above 0"),
+    ("a number as the compute", lambda folder: session(folder, compute=5), "compute is 5", "the name of a cluster"),
+    (
+        "no folder",
+        lambda _folder: azft.FineTuneSession(folder=None),  # type: ignore[arg-type]
+        "folder is None",
+        "give a path",
+    ),
+    ("a key that is no text", lambda folder: session(folder, parameters={5: 1}), "a key of parameters is 5", "write"),
+    ("a seed as text", lambda folder: session(folder, seed="x"), "seed is 'x'", "a whole number"),
+    ("plugins as a list", lambda folder: azft.load_plugins([1]), "was given a list", "load_plugins(*PLUGINS)"),
+    (
+        "a task that there is not",
+        lambda folder: session(folder).models("chat-completionn"),
+        "no task 'chat-completionn'",
+        "did you mean 'chat-completion'?",
     ),
     ("a number as the data", lambda folder: session(folder, dataset=42), "dataset is int", "a pandas frame"),
     (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -51,6 +52,10 @@ def test_toml_says_the_same(tmp_path: Path) -> None:
         ("model: {name: x, wieghts: y}\n", "model.wieghts is no setting; did you mean 'weights'?"),
         ("- 1\n", "the file is [1], expected keys and values"),
         ("model: [\n", "is not YAML"),
+        ("false\n", "the file is False, expected keys and values"),
+        ("model: a\nmodel: b\n", "the key 'model' stands twice"),
+        ("parameters: {5: x}\n", "parameters has the key 5, expected text"),
+        ("dataset: {name: t, source: mine.csv}\n", "dataset: DatasetSpec source is 'mine.csv'"),
         ("data: {percent: 0}\n", "percent is 0.0, expected a number above 0"),
     ],
 )
@@ -90,6 +95,44 @@ def test_a_session_is_written_and_read_again(tmp_path: Path) -> None:
     assert again.to_file(tmp_path / "again.yaml").read_text() == path.read_text()
     assert "percent: 20" in path.read_text()
     assert "seed" not in path.read_text()
+
+
+def test_the_default_session_comes_back_as_it_was(tmp_path: Path) -> None:
+    first = azft.FineTuneSession(folder=tmp_path / ".azft", progress=False)
+    path = first.to_file(tmp_path / "finetune.yaml")
+    assert "dataset" not in path.read_text()
+    again = azft.FineTuneSession.from_file(path, progress=False)
+    assert again.plan() == first.plan()
+
+
+def test_a_file_leads_to_its_data_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    rows = "prompt,answer\n" + "".join(f"q{n},a{n}\n" for n in range(30))
+    (here / "mine.csv").write_text(rows)
+    (here / "by_hand.yaml").write_text("dataset: {name: mine, source: file://mine.csv}\n")
+    monkeypatch.chdir(here)
+    azft.FineTuneSession(dataset="mine.csv", folder=tmp_path).to_file("written.yaml")
+    monkeypatch.chdir(elsewhere)
+    for name in ("by_hand.yaml", "written.yaml"):
+        plan = azft.FineTuneSession.from_file(Path("..", "here", name), progress=False).plan()
+        assert not plan.errors
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"recipe": azft.Recipe("mine", {})}, "recipe was given as a value"),
+        ({"convert": lambda row: row}, "convert was given as a value"),
+        ({"model": azft.ModelSpec("m", defaults={"seed": 1})}, "has defaults of its own"),
+    ],
+)
+def test_what_no_file_can_hold_is_refused(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+    session = azft.FineTuneSession(**{"dataset": "ultrachat_sample", "folder": tmp_path, **settings})
+    with pytest.raises(azft.ConfigurationError, match=said):
+        session.to_file(tmp_path / "x.yaml")
+    assert not (tmp_path / "x.yaml").exists()
 
 
 def test_rows_in_memory_cannot_be_written(tmp_path: Path) -> None:

@@ -74,5 +74,5 @@ def test_the_script_asks_for_the_same_job(
 
 def test_a_model_of_this_machine_has_no_way_to_azure(tmp_path: Path) -> None:
     session = azft.FineTuneSession(dataset=SAMPLE, percent=8, folder=tmp_path, progress=False)
-    with pytest.raises(azft.UnsupportedError, match="is on this machine"):
+    with pytest.raises(azft.UnsupportedError, match="a stand-in for it is tuned on this machine"):
         session.build().to_sdk()

@@ -41,6 +41,11 @@ def load_plugins(*extra: object) -> Plugins:
             ) from error
         plugins.add(plugin, entry.name)
     for plugin in extra:
+        if isinstance(plugin, list | tuple | dict | set | str):
+            raise ConfigurationError(
+                f"load_plugins was given a {type(plugin).__name__}",
+                hint="give the plugins one by one: load_plugins(*PLUGINS)",
+            )
         plugins.add(plugin, getattr(plugin, "__name__", type(plugin).__name__))
     return plugins
 

@@ -53,6 +53,7 @@ from azft.progress import wanted
 from azft.rules.forecast import rows_in_a_step, sequence_limit
 from azft.rules.lifecycle import CHAT
 from azft.rules.suggest import did_you_mean
+from azft.settings.arguments import check_arguments
 from azft.settings.file import read_settings, write_settings
 from azft.settings.values import SessionSettings, as_dataset, as_model, backend_of, session_arguments
 from azft.snapshot import list_prices
@@ -112,11 +113,13 @@ class FineTuneSession(Line):
         progress: bool = True,
         **options: Unpack[DataOptions],
     ) -> None:
-        expect(parameters or {}, Mapping, "parameters", "write parameters={'learning_rate': 2e-5}")
-        expect(prices or {}, Mapping, "prices", "write prices={'Standard_NC24ads_A100_v4': 3.67}")
-        if data is not None:
-            expect(data, DataSettings, "data", "write data=azft.DataSettings(percent=5), or percent=5 alone")
+        check_arguments({
+            "compute": compute, "folder": folder, "parameters": parameters, "columns": columns, "prices": prices,
+            "budget": budget, "data": data,
+        })  # fmt: skip
         _known_options(options)
+        if plugins is not None:
+            expect(plugins, Plugins, "plugins", "write plugins=azft.load_plugins(PLUGIN)")
         self.folder = Path(folder).absolute()
         self._plugins = plugins or load_plugins()
         catalogue = Catalogue(self._plugins)
@@ -127,6 +130,13 @@ class FineTuneSession(Line):
         self._data = data if data is not None and not options else DataSettings.of(options, data)
         self._convert = convert
         self._tokenizers = OwnTokenizers(tokenizer)
+        self._given_by_value = {
+            "naming": not isinstance(naming, str),
+            "recipe": not isinstance(recipe, str),
+            "tokenizer": tokenizer is not None and not isinstance(tokenizer, str),
+            "convert": convert is not None,
+        }
+        self._tokenizer_name = tokenizer if isinstance(tokenizer, str) else ""
         self._prepared: PreparedDataset | None = None
         self._recipe = catalogue.recipes.pick(recipe) if recipe else None
         self._prices = None if prices is None else dict(prices)
@@ -154,13 +164,20 @@ class FineTuneSession(Line):
     def to_file(self, path: str | Path) -> Path:
         """Write the session's settings to a YAML file that `from_file` and the command line read.
 
-        What a backend was connected with is not known here, so only its name is written.
+        What a backend was connected with is not known here, so only its name is written. `ConfigurationError` for what
+        no file can hold: rows in memory, functions, and values of a session that are not named by a plugin.
         """
-        dataset = self._dataset
-        offered = any(dataset is one for one in Catalogue(self._plugins).datasets)
+        cannot = [name for name, by_value in self._given_by_value.items() if by_value]
+        if cannot:
+            raise ConfigurationError(
+                f"{', '.join(cannot)} was given as a value, which no file can hold",
+                hint="let a plugin offer it, and give its name",
+            )
+        catalogue = Catalogue(self._plugins)
         settings = SessionSettings(
-            model=as_model(self._model),
-            dataset=dataset.name if offered else as_dataset(dataset),
+            model=self._model.name if self._model in list(catalogue.models) else as_model(self._model),
+            dataset=(self._dataset.name if self._dataset in list(catalogue.datasets) else as_dataset(self._dataset)),
+            tokenizer=self._tokenizer_name,
             naming=self._naming.name,
             backend=self.backend.name,
             compute=self._compute,

@@ -68,9 +68,11 @@ def run(
     **options: Any,
 ) -> None:
     """Prepare, submit, watch, evaluate and register."""
-    session = session_of({**options, "as_json": as_json})
+    session = session_of({**options, "as_json": as_json, "quiet": options["quiet"] or detach})
     started = session.submit(accept=accept, again=again)
     if detach:
+        if started.found:
+            click.echo(started.found.replace("again=True", "--again"), err=True)
         show(started if as_json else started.id, as_json=as_json)
         return
     result: dict[str, Any] = {"result": session.watch(started, timeout=timeout)}

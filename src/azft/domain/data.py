@@ -31,6 +31,14 @@ def _within(
     return check
 
 
+def _whole(name: str) -> Callable[[Any, Attribute[Any], Any], None]:
+    def check(_instance: object, _attribute: Attribute[Any], value: object) -> None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ConfigurationError(f"{name} is {value!r}, expected a whole number")
+
+    return check
+
+
 def _one_of(name: str, choices: object) -> Callable[[Any, Attribute[Any], Any], None]:
     def check(_instance: object, _attribute: Attribute[Any], value: object) -> None:
         known = get_args(choices)
@@ -94,7 +102,7 @@ class DataSettings:
     sample: Sample = field(default="first", validator=_one_of("sample", Sample))
     validation: float = field(default=0.1, converter=_number, validator=_within("validation", 0, 0.5))
     test: float = field(default=0.1, converter=_number, validator=_within("test", 0, 0.5, low_open=True))
-    seed: int = 42
+    seed: int = field(default=42, validator=_whole("seed"))
     on_bad: OnBad = field(default="raise", validator=_one_of("on_bad", OnBad))
     duplicates: Duplicates = field(default="keep", validator=_one_of("duplicates", Duplicates))
     accept: tuple[str, ...] = field(default=(), converter=_codes)

@@ -89,7 +89,9 @@ class DataLook(Line):
         test = "" if self.test_rows is None else f", {self.test_rows:,} to test"
         about = "" if self.exact else "about "
         lengths = f"{about}{self.tokens:.0f} tokens each"
-        lengths += f", {self.too_long:.0%} too long" if self.looked_at else ", as the dataset is known"
+        lengths += (
+            f", {self.too_long:.0%} too long" if self.looked_at or not self.train_rows else ", as the dataset is known"
+        )
         return View("Data look", f"{train} rows to train{test}; {lengths}")
 
 

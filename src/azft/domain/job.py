@@ -44,9 +44,14 @@ class Job(Viewed):
         `UnsupportedError` for a model that no registry has.
         """
         if not self.model.id.startswith("azureml://") or self.model.stand_in or self.model.weights:
+            why = (
+                "a stand-in for it is tuned on this machine"
+                if self.model.stand_in
+                else "its weights are on this machine"
+            )
             raise UnsupportedError(
-                f"{self.model.name} is on this machine, so no job of Azure ML can tune it",
-                hint="plan with backend='azureml'",
+                f"no job of Azure ML can be written for {self.model.name}: {why}",
+                hint="plan with backend=azft.connect('azureml')",
             )
         return sdk_script(self)
 

@@ -121,6 +121,8 @@ class Advice(Viewed):
         elif others:
             parts.append(unfit)
         title = "Machine sizes" + (f" ({self.label})" if self.label else "")
+        if not self.offers:
+            return View(title, "this backend offers no sizes with GPUs")
         best = self.best.size if self.best else "none of them will do"
         return View(title, f"{len(self.offers)} sizes, best: {best}", parts)
 

@@ -92,7 +92,7 @@ class Plan(Viewed):
                 f"{self.model.name} {self.model.version}".strip() + (" (stand-in)" if self.model.stand_in else ""),
             ),
             ("data", f"{self.dataset.name}, {self.data.percent:g} % of {self.dataset.source}"),
-            ("backend", f"{self.backend}, compute {self.compute.name} ({self.compute.size})"),
+            ("backend", f"{self.backend}, {self._machine()}"),
             ("component", f"{self.component.name} {self.component.version}"),
             ("display name", self.display_name),
             ("registers as", self.model_name),
@@ -120,6 +120,11 @@ class Plan(Viewed):
             parts.append(Table("Quotas and memory", ("", "used of the limit"), limits))
         parts.append(More(f"All {len(entries)} parameters", self.parameters.view().parts, "print(plan.parameters)"))
         return View("Plan", f"{self.display_name} on {self.backend}, {self._verdict()}", tuple(parts))
+
+    def _machine(self) -> str:
+        if self.compute.size:
+            return f"compute {self.compute.name} ({self.compute.size})"
+        return "no compute" if self.compute.name == "compute" else f"no compute {self.compute.name}"
 
     def _verdict(self) -> str:
         counts = [(severity, sum(f.severity == severity for f in self.findings)) for severity in SEVERITIES]

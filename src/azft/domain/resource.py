@@ -112,7 +112,7 @@ class Leftover(Line):
     """A thing of ours that is still there: `state` is the service's word, `since` seconds since 1970, 0 if not known.
 
     `size` and `count` are machines that it holds now; `price` is what they cost for an hour, None if that is not known.
-    `recorded` is whether the ledger of this folder knows it.
+    `recorded` is whether the ledger of this folder knows it, None where it was not asked.
     """
 
     resource: Resource
@@ -121,7 +121,7 @@ class Leftover(Line):
     size: str = ""
     count: int = 0
     price: float | None = None
-    recorded: bool = False
+    recorded: bool | None = None
 
     @property
     def running(self) -> bool:
@@ -133,7 +133,7 @@ class Leftover(Line):
         when = f" since {self.when}" if self.since else ""
         machines = f", {self.machines}" if self.machines else ""
         cost = f", {self.cost}" if self.cost else ""
-        unknown = "" if self.recorded else ", in no ledger here"
+        unknown = ", in no ledger here" if self.recorded is False else ""
         return View("Leftover", f"{self.resource}: {self.state or 'state not known'}{when}{machines}{cost}{unknown}")
 
     @property
@@ -154,6 +154,9 @@ class Leftover(Line):
         return f"{self.price:,.2f} an hour"
 
 
+_RECORDED = {True: "yes", False: "no", None: "not asked"}
+
+
 class Leftovers(tuple[Leftover, ...], Viewed):
     """What is left, which a notebook shows as one table."""
 
@@ -163,8 +166,7 @@ class Leftovers(tuple[Leftover, ...], Viewed):
         """Describe them as one table."""
         columns = ("what", "state", "since", "machines", "cost", "in the ledger here")
         rows = [
-            (str(x.resource), x.state or "not known", x.when, x.machines, x.cost, "yes" if x.recorded else "no")
-            for x in self
+            (str(x.resource), x.state or "not known", x.when, x.machines, x.cost, _RECORDED[x.recorded]) for x in self
         ]
         return View("Leftovers", f"{len(self)} left", (Table("", columns, tuple(rows)),) if rows else ())
 

@@ -14,12 +14,13 @@ from azft.snapshot import list_prices
 
 
 def find_leftovers(
-    backend: Disposer, recorded: Collection[Resource] = (), *, prices: Mapping[str, float] | None = None
+    backend: Disposer, recorded: Collection[Resource] | None = None, *, prices: Mapping[str, float] | None = None
 ) -> Leftovers:
     """Return what carries azft's marks at the backend, what costs most first; `prices` are for one node and hour."""
     known = list_prices() if prices is None else Prices(prices)
     found = [
-        evolve(item, price=_price(item, known), recorded=item.resource in recorded) for item in backend.leftovers()
+        evolve(item, price=_price(item, known), recorded=None if recorded is None else item.resource in recorded)
+        for item in backend.leftovers()
     ]
     return Leftovers(sorted(found, key=lambda item: (-(item.price or 0.0), -item.count, str(item.resource))))
 

@@ -12,9 +12,10 @@ from azft.domain.card import ModelCard
 from azft.domain.model import Model
 from azft.domain.offers import ModelList, ModelOffer
 from azft.domain.specs import ModelSpec
-from azft.errors import BackendError, NotFoundError
+from azft.errors import BackendError, NotFoundError, UnknownNameError
 from azft.ports import ModelSource
-from azft.snapshot import snapshot_card, taken
+from azft.rules.suggest import did_you_mean
+from azft.snapshot import registry_models, snapshot_card, taken
 
 ALTERNATIVES = 2
 
@@ -22,8 +23,12 @@ ALTERNATIVES = 2
 def list_models(backend: ModelSource, specs: Iterable[ModelSpec], task: str, day: date) -> ModelList:
     """Return the models of `specs` that are for the task, or of which it is not known, those of today first.
 
+    Errors: `UnknownNameError` for a task that no model of the registry has.
     A model that the backend does not have is left out; where it does not answer, the dated snapshot does.
     """
+    tasks = {name for entry in registry_models() for name in snapshot_card(entry.name).tasks.value or ()}
+    if task not in tasks:
+        raise UnknownNameError(f"no task {task!r}", hint=did_you_mean(task, tasks))
     wanted = [spec for spec in specs if _may(snapshot_card(spec.name), task)]
     with ThreadPoolExecutor(8, thread_name_prefix="azft-models") as pool:
         answers = list(pool.map(lambda spec: _asked(backend, spec), wanted))

@@ -205,7 +205,7 @@ def _shown(rows: Sequence[BadRow]) -> str:
 
 def _of_look(dataset: DatasetSpec, settings: DataSettings, look: DataLook, how: Looking) -> Iterator[Finding]:
     if look.train_rows == 0:
-        fix = "each row is an object with 'messages'"
+        fix = "one conversation a row: messages, or a prompt and an answer"
         yield Finding("AZFT-D003", "error", dataset.name, f"{dataset.source} has no rows", "rows", fix)
     elif look.used is not None:
         left = look.used if dataset.test_split else look.used - max(1, share(look.used, settings.test))

@@ -44,7 +44,7 @@ def forecast(rows: Rows, settings: DataSettings, parameters: Parameters, *, devi
     >>> f.train_rows, f.batch, f.steps_per_epoch, f.steps
     (900, 16, 57, 171)
     """
-    if rows.train is None:
+    if not rows.train:
         return None
     train = portion(rows.train, settings.percent)
     if rows.test is None:

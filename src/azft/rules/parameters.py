@@ -70,6 +70,7 @@ def resolve(layers: Sequence[Layer], component: Component) -> tuple[Parameters, 
 
 def _resolve_one(known: ComponentInput, layers: Sequence[Layer], problems: list[Problem]) -> Resolved:
     offers: list[tuple[str, ParameterValue]] = []
+    default = read_value(known, known.default)
     for layer in layers:
         if known.name not in layer.values:
             continue
@@ -77,8 +78,8 @@ def _resolve_one(known: ComponentInput, layers: Sequence[Layer], problems: list[
         if isinstance(read, Refused):
             problems.append(Problem(known.name, layer.source, read.found, read.expected, code=read.code))
         else:
-            offers.append((layer.source, read))
-    default = read_value(known, known.default)
+            # Nothing means "leave it to the component".
+            offers.append((layer.source, read if read is not None or isinstance(default, Refused) else default))
     if isinstance(default, Refused) and not offers and not known.is_asset:
         problems.append(Problem(known.name, COMPONENT, "no value", "one, the component requires it", code="AZFT-P006"))
     offers.append((COMPONENT, None if isinstance(default, Refused) else default))

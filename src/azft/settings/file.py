@@ -16,6 +16,7 @@ from azft.files import write_whole
 from azft.settings.shape import Place, schema_of, wrong_places
 from azft.settings.values import BackendSettings, DatasetSettings, ModelSettings, SessionSettings
 
+FILE = "file://"
 KINDS = (".yaml", ".yml", ".toml")
 _PARTS = (("model", ModelSettings), ("dataset", DatasetSettings), ("backend", BackendSettings))
 TITLE = "azft: the settings of a fine-tuning session"
@@ -63,7 +64,9 @@ def _loaded(path: Path) -> tuple[Any, dict[Place, int]]:
         if kind == ".toml":
             return tomllib.loads(text), {}
         tree = yaml.compose(text, yaml.SafeLoader)
-        return yaml.safe_load(text) or {}, {} if tree is None else dict(_lines(tree, ()))
+        if tree is None:
+            return {}, {}
+        return yaml.safe_load(text), dict(_lines(tree, ()))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}", hint="give a file that is there") from None
     except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -78,6 +81,8 @@ def _lines(node: yaml.Node, place: Place) -> list[tuple[Place, int]]:
     if isinstance(node, yaml.MappingNode):
         for key, inner in node.value:
             at = (*place, str(key.value))
+            if any(known == at for known, _line in found):
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
             found += [*_lines(inner, at), (at, key.start_mark.line + 1)]
     elif isinstance(node, yaml.SequenceNode):
         for number, inner in enumerate(node.value):
@@ -98,17 +103,26 @@ def _structured(loaded: Mapping[str, Any], path: Path) -> SessionSettings:
     for name, kind in _PARTS:
         if isinstance(values.get(name), Mapping):
             values[name] = kind(**values[name])
+    at = "data"
     try:
         if "data" in values:
             values["data"] = DataSettings(**values["data"])
+        for at in ("model", "dataset"):
+            if isinstance(values.get(at), ModelSettings | DatasetSettings):
+                values[at].spec  # noqa: B018 - a spec refuses what it cannot be
     except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: data: {error.message}", hint=error.hint) from None
+        raise ConfigurationError(f"{path}: {at}: {error.message}", hint=error.hint) from None
     return SessionSettings(**values)
 
 
 def _beside(settings: SessionSettings, folder: Path) -> SessionSettings:
     """Return the settings with paths that are relative to the file made whole."""
     changed: dict[str, Any] = {"folder": str(folder / settings.folder)}
+    if settings.tokenizer and (folder / settings.tokenizer).exists():
+        changed["tokenizer"] = str(folder / settings.tokenizer)
+    if isinstance(settings.dataset, DatasetSettings) and settings.dataset.source.startswith(FILE):
+        source = f"{FILE}{folder / Path(settings.dataset.source.removeprefix(FILE)).expanduser()}"
+        changed["dataset"] = attrs.evolve(settings.dataset, source=source)
     if isinstance(settings.dataset, str) and (folder / settings.dataset).exists():
         changed["dataset"] = str(folder / settings.dataset)
     if isinstance(settings.model, ModelSettings) and (folder / settings.model.weights).exists():

@@ -112,7 +112,10 @@ def _wrong_in_mapping(value: object, kind: Any, place: Place) -> Iterator[tuple[
         yield place, f"is {value!r}, expected keys and values"
         return
     for name, inner in value.items():
-        yield from wrong_places(inner, kind, (*place, name))
+        if isinstance(name, str):
+            yield from wrong_places(inner, kind, (*place, name))
+        else:
+            yield place, f"has the key {name!r}, expected text"
 
 
 def _is_plain(value: object, kind: object) -> bool:

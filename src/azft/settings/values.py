@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
@@ -120,7 +121,12 @@ def backend_of(settings: SessionSettings) -> BackendSettings:
 
 
 def as_model(spec: ModelSpec) -> ModelSettings:
-    """Return what a file holds of a model; its own defaults are parameters, and are not in it."""
+    """Return what a file holds of a model; `ConfigurationError` for one with defaults of its own, which it cannot."""
+    if spec.defaults:
+        raise ConfigurationError(
+            f"the model {spec.name} has defaults of its own, which no file can hold",
+            hint="give them as parameters, or let a plugin offer the model",
+        )
     return ModelSettings(
         spec.name, spec.registry, spec.version, spec.weights, spec.trust_remote_code, spec.chat_template
     )
@@ -132,6 +138,13 @@ def as_dataset(spec: DatasetSpec) -> DatasetSettings:
         raise ConfigurationError(
             "the session's rows are in memory, so no file can name them", hint="write them to a JSONL file first"
         )
+    if spec.leave_out or spec.stand_in:
+        raise ConfigurationError(
+            f"the dataset {spec.name} leaves rows out or has a stand-in, which no file can hold",
+            hint="let a plugin offer the dataset",
+        )
+    scheme, _, rest = spec.source.partition("://")
+    source = f"file://{Path(rest).expanduser().absolute()}" if scheme == "file" else spec.source
     return DatasetSettings(
-        spec.name, spec.source, spec.train_split, spec.test_split, spec.label, spec.converter, dict(spec.columns)
+        spec.name, source, spec.train_split, spec.test_split, spec.label, spec.converter, dict(spec.columns)
     )
