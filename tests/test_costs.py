@@ -225,5 +225,34 @@ def test_a_stand_in_on_this_machine_costs_nothing_and_says_nothing(tmp_path: Pat
     assert (plan.forecast.cost, plan.forecast.seconds) == (None, None)
 
 
+def test_fewer_gpus_than_there_are_take_longer(
+    emulator: AzureMLEmulator, backend: AzureMLBackend, tmp_path: Path
+) -> None:
+    def seconds(**parameters: int) -> float:
+        eight = first_session(backend, tmp_path, compute="Standard_ND96asr_v4", parameters=parameters).plan().forecast
+        assert eight is not None
+        assert eight.seconds is not None
+        return eight.seconds[1]
+
+    assert seconds(number_of_gpu_to_use_finetuning=1) > 4 * seconds()
+
+
+def test_of_many_experts_two_work() -> None:
+    moe = Architecture(4096, 32, 32, 8, 6400, 32064, 131072, experts=16)
+    assert moe.active_parameters < 0.2 * moe.parameters
+    dense = SHAPES["Llama-2-7B"]
+    assert dense.active_parameters == dense.parameters
+
+
+def test_what_is_cut_off_costs_nothing(emulator: AzureMLEmulator, backend: AzureMLBackend, tmp_path: Path) -> None:
+    def seconds(limit: int) -> float:
+        ahead = first_session(backend, tmp_path, percent=100, parameters={"max_seq_length": limit}).plan().forecast
+        assert ahead is not None
+        assert ahead.seconds is not None
+        return ahead.seconds[0]
+
+    assert seconds(256) < 0.9 * seconds(1024)
+
+
 def test_published_rows_are_of_the_kind_that_is_read() -> None:
     assert all(isinstance(row, Published) and 0 < row.utilisation < 100 for row in published_speeds())

@@ -101,7 +101,7 @@ def test_the_reports_of_data_and_of_a_run_read_well(tmp_path: Path, made: Any) -
     )
     run = session.submit()
     result = session.watch(run)
-    page = session.report(run, result)
+    page = session.report(run, result, session.evaluate(run))
     check_page(made, page)
     data = session.prepare().report().path
     check_page(made, data)

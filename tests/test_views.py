@@ -119,6 +119,21 @@ def test_a_sparkline_keeps_the_last_and_the_shape() -> None:
     assert sparkline([0.0, 7.0]) == "▁█"
 
 
+def test_a_loss_that_is_no_number_breaks_nothing() -> None:
+    nan = float("nan")
+    assert sparkline([1.0, nan, float("inf"), 2.0]) == "▁█"
+    view = View("t", "s", (Curves("Loss", "alt", {"training": ((1.0, 2.0), (2.0, nan), (3.0, 1.0))}),))
+    assert "nan" not in as_html(view)
+    as_text(view)
+
+
+def test_a_long_first_cell_does_not_push_the_others_out() -> None:
+    rows = (("upload azft/" + "0" * 64 + "/validation.jsonl", "stored", "4 x A100"), ("run", "running", "9.99"))
+    said = as_text(View("t", "s", (Table("", ("what", "state", "machines"), rows),)), width=100)
+    for expected in ("stored", "running", "9.99", "machines"):
+        assert expected in said
+
+
 def test_ascii_where_the_terminal_cannot() -> None:
     view = View("t", "s", (Table("T", ("a", "b"), (("1", Bar(1.0, "all")),)),))
     assert "─" in as_text(view, encoding="utf-8")

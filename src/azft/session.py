@@ -21,7 +21,7 @@ from azft.domain.offers import Advice, ModelList, Prices
 from azft.domain.parameters import ParameterValue
 from azft.domain.plan import Plan
 from azft.domain.resource import CleanupReport, Leftovers, RegisteredModel, Resource
-from azft.domain.run import Run, RunEvent, RunResult, Runs, RunStatus
+from azft.domain.run import Run, RunEvent, RunResult, Runs
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme, Recipe
 from azft.errors import ConfigurationError
 from azft.files import write_whole
@@ -158,6 +158,9 @@ class FineTuneSession(Line):
         """Return the session of settings as a value."""
         backend = backend_of(settings)
         plugins = plugins or load_plugins()
+        taken = [name for name in backend.settings if name in ("name", "plugins")]
+        if taken:
+            raise ConfigurationError(f"{taken[0]!r} is no setting of a backend", hint="leave it out")
         connected = connect(backend.name, plugins=plugins, **backend.settings) if backend.settings else backend.name
         return cls(backend=connected, plugins=plugins, progress=progress, **session_arguments(settings))
 
@@ -338,16 +341,17 @@ class FineTuneSession(Line):
         with wanted(enabled=self._progress):
             return RunEvaluator(self.backend).evaluate(run)
 
-    def report(self, run: Run, result: RunResult | None = None) -> Path:
+    def report(self, run: Run, result: RunResult | None = None, evaluation: EvaluationReport | None = None) -> Path:
         """Write a page about a run and return its path: how it ended, its losses, base against tuned, and its data.
 
-        `result` is what `watch` returned, which heard the losses; without it they are not drawn.
+        `result` is what `watch` returned, which heard the losses, and `evaluation` what `evaluate` did; without them
+        they are not on the page.
         """
         expect_run(run, Run)
         ended = result or self.backend.result(run)
         parts = list(ended.view().parts)
-        if ended.status is RunStatus.COMPLETED:
-            parts += self.evaluate(run).view().parts
+        if evaluation is not None:
+            parts += evaluation.view().parts
         if self._prepared is not None:
             report = self._prepared.report()
             parts += [*report.view().parts, Table("", ("",), ((Link("the data's own report", report.path.as_uri()),),))]

@@ -8,6 +8,7 @@ from azft.domain.findings import Finding
 from azft.domain.plan import Plan
 from azft.plugins import hookimpl
 from azft.rules.compute import compute_findings
+from azft.rules.devices import gpus_used
 from azft.rules.lifecycle import CHAT, model_findings
 from azft.rules.memory import fit_findings, row_length, training_of
 from azft.rules.naming import name_findings
@@ -36,7 +37,7 @@ def azft_check(plan: Plan) -> list[Finding]:
     shape = plan.model.architecture
     if plan.model.tuned_by_registry and shape is not None and compute.gpu_memory_gib:
         length = row_length(shape, plan.parameters, plan.look.tokens if plan.look else 0.0)
-        how = training_of(plan.parameters, devices=compute.gpus * nodes, sequence=length)
+        how = training_of(plan.parameters, devices=gpus_used(plan.parameters, compute) * nodes, sequence=length)
         found += fit_findings(shape, how, compute.gpu_memory_gib, compute.name)
     context = shape.context if shape else 0
     found += together(plan.parameters, context=context, forecast=plan.forecast)

@@ -85,7 +85,7 @@ def run(
     else:
         for value in result.values():
             say(str(value))
-        say(f"the same with pictures: {session.report(started, result['result'])}")
+        say(f"the same with pictures: {session.report(started, result['result'], result.get('report'))}")
 
 
 @cli.command()

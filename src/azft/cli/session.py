@@ -44,15 +44,17 @@ def session_of(options: dict[str, Any]) -> FineTuneSession:
     from azft.domain.data import DataOptions, DataSettings
     from azft.session import FineTuneSession
     from azft.settings.file import read_settings
-    from azft.settings.values import ModelSettings, SessionSettings
+    from azft.settings.values import ModelSettings, SessionSettings, backend_of
 
     settings = read_settings(options["file"]) if options["file"] else SessionSettings()
     plain = ("dataset", "backend", "compute", "folder", "naming", "recipe", "budget")
     given = {name: options[name] for name in plain if options[name] is not None}
     model: str | ModelSettings = options["model"] or settings.model
     if options["weights"]:
-        name = model if isinstance(model, str) else model.name
-        model = ModelSettings(name, weights=options["weights"])
+        known = model if isinstance(model, ModelSettings) else ModelSettings(model)
+        model = evolve(known, weights=options["weights"])
+    if given.get("backend") == backend_of(settings).name:
+        del given["backend"]  # The file says with what it is connected.
     data: DataOptions = {}
     if options["percent"] is not None:
         data["percent"] = options["percent"]

@@ -37,6 +37,12 @@ class Architecture:
         embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
         return embeddings + self.layers * (attention + feed_forward + router + 2 * self.hidden) + self.hidden
 
+    @property
+    def active_parameters(self) -> int:
+        """How many of them a token passes: of many experts, two."""
+        idle = max(self.experts - 2, 0)
+        return self.parameters - 3 * self.hidden * self.intermediate * idle * self.layers
+
     def adapter_parameters(self, rank: int) -> int:
         """How many weights LoRA of that rank adds on every linear layer of the blocks."""
         attention = (self.hidden + self.fused_attention) + 2 * self.hidden

@@ -15,7 +15,8 @@ from azft.ledger import Ledger
 from azft.ports import ComputeSource
 from azft.rules.advice import advise
 from azft.rules.compute import compute_findings
-from azft.rules.costs import Work
+from azft.rules.costs import work_of
+from azft.rules.forecast import sequence_limit
 from azft.rules.quotas import quota_findings
 from azft.snapshot import list_prices, published_speeds
 
@@ -79,7 +80,7 @@ class ComputeValidator:
         offered = self._backend.list_sizes() if sizes is None else sizes
         known = list_prices(region) if prices is None else Prices(prices)
         usage = self._backend.usage()
-        work = Work(rows * tokens, tokens, nodes)
+        work = work_of(rows, tokens, nodes, sequence_limit(model, parameters))
         return advise(offered, usage, model, parameters, work=work, prices=known, published=published_speeds())
 
     def _look(

@@ -22,6 +22,7 @@ from azft.lookups.tokenizers import OwnTokenizers
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
+from azft.rules.devices import gpus_used
 from azft.rules.forecast import Rows, forecast, sequence_limit, steps_of
 from azft.rules.memory import memory_look
 from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, USER, Problem, resolve
@@ -91,7 +92,7 @@ class Planner:
         chosen, notes = _fitting(dataset, found.model)
         settings = data or DataSettings()
         limit = sequence_limit(found.model, resolved)
-        devices = max(machine.gpus, 1) * nodes_of(resolved)
+        devices = max(gpus_used(resolved, machine), 1) * nodes_of(resolved)
         look: DataLook | None
         ahead: Forecast | None
         tokenizer, said = self._tokenizers.findings(found.model, _template_day(resolved, self._day))
@@ -135,6 +136,7 @@ class Planner:
                 found.model,
                 resolved,
                 machine,
+                gpus=gpus_used(resolved, machine),
                 nodes=nodes_of(resolved),
                 tokens=look.tokens if look else 0.0,
             ),

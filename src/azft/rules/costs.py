@@ -12,6 +12,8 @@ from azft.domain.forecast import Forecast
 from azft.domain.model import Model
 from azft.domain.offers import Prices
 from azft.domain.parameters import Parameters
+from azft.rules.devices import gpus_used
+from azft.rules.forecast import sequence_limit
 from azft.rules.memory import training_of
 from azft.rules.quotas import LOW_PRIORITY
 from azft.rules.throughput import LARGE, Published, operations, speeds, utilisation
@@ -38,9 +40,14 @@ class Work:
     nodes: int
 
 
-def work_of(known: Forecast, tokens_per_row: float, nodes: int) -> Work:
-    """Return the work of a forecast."""
-    return Work(known.steps * known.batch * tokens_per_row, tokens_per_row, nodes)
+def work_of(rows: int, tokens_per_row: float, nodes: int, limit: int) -> Work:
+    """Return the work of so many rows; of a row longer than the model reads, the rest is cut off (`limit` 0: none).
+
+    >>> work_of(10, 5_000.0, 1, 256).tokens
+    2560
+    """
+    row = min(tokens_per_row, limit) if limit > 0 else tokens_per_row
+    return Work(rows * row, row, nodes)
 
 
 def seconds_of(
@@ -50,7 +57,8 @@ def seconds_of(
     shape = model.architecture
     if shape is None or not (compute.gpus and compute.peak and work.tokens):
         return None
-    how = training_of(parameters, devices=compute.gpus * work.nodes, sequence=int(work.row))
+    devices = gpus_used(parameters, compute) * work.nodes
+    how = training_of(parameters, devices=devices, sequence=int(work.row))
     lora = how.lora_rank > 0
     large = how.batch * work.row >= LARGE
     used = utilisation(compute.gpu, "LoRA" if lora else "full", published, large=large)
@@ -84,7 +92,7 @@ def costed(
     `measured` is the speed of earlier runs of the kind, slow and fast in tokens a second; it takes the place of what
     was published. Machines bill from when they are there, so their start is in the cost.
     """
-    work = work_of(known, tokens_per_row, nodes)
+    work = work_of(known.steps * known.batch, tokens_per_row, nodes, sequence_limit(model, parameters))
     price = None if compute.tier == LOW_PRIORITY else prices.of(compute.size)
     hourly = None if price is None else price * nodes
     label = prices.label if hourly is not None else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from azft.domain.run import RunEvent
 
 NAMES = {"loss": "training", "eval_loss": "validation"}
@@ -23,7 +25,7 @@ class LossCurves:
     def hear(self, event: RunEvent) -> None:
         """Take one event."""
         for name, line in NAMES.items():
-            if name in event.values:
+            if math.isfinite(event.values.get(name, math.nan)):
                 self._points.setdefault(line, {})[event.step] = event.values[name]
 
     @property

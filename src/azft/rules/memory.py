@@ -152,13 +152,13 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
 
 
 def memory_look(
-    model: Model, parameters: Parameters, compute: Compute, *, nodes: int, tokens: float
+    model: Model, parameters: Parameters, compute: Compute, *, gpus: int, nodes: int, tokens: float
 ) -> MemoryLook | None:
-    """Return what each device is to hold, where the model's shape and the machine's GPUs are known."""
+    """Return what each of the `gpus` of a node is to hold, where the model's shape and the machine's GPUs are known."""
     shape = model.architecture
     if shape is None or not (model.tuned_by_registry and compute.gpus):
         return None
-    how = training_of(parameters, devices=compute.gpus * nodes, sequence=row_length(shape, parameters, tokens))
+    how = training_of(parameters, devices=gpus * nodes, sequence=row_length(shape, parameters, tokens))
     estimate = memory_estimate(shape, how)
     room = compute.gpu_memory_gib - RESERVE_GIB if compute.gpu_memory_gib else 0.0
     return MemoryLook(estimate.low, estimate.high, room)

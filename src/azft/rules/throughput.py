@@ -91,8 +91,9 @@ def operations(shape: Architecture, *, lora: bool, sequence: float, checkpointin
     30
     """
     attention = shape.layers * shape.hidden * sequence
-    recomputed = 2 * shape.parameters + 2 * attention if checkpointing else 0.0
-    return (4 if lora else 6) * shape.parameters + 6 * attention + recomputed
+    weights = shape.active_parameters
+    recomputed = 2 * weights + 2 * attention if checkpointing else 0.0
+    return (4 if lora else 6) * weights + 6 * attention + recomputed
 
 
 def speeds(used: Utilisation, per_token: float, *, peak: float, gpus: int) -> tuple[float, float]:

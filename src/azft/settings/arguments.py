@@ -19,9 +19,9 @@ def check_arguments(given: Mapping[str, Any]) -> None:
     _names(given["parameters"], "parameters", "{'learning_rate': 2e-5}")
     _names(given["columns"], "columns", "{'Frage': 'prompt'}")
     _names(given["prices"], "prices", "{'Standard_NC24ads_A100_v4': 3.67}")
-    for column, target in (given["columns"] or {}).items():
+    for column, target in ({} if given["columns"] is None else given["columns"]).items():
         expect(target, str, f"columns[{column!r}]", "map a column to the name that a converter knows")
-    for size, price in (given["prices"] or {}).items():
+    for size, price in ({} if given["prices"] is None else given["prices"]).items():
         _amount(price, f"prices[{size!r}]")
     if given["budget"] is not None:
         _amount(given["budget"], "budget")
@@ -30,12 +30,14 @@ def check_arguments(given: Mapping[str, Any]) -> None:
 
 
 def _names(value: object, name: str, example: str) -> None:
-    expect(value or {}, Mapping, name, f"write {name}={example}")
-    for key in value or ():  # type: ignore[attr-defined]
+    if value is None:
+        return
+    expect(value, Mapping, name, f"write {name}={example}")
+    for key in value:  # type: ignore[attr-defined]
         expect(key, str, f"a key of {name}", f"write {name}={example}")
 
 
 def _amount(value: object, name: str) -> None:
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
     if not fits:
         raise ConfigurationError(f"{name} is {value!r}, expected a number above 0")

@@ -35,7 +35,7 @@ def read_settings(path: str | Path) -> SessionSettings:
     if wrong:
         raise ConfigurationError(f"{path} holds settings that do not fit", problems=wrong, hint="azft schema has them")
     made = _structured(loaded, path)
-    return _beside(made, path.absolute().parent)
+    return _beside(made, path.absolute().parent, loaded)
 
 
 def write_settings(settings: SessionSettings, path: str | Path) -> Path:
@@ -44,9 +44,17 @@ def write_settings(settings: SessionSettings, path: str | Path) -> Path:
     if path.suffix.lower() not in KINDS[:2]:
         raise ConfigurationError(f"{path} is no YAML file", hint="let its name end with .yaml")
     held = _differing(attrs.asdict(settings), attrs.asdict(SessionSettings()))
-    text = yaml.safe_dump(held, sort_keys=False, allow_unicode=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, f"# Settings of azft; `azft schema` prints what may stand here.\n{text}".encode())
+    try:
+        text = yaml.safe_dump(held, sort_keys=False, allow_unicode=True)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(
+            f"the settings cannot be written: {error}", hint="give plain numbers and text"
+        ) from None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, f"# Settings of azft; `azft schema` prints what may stand here.\n{text}".encode())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}", hint="give another place") from None
     return path
 
 
@@ -69,7 +77,7 @@ def _loaded(path: Path) -> tuple[Any, dict[Place, int]]:
         return yaml.safe_load(text), dict(_lines(tree, ()))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}", hint="give a file that is there") from None
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} is not {kind[1:].upper()}: {error}", hint="see the place that it names"
         ) from None
@@ -115,20 +123,27 @@ def _structured(loaded: Mapping[str, Any], path: Path) -> SessionSettings:
     return SessionSettings(**values)
 
 
-def _beside(settings: SessionSettings, folder: Path) -> SessionSettings:
-    """Return the settings with paths that are relative to the file made whole."""
-    changed: dict[str, Any] = {"folder": str(folder / settings.folder)}
-    if settings.tokenizer and (folder / settings.tokenizer).exists():
+def _beside(settings: SessionSettings, folder: Path, said: Mapping[str, Any]) -> SessionSettings:
+    """Return the settings with paths that the file says, and that are relative to it, made whole."""
+    changed: dict[str, Any] = {"folder": str(folder / Path(settings.folder).expanduser())}
+    if settings.tokenizer and _is_there(folder / settings.tokenizer):
         changed["tokenizer"] = str(folder / settings.tokenizer)
     if isinstance(settings.dataset, DatasetSettings) and settings.dataset.source.startswith(FILE):
         source = f"{FILE}{folder / Path(settings.dataset.source.removeprefix(FILE)).expanduser()}"
         changed["dataset"] = attrs.evolve(settings.dataset, source=source)
-    if isinstance(settings.dataset, str) and (folder / settings.dataset).exists():
+    if "dataset" in said and isinstance(settings.dataset, str) and _is_there(folder / settings.dataset):
         changed["dataset"] = str(folder / settings.dataset)
-    if isinstance(settings.model, ModelSettings) and (folder / settings.model.weights).exists():
+    if isinstance(settings.model, ModelSettings) and _is_there(folder / settings.model.weights):
         weights = str(folder / settings.model.weights) if settings.model.weights else ""
         changed["model"] = attrs.evolve(settings.model, weights=weights)
     return attrs.evolve(settings, **changed)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # Longer than a path can be.
 
 
 def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

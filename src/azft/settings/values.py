@@ -127,9 +127,8 @@ def as_model(spec: ModelSpec) -> ModelSettings:
             f"the model {spec.name} has defaults of its own, which no file can hold",
             hint="give them as parameters, or let a plugin offer the model",
         )
-    return ModelSettings(
-        spec.name, spec.registry, spec.version, spec.weights, spec.trust_remote_code, spec.chat_template
-    )
+    weights = str(Path(spec.weights).absolute()) if spec.weights and Path(spec.weights).exists() else spec.weights
+    return ModelSettings(spec.name, spec.registry, spec.version, weights, spec.trust_remote_code, spec.chat_template)
 
 
 def as_dataset(spec: DatasetSpec) -> DatasetSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -21,7 +22,7 @@ def histogram(part: Histogram) -> str:
     """Return bars side by side; a dashed line stands at the limit, and what is beyond it has another colour."""
     most = max((count for _start, _stop, count in part.bins), default=1) or 1
     first, last = (part.bins[0][0], part.bins[-1][1]) if part.bins else (0, 1)
-    scale = (WIDE - LEFT) / (last - first)
+    scale = (WIDE - LEFT) / ((last - first) or 1)
     drawn = [_axes(f"{most:,}", part.counted, "0")]
     for start, stop, count in part.bins:
         height = count / most * (FLOOR - 20)
@@ -48,7 +49,8 @@ def histogram(part: Histogram) -> str:
 
 def curves(part: Curves) -> str:
     """Return lines over steps, each in a colour of its own, named at the top."""
-    points = [point for line in part.lines.values() for point in line]
+    lines = {name: [point for point in line if math.isfinite(point[1])] for name, line in part.lines.items()}
+    points = [point for line in lines.values() for point in line]
     if not points:
         return ""
     last = max(step for step, _value in points) or 1.0
@@ -57,10 +59,10 @@ def curves(part: Curves) -> str:
     across, up = (WIDE - LEFT - 10) / ((last - first) or 1.0), (FLOOR - 30) / ((high - low) or 1.0)
     drawn = [_axes(f"{high:.3g}", "", f"{low:.3g}")]
     at = LEFT
-    for number, (name, line) in enumerate(part.lines.items()):
+    for number, (name, line) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]
         thin = line[:: max(1, len(line) // MOST_POINTS)]
-        thin = thin if not line or thin[-1] == line[-1] else (*thin, line[-1])
+        thin = thin if not line or thin[-1] == line[-1] else [*thin, line[-1]]
         spots = " ".join(f"{LEFT + (s - first) * across:.1f},{FLOOR - (v - low) * up:.1f}" for s, v in thin)
         drawn.append(f'<polyline points="{spots}" fill="none" stroke-width="2" style="stroke:{colour}"/>')
         if len(line) <= FEW_POINTS:

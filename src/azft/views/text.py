@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import shutil
 import sys
@@ -57,7 +58,7 @@ def sparkline(values: list[float] | tuple[float, ...], length: int = 24) -> str:
     >>> sparkline([3.0, 2.0, 1.0, 1.5])
     '█▅▁▃'
     """
-    shown = values[-length:]
+    shown = [value for value in values if math.isfinite(value)][-length:]
     low, high = min(shown, default=0.0), max(shown, default=0.0)
     step = (high - low) / (len(SPARKS) - 1) or 1.0
     return "".join(SPARKS[int((value - low) / step + 0.5)] for value in shown)
@@ -88,12 +89,12 @@ def _drawn(table: Table, width: int, *, fancy: bool) -> str:
         highlight=False,
         markup=False,
     )
-    console.print(_table(table, fancy=fancy))
+    console.print(_table(table, width, fancy=fancy))
     lines = [line.rstrip() for line in console.export_text(styles=False).rstrip().splitlines()]
     return "\n".join(lines) + (f"\n{visible(table.note)}" if table.note else "")
 
 
-def _table(part: Table, *, fancy: bool) -> RenderableType:
+def _table(part: Table, width: int, *, fancy: bool) -> RenderableType:
     from rich import box
     from rich.table import Table as RichTable
 
@@ -109,10 +110,19 @@ def _table(part: Table, *, fancy: bool) -> RenderableType:
         padding=(0, 2, 0, 0) if not named else (0, 1),
     )
     for number, column in enumerate(part.columns):
-        drawn.add_column(visible(column), overflow="fold", no_wrap=number == 0 and len(part.columns) > 1)
+        first = number == 0 and len(part.columns) > 1
+        # A first column that would push the others out is folded like them.
+        long = max((_length(row[number]) for row in part.rows), default=0) > width // 2
+        most = width // 2 if first and long else None
+        drawn.add_column(visible(column), overflow="fold", no_wrap=first and not long, max_width=most)
     for row in part.rows:
         drawn.add_row(*(_cell(cell, fancy=fancy) for cell in row))
     return drawn
+
+
+def _length(cell: Cell) -> int:
+    text = cell if isinstance(cell, str) else cell.plain if isinstance(cell, Marked) else cell.text
+    return max(map(len, text.splitlines()), default=0)
 
 
 def _cell(cell: Cell, *, fancy: bool) -> Any:

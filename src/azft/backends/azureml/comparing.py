@@ -122,7 +122,10 @@ def _file(storage: Storage, run: Run, tags: dict[str, str], split: str, folder: 
     if not address:
         raise NotFoundError(f"{run.id} has no tag {DATA}{split}: azft did not submit it, so its data is not known")
     storage.download(address.partition("/paths/")[2], folder)
-    return next(path for path in folder.iterdir() if path.is_file())
+    found = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    if not found:
+        raise NotFoundError(f"the data of {run.id} was deleted, so nothing can be compared on it")
+    return found[0]
 
 
 def _rows(path: Path) -> Iterator[Any]:

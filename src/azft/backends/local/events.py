@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,7 +34,9 @@ class EventLog:
         values: Mapping[str, float] | None = None,
     ) -> None:
         """Append one event of the current stage."""
-        event = RunEvent(time.time(), kind, self.stage, message, step, total, values or {})
+        # JSON has no word for infinity or for what is no number.
+        finite = {name: value for name, value in (values or {}).items() if math.isfinite(value)}
+        event = RunEvent(time.time(), kind, self.stage, message, step, total, finite)
         with self.path.open("ab") as file:
             file.write(to_json(event) + b"\n")
 

@@ -51,7 +51,8 @@ class Tracking:
             identity = self._opened(run_id, job.experiment, job.display_name, job.tags)
             if known is not None:
                 self._client.update_run(identity, status="RUNNING")
-                return
+                if known.data.params and known.inputs.dataset_inputs:
+                    return
             self._log(identity, [], [Param(entry.name, str(entry.value)) for entry in job.parameters.entries])
             files = (("training", data.train), ("validation", data.validation), ("testing", data.test))
             self._client.log_inputs(

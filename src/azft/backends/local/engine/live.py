@@ -34,24 +34,20 @@ class LiveTracking:
         """Add what is new, at most every few seconds unless it is to be `now`."""
         if self._broken or (time.monotonic() - self._last < EVERY and not now):
             return
-        from mlflow.exceptions import MlflowException
-
         try:
             self._tracking().hear(self._run_id, self._reader.new())
-        except MlflowException as error:
+        except Exception as error:  # noqa: BLE001 - whatever keeps MLflow from being written must not end a training
             self._give_up(error)
         self._last = time.monotonic()
 
-    def end(self, status: str) -> None:
-        """Say how the run ended."""
-        if self._broken or self._store is None:
+    def end(self, status: str, *, begun: bool) -> None:
+        """Say how the run ended, if MLflow knows it: `begun` is whether a stage of it was ever done."""
+        if self._store is None and not begun:
             return
-        from mlflow.exceptions import MlflowException
-
         self.update(now=True)
         try:
-            self._store.end(self._run_id, WORDS[status])
-        except MlflowException as error:
+            self._tracking().end(self._run_id, WORDS[status])
+        except Exception as error:  # noqa: BLE001 - see `update`
             self._give_up(error)
 
     def _tracking(self) -> Tracking:
@@ -63,5 +59,6 @@ class LiveTracking:
         return self._store
 
     def _give_up(self, error: Exception) -> None:
-        self._broken = True
-        self._events.say("warning", f"MLflow cannot be written, so the run's curves are not in it: {error}")
+        told, self._broken = self._broken, True
+        if not told:
+            self._events.say("warning", f"MLflow cannot be written, so the run's curves are not in it: {error}")

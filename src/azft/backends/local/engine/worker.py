@@ -75,8 +75,10 @@ class _Ending:
             write_whole(self._failure, f"stage {self._events.stage}: {_reason(error)}".encode())
             status = RunStatus.FAILED
         self._events.stage = ""
-        self._live.end(status)
-        self._events.say("status", status)
+        try:
+            self._live.end(status, begun=(self._failure.parent / STAGES[0]).is_dir())
+        finally:
+            self._events.say("status", status)
         return True
 
 
