@@ -238,7 +238,7 @@ def test_a_report_is_printed_and_written_with_pictures(
     ):
         assert expected in said
     page = report.path.read_text(encoding="utf-8")
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 1
     assert f"max_seq_length {limit}" in page
     data.show(2)
     shown = capsys.readouterr().out

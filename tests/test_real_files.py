@@ -545,7 +545,7 @@ def test_what_is_no_data_is_refused_by_name() -> None:
     assert [finding.code for finding in plan.errors] == ["AZFT-D001"]
     known = FineTuneSession(dataset="hf://HuggingFaceH4/ultrachat_200k", model="Phi-4")
     assert known._dataset.name == "ultrachat_200k"
-    with pytest.raises(ConfigurationError, match=r"'pecent' is no setting[\s\S]*percent"):
+    with pytest.raises(ConfigurationError, match=r"no setting 'pecent'[\s\S]*percent"):
         FineTuneSession(pecent=5)  # type: ignore[call-arg]
 
 

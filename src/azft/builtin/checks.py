@@ -28,7 +28,7 @@ def azft_check(plan: Plan) -> list[Finding]:
     compute = plan.compute
     # What follows from a model that is not there is no news of its own.
     missing = any(finding.code == NO_MODEL for finding in plan.findings)
-    found = [] if missing else [*model_findings(plan.model, plan.day, others=_alternatives(plan))]
+    found = [*model_findings(plan.model, plan.day, others=_alternatives(plan))]
     if compute.state != "unknown":
         model = evolve(plan.model, stand_in=True) if missing else plan.model
         sizes = [size.name for size in virtual_machines()]

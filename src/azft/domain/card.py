@@ -80,5 +80,5 @@ class ModelCard(Viewed):
         """Describe every fact, with where it was found."""
         rows = [(name.replace("_", " "), str(fact), fact.source) for name, fact in self.facts().items()]
         known = sum(fact.state == "known" for fact in self.facts().values())
-        table = Table("", ("fact", "value", "found in"), tuple(rows))
+        table = Table("Model card", ("fact", "value", "found in"), tuple(rows))
         return View("Model card", f"{known} of {len(rows)} facts known", (table,))

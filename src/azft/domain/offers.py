@@ -69,7 +69,7 @@ class ModelList(Viewed):
             for offer in self.offers
         ]
         title = f"Models for {self.task}" + (f", as of {self.snapshot}" if self.snapshot else "")
-        table = Table("", ("model", "version", "tuning", "smallest machine", "instead"), tuple(rows))
+        table = Table(title, ("model", "version", "tuning", "smallest machine", "instead"), tuple(rows))
         return View(title, f"{len(self)} models for {self.task}", (table,))
 
 
@@ -114,13 +114,13 @@ class Advice(Viewed):
         able = [offer for offer in self.offers if not offer.why_not]
         others = tuple((offer.size, "; ".join(offer.why_not)) for offer in self.offers if offer.why_not)
         columns = ("size", "GPUs", "GiB each", "price/h", "hours", "cost", "verdict")
-        parts: list[Part] = [Table("", columns, [_row(offer) for offer in able])] if able else []
-        unfit = Table("", ("size", "why not"), others)
+        title = "Machine sizes" + (f" ({self.label})" if self.label else "")
+        parts: list[Part] = [Table(title, columns, [_row(offer) for offer in able])] if able else []
+        unfit = Table("" if able else title, ("size", "why not"), others)
         if others and able:
             parts.append(More(f"{len(others)} sizes that will not do", (unfit,), "see their why_not"))
         elif others:
             parts.append(unfit)
-        title = "Machine sizes" + (f" ({self.label})" if self.label else "")
         if not self.offers:
             return View(title, "this backend offers no sizes with GPUs")
         best = self.best.size if self.best else "none of them will do"

@@ -82,7 +82,7 @@ class Parameters(Viewed, Mapping[str, ParameterValue]):
     def view(self) -> View:
         """Describe all of them, each with where it came from and what it displaced."""
         rows = [(e.name, shown(e.value), e.source, displaced(e)) for e in self.entries]
-        table = Table("", ("parameter", "value", "source", "displaced"), tuple(rows))
+        table = Table("Parameters", ("parameter", "value", "source", "displaced"), tuple(rows))
         return View("Parameters", f"{len(self)} parameters", (table,))
 
     def flag(self, name: str) -> bool:

@@ -106,7 +106,8 @@ def _error(tokens: TokenStatistics) -> str:
 
 def described(data: PreparedData) -> View:
     """Describe everything that is known of the data."""
-    parts: list[Part] = [Table("", ("", ""), tuple(facts(data)))]
+    title = f"Data {data.name}"
+    parts: list[Part] = [Table(title, ("", ""), tuple(facts(data)))]
     if data.tokens:
         parts += [lengths(data.tokens), Table("", ("", ""), tuple(share_table(data.tokens)))]
     if data.checks.bad:
@@ -117,7 +118,7 @@ def described(data: PreparedData) -> View:
         parts.append(Table("Duplicates", columns, tuple(rows)))
     if found := findings_of(data.checks):
         parts.append(Table("Findings", ("code", "finding"), tuple(found)))
-    return View(f"Data {data.name}", str(data), tuple(parts))
+    return View(title, str(data), tuple(parts))
 
 
 def page_of(data: PreparedData, samples: Iterable[Marked]) -> View:

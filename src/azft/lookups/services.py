@@ -95,7 +95,8 @@ def _remembered(spec: ModelSpec) -> Model:
     """Return the model as the snapshot knows it."""
     card = snapshot_card(spec.name)
     defaults = {**(card.defaults.value or {}), **spec.defaults}
-    return Model(spec.name, spec.version, "", defaults, card=card, architecture=architectures().get(spec.name))
+    shape = architectures().get(spec.name)
+    return Model(spec.name, spec.version, "", defaults, weights=spec.weights, card=card, architecture=shape)
 
 
 def _no_model(spec: ModelSpec, error: BackendError) -> Finding:

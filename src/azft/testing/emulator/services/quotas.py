@@ -66,7 +66,9 @@ class Quotas:
 
     def _usages(self, call: Call) -> Reply:
         """Answer row for row as the live service does: totals, then families, dedicated and low-priority by type."""
-        families = sorted({machine.family for machine in virtual_machines() if self.offered(machine)})
+        families = sorted(
+            {machine.family for machine in virtual_machines() if machine.family and self.offered(machine)}
+        )
         clusters = sum(1 for _ in self._world.state.all(COMPUTES))
         rows = [
             self._usage("totalClusters", "TotalClusters", "Total Clusters", clusters, self._clusters),
@@ -100,7 +102,7 @@ class Quotas:
         }
 
     def _quotas_of_workspace(self, call: Call) -> Reply:
-        families = sorted({machine.family for machine in virtual_machines()})
+        families = sorted({machine.family for machine in virtual_machines() if machine.family})
         return Reply(
             {
                 "value": [
