@@ -24,7 +24,6 @@ from azft.domain.resource import CleanupReport, Leftovers, RegisteredModel, Reso
 from azft.domain.run import Run, RunEvent, RunResult, Runs
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme, Recipe
 from azft.errors import ConfigurationError
-from azft.files import write_whole
 from azft.flow.build import PipelineBuilder
 from azft.flow.cleanup import ResourceCleaner
 from azft.flow.compute import ComputeMaker, ComputeValidator
@@ -35,6 +34,7 @@ from azft.flow.evaluate import RunEvaluator
 from azft.flow.plan import Planner
 from azft.flow.prepare import DatasetPreparer
 from azft.flow.register import ModelRegistrar
+from azft.flow.report import write_report
 from azft.flow.resume import RunResumer
 from azft.flow.runs import find_runs
 from azft.flow.submit import JobSubmitter
@@ -58,8 +58,7 @@ from azft.settings.file import read_settings, write_settings
 from azft.settings.values import SessionSettings, as_dataset, as_model, backend_of, session_arguments
 from azft.snapshot import list_prices
 from azft.speeds import Speeds, Stopwatch
-from azft.views.description import Line, Link, Table, View, Viewed, facts
-from azft.views.html import as_page
+from azft.views.description import Line, View, Viewed, facts
 
 
 @frozen(repr=False)
@@ -349,16 +348,7 @@ class FineTuneSession(Line):
         """
         expect_run(run, Run)
         ended = result or self.backend.result(run)
-        parts = list(ended.view().parts)
-        if evaluation is not None:
-            parts += evaluation.view().parts
-        if self._prepared is not None:
-            report = self._prepared.report()
-            parts += [*report.view().parts, Table("", ("",), ((Link("the data's own report", report.path.as_uri()),),))]
-        path = self.folder / "reports" / f"{run.id}.html"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, as_page(View(f"{run.display_name}", f"{run.id} {ended.status}", parts)).encode())
-        return path
+        return write_report(self.folder / "reports", run, ended, evaluation, self._prepared)
 
     def register(self, run: Run, name: str = "") -> RegisteredModel:
         """Register the run's model, once; the naming scheme names it unless `name` does."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from azft.domain.findings import Finding
 from azft.domain.plan import Plan
 from azft.plugins import hookimpl
 from azft.rules.compute import compute_findings
 from azft.rules.devices import gpus_used
-from azft.rules.lifecycle import CHAT, model_findings
+from azft.rules.lifecycle import CHAT, NO_MODEL, model_findings
 from azft.rules.memory import fit_findings, row_length, training_of
 from azft.rules.naming import name_findings
 from azft.rules.parameters import COMPONENT
@@ -18,7 +16,6 @@ from azft.rules.together import together
 from azft.snapshot import registry_models, snapshot_card, virtual_machines
 
 ALTERNATIVES = 3
-NO_MODEL = "AZFT-M001"
 
 
 @hookimpl
@@ -30,7 +27,7 @@ def azft_check(plan: Plan) -> list[Finding]:
     missing = any(finding.code == NO_MODEL for finding in plan.findings)
     found = [*model_findings(plan.model, plan.day, others=_alternatives(plan))]
     if compute.state != "unknown":
-        model = evolve(plan.model, stand_in=True) if missing else plan.model
+        model = None if missing else plan.model
         sizes = [size.name for size in virtual_machines()]
         found += compute_findings(compute.name, compute, model, nodes=nodes, gpus=gpus, day=plan.day, sizes=sizes)
         found += quota_findings(compute, plan.usage, nodes=nodes)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from azft.views.description import View
 
 FAILED, PLAN_HAS_ERRORS, RUN_FAILED, RUN_CANCELED, TIMED_OUT, INTERRUPTED = 1, 3, 4, 5, 6, 130
 CODES = {
@@ -33,19 +30,6 @@ def show(value: Any, *, as_json: bool) -> None:
         click.echo(to_json(plain).decode())
     else:
         say(str(value) or "nothing")
-
-
-def show_view(view: View, *, as_json: bool) -> None:
-    """Print a description that belongs to no value of its own."""
-    from azft.views.data import as_data
-    from azft.views.text import as_text
-
-    if as_json:
-        import json
-
-        click.echo(json.dumps(as_data(view), ensure_ascii=False))
-    else:
-        say(as_text(view))
 
 
 def say(text: str) -> None:

@@ -38,7 +38,7 @@ class Finding(Line):
         return ". ".join(_sentence(part) for part in parts if part)
 
 
-class Findings(tuple[Finding, ...], Viewed):
+class Findings(Viewed, tuple[Finding, ...]):
     """Findings in order, which a notebook shows as one table."""
 
     __slots__ = ()
@@ -51,9 +51,6 @@ class Findings(tuple[Finding, ...], Viewed):
     def view(self) -> View:
         """Describe them as one table."""
         return View("Findings", f"{len(self)} findings", (self.table("Findings"),) if self else ())
-
-    __str__ = Viewed.__str__
-    __repr__ = Viewed.__repr__
 
 
 def _sentence(part: str) -> str:

@@ -12,7 +12,7 @@ from azft.domain.mappings import copied
 from azft.views.description import Line, Lines, Table, View, Viewed, facts
 
 PRIVATE_TAGS = ("azft.session", "azft.token", "azft.key")
-"""Tags by which azft knows its own things, and that say nothing to a reader."""
+"""Tags by which azft knows its own things (`azft.rules.marks`), and that say nothing to a reader."""
 
 
 @frozen(repr=False)
@@ -157,7 +157,7 @@ class Leftover(Line):
 _RECORDED = {True: "yes", False: "no", None: "not asked"}
 
 
-class Leftovers(tuple[Leftover, ...], Viewed):
+class Leftovers(Viewed, tuple[Leftover, ...]):
     """What is left, which a notebook shows as one table."""
 
     __slots__ = ()
@@ -169,9 +169,6 @@ class Leftovers(tuple[Leftover, ...], Viewed):
             (str(x.resource), x.state or "not known", x.when, x.machines, x.cost, _RECORDED[x.recorded]) for x in self
         ]
         return View("Leftovers", f"{len(self)} left", (Table("", columns, tuple(rows)),) if rows else ())
-
-    __str__ = Viewed.__str__
-    __repr__ = Viewed.__repr__
 
 
 @frozen(repr=False)

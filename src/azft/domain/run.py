@@ -74,7 +74,7 @@ def loss_curves(lines: Mapping[str, tuple[tuple[float, float], ...]]) -> Curves:
     return Curves("Loss", f"Loss over steps: {', '.join(said) or 'nothing yet'}.", lines)
 
 
-class Runs(tuple[RunState, ...], Viewed):
+class Runs(Viewed, tuple[RunState, ...]):
     """Runs with where each stands, which a notebook shows as one table."""
 
     __slots__ = ()
@@ -86,9 +86,6 @@ class Runs(tuple[RunState, ...], Viewed):
         return View(
             "Runs", f"{len(self)} run{'' if len(self) == 1 else 's'}", (Table("", columns, rows),) if rows else ()
         )
-
-    __str__ = Viewed.__str__
-    __repr__ = Viewed.__repr__
 
 
 def _when(since: float) -> str:

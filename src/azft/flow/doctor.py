@@ -15,10 +15,10 @@ from azft.domain.specs import ModelSpec
 from azft.engine.machine import cores, gpus
 from azft.lookups.services import look_up
 from azft.ports import Backend
+from azft.rules.lifecycle import NO_MODEL
 from azft.views.description import Table, View, Viewed
 
 GIB = 2**30
-NO_MODEL = "AZFT-M001"
 LEAST_DISK = 5.0
 """GiB below which a small model and its checkpoint may not fit."""
 WITHOUT_GPU = "small models need none"

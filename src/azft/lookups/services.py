@@ -16,6 +16,7 @@ from azft.domain.model import Model
 from azft.domain.specs import ModelSpec
 from azft.errors import AuthenticationError, BackendError, NotFoundError, UnreachableError
 from azft.ports import Backend
+from azft.rules.lifecycle import NO_MODEL
 from azft.rules.suggest import near
 from azft.snapshot import architectures, chat_completion_pipeline, registry_models, snapshot_card, taken
 
@@ -102,14 +103,14 @@ def _remembered(spec: ModelSpec) -> Model:
 def _no_model(spec: ModelSpec, error: BackendError) -> Finding:
     """Say what is missing: of weights that were given, what the backend found wrong with them."""
     if spec.weights:
-        return Finding("AZFT-M001", "error", spec.name, error.message, "weights that can be tuned", error.hint)
+        return Finding(NO_MODEL, "error", spec.name, error.message, "weights that can be tuned", error.hint)
     version = f" version {spec.version}" if spec.version else ""
     found = f"registry {spec.registry!r} has no such model{version}"
     names = [entry.name for entry in registry_models() if entry.name != spec.name]
     meant = near(spec.name, names)
     elsewhere = "look for it on ai.azure.com; one of another registry is ModelSpec(NAME, registry='azureml-meta')"
     fix = "leave the version out" if version else f"did you mean {meant!r}?" if meant else elsewhere
-    return Finding("AZFT-M001", "error", spec.name, found, "a model of the registry", fix)
+    return Finding(NO_MODEL, "error", spec.name, found, "a model of the registry", fix)
 
 
 def _no_component(_error: BackendError) -> Finding:

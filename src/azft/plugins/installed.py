@@ -26,7 +26,7 @@ class Installed:
     offers: Mapping[str, tuple[str, ...]] = field(converter=copied, factory=dict)
 
 
-class InstalledPlugins(tuple[Installed, ...], Viewed):
+class InstalledPlugins(Viewed, tuple[Installed, ...]):
     """All plugins in the order they are asked."""
 
     __slots__ = ()
@@ -40,9 +40,6 @@ class InstalledPlugins(tuple[Installed, ...], Viewed):
         ]
         return View("Plugins", f"{len(self)} plugins", (Table("", ("plugin", "from", "hook", "offers"), rows),))
 
-    __str__ = Viewed.__str__
-    __repr__ = Viewed.__repr__
-
 
 def _listed(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
@@ -51,13 +48,12 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def installed(plugins: Plugins, entries: Mapping[str, EntryPoint]) -> InstalledPlugins:
     """Return every plugin; `entries` are those that packages bring, by name."""
-    return InstalledPlugins(_described(name, plugins, entries.get(name)) for name in plugins.names())
+    offered = plugins.offered()
+    return InstalledPlugins(Installed(name, *_origin(name, entries.get(name)), offered[name]) for name in offered)
 
 
-def _described(name: str, plugins: Plugins, entry: EntryPoint | None) -> Installed:
-    offers = plugins.offers_of(name)
+def _origin(name: str, entry: EntryPoint | None) -> tuple[str, str]:
+    """Return the package and the version that a plugin comes from."""
     if entry is not None and entry.dist is not None:
-        return Installed(name, entry.dist.name, entry.dist.version, offers)
-    if name.startswith("azft."):
-        return Installed(name, "azft", __version__, offers)
-    return Installed(name, "given in code", "", offers)
+        return entry.dist.name, entry.dist.version
+    return ("azft", __version__) if name.startswith("azft.") else ("given in code", "")

@@ -19,6 +19,8 @@ from azft.plugins.markers import PROJECT
 from azft.rules.suggest import did_you_mean
 
 HOOKS = tuple(name for name in vars(spec) if name.startswith("azft_"))
+UNNAMED = ("azft_check", "azft_run_event")
+"""Hooks that are no menus."""
 _log = logging.getLogger("azft.plugins")
 
 
@@ -44,15 +46,18 @@ class Plugins:
         """Return the plugins' names in the order they were registered."""
         return tuple(name for name, _plugin in self._manager.list_name_plugin())
 
-    def offers_of(self, name: str) -> dict[str, tuple[str, ...]]:
-        """Return the names of what one plugin offers, by hook; a hook that offers nothing by name says "yes"."""
-        plugin = self._manager.get_plugin(name)
-        found: dict[str, tuple[str, ...]] = {}
+    def offered(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Return what each plugin offers: the names by hook, "yes" for a hook that offers nothing by name."""
+        found: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in self.names()}
         for hook in HOOKS:
-            if any(one.plugin is plugin for one in getattr(self._manager.hook, hook).get_hookimpls()):
-                menu = hook not in ("azft_check", "azft_run_event")
-                values = [value for other, value in self.offers(hook, object) if other == name] if menu else []
-                found[hook] = tuple(getattr(v, "name", "") or getattr(v, "scheme", "") for v in values) or ("yes",)
+            for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+                found[implementation.plugin_name][hook] = ("yes",)
+            if hook not in UNNAMED:
+                named: dict[str, list[str]] = {}
+                for plugin, value in self.offers(hook, object):
+                    named.setdefault(plugin, []).append(getattr(value, "name", "") or getattr(value, "scheme", ""))
+                for plugin, names in named.items():
+                    found[plugin][hook] = tuple(names)
         return found
 
     def ask(self, hook: str, **arguments: object) -> Iterator[tuple[str, Any]]:

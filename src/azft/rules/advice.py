@@ -11,7 +11,8 @@ from azft.domain.model import Model
 from azft.domain.offers import Advice, Fit, Prices, SizeOffer
 from azft.domain.parameters import Parameters
 from azft.rules.compute import compute_findings
-from azft.rules.costs import HOUR, Work, seconds_of
+from azft.rules.costs import Work, paid, seconds_of
+from azft.rules.devices import gpus_used
 from azft.rules.memory import memory_estimate, row_length, training_of
 from azft.rules.quotas import quota_findings
 from azft.rules.throughput import Published
@@ -40,8 +41,8 @@ def advise(
             offer = _offer(size, usage, model, parameters, tokens=work.row, nodes=work.nodes)
             price = _times(prices.of(size.name), work.nodes)
             taken = seconds_of(model, parameters, machines(size.name, size, nodes=work.nodes), work, rows)
-            hours = None if taken is None else (taken[0][0] / HOUR, taken[0][1] / HOUR)
-            cost = None if hours is None or price is None else (hours[0] * price, hours[1] * price)
+            seconds = None if taken is None else taken[0]
+            hours, cost = paid(seconds, 1.0), paid(seconds, price)
             offers.append((evolve(offer, price=price, hours=hours, cost=cost), size))
     offers.sort(key=lambda pair: _rank(*pair))
     return Advice(tuple(offer for offer, _size in offers), prices.label)
@@ -73,6 +74,6 @@ def _fit(model: Model, parameters: Parameters, compute: Compute, tokens: float, 
     if model.architecture is None or not compute.gpu_memory_gib:
         return "unknown", ""
     length = row_length(model.architecture, parameters, tokens)
-    how = training_of(parameters, devices=compute.gpus * nodes, sequence=length)
+    how = training_of(parameters, devices=gpus_used(parameters, compute) * nodes, sequence=length)
     estimate = memory_estimate(model.architecture, how)
     return estimate.fit(compute.gpu_memory_gib), f"{estimate.low:.0f}-{estimate.high:.0f}"

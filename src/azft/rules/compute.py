@@ -24,7 +24,7 @@ _STEPS_WITHOUT_GPU = "the fine-tuning step stops at once without a GPU"
 def compute_findings(
     name: str,
     compute: Compute | None,
-    model: Model,
+    model: Model | None,
     *,
     nodes: int = 1,
     gpus: int | None = None,
@@ -34,13 +34,17 @@ def compute_findings(
     """Return every reason why the compute called `name` cannot tune the model on so many nodes.
 
     `gpus` is how many are to be used on each node, None for all; `sizes` are the machine sizes by name.
+    Without a model only the compute itself is looked at.
 
     >>> [f.code for f in compute_findings("c", Compute("c", "Standard_NC6", state="Failed"), Model("m", weights="w"))]
     ['AZFT-C002', 'AZFT-C003']
     """
     if compute is None or not compute.size:
         return (_missing(name, sizes),)
-    return (*_of_itself(compute, day), *_for_model(compute, model), *_for_job(compute, model, nodes, gpus))
+    itself = tuple(_of_itself(compute, day))
+    if model is None or not model.tuned_by_registry:
+        return itself
+    return (*itself, *_for_model(compute, model), *_for_job(compute, nodes, gpus))
 
 
 def _missing(name: str, sizes: Collection[str]) -> Finding:
@@ -80,8 +84,6 @@ def _of_itself(compute: Compute, day: date) -> Iterator[Finding]:
 
 
 def _for_model(compute: Compute, model: Model) -> Iterator[Finding]:
-    if not model.tuned_by_registry:
-        return
     if compute.gpus == 0 and compute.cores == 0:
         found = f"what {compute.size} has is unknown: neither the region's list nor azft's table has it"
         fix = "make sure that it has GPUs, and try one step first"
@@ -115,9 +117,7 @@ def _is_less(compute: Compute, least: tuple[int, int, int, int]) -> bool:
     return any(0 < one < other for one, other in zip(has, least, strict=True))
 
 
-def _for_job(compute: Compute, model: Model, nodes: int, gpus: int | None) -> Iterator[Finding]:
-    if not model.tuned_by_registry:
-        return
+def _for_job(compute: Compute, nodes: int, gpus: int | None) -> Iterator[Finding]:
     if nodes > compute.max_nodes:
         found = f"the job wants {nodes} nodes, and {compute.name} grows to {compute.max_nodes}"
         fix = f"num_nodes_finetune={compute.max_nodes}, or let the cluster grow"

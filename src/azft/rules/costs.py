@@ -65,13 +65,18 @@ def seconds_of(
     per_token = operations(shape, lora=lora, sequence=work.row, checkpointing=how.checkpointing)
     slow, fast = speeds(used, per_token, peak=compute.peak, gpus=how.devices)
     padded = PADDED if how.batch > 1 else 1.0
-    bytes_copied = 2.0 * shape.parameters
-    low, high = with_start(work.tokens / fast, work.tokens * padded / slow, bytes_copied)
-    return (low, high), f"{used.grounds}; start of machines and steps included, queue not"
+    grounds = f"{used.grounds}; start of machines and steps included, queue not"
+    return _with_start(work.tokens / fast, work.tokens * padded / slow, model), grounds
 
 
-def with_start(low: float, high: float, copied: float) -> tuple[float, float]:
+def paid(seconds: tuple[float, float] | None, hourly: float | None) -> tuple[float, float] | None:
+    """Return what so many seconds cost, low and high; None where the time or the price is not known."""
+    return None if seconds is None or hourly is None else (seconds[0] * hourly / HOUR, seconds[1] * hourly / HOUR)
+
+
+def _with_start(low: float, high: float, model: Model) -> tuple[float, float]:
     """Return the time of training with that of the machines' start, the weights' copy and the other steps."""
+    copied = 2.0 * model.architecture.parameters if model.architecture else 0.0
     return low + START[0] + STEPS[0] + copied / COPIED[0], high + START[1] + STEPS[1] + copied / COPIED[1]
 
 
@@ -100,15 +105,14 @@ def costed(
     if measured is not None and work.tokens:
         seconds = (work.tokens / measured[1], work.tokens / measured[0])
         if rented:
-            seconds = with_start(*seconds, 2.0 * model.architecture.parameters if model.architecture else 0.0)
+            seconds = _with_start(*seconds, model)
         found: tuple[tuple[float, float], str] | None = (seconds, WATCHED)
     else:
         found = seconds_of(model, parameters, compute, work, published) if rented else None
     if found is None:
         return evolve(known, hourly=hourly, label=label)
-    (low, high), basis = found
-    cost = None if hourly is None else (low * hourly / HOUR, high * hourly / HOUR)
-    return evolve(known, seconds=(low, high), basis=basis, hourly=hourly, cost=cost, label=label)
+    seconds, basis = found
+    return evolve(known, seconds=seconds, basis=basis, hourly=hourly, cost=paid(seconds, hourly), label=label)
 
 
 def budget_findings(budget: float | None, ahead: Forecast | None, subject: str) -> tuple[Finding, ...]:

@@ -10,6 +10,9 @@ from azft.domain.model import Model
 
 CHAT = "chat-completion"
 
+NO_MODEL = "AZFT-M001"
+"""The model is not there, so nothing that follows from it is news."""
+
 
 def model_findings(model: Model, day: date, *, task: str = CHAT, others: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Return what the model's card says about tuning it that day; `others` are models that can be tuned instead.

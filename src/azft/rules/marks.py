@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-SESSION = "azft.session"
-"""Which session made it."""
-TOKEN = "azft.token"  # noqa: S105 - no secret: it tells two things of one name apart
-"""Which intent of that session it fulfils: a new one for each."""
-KEY = "azft.key"
-"""What it was made for: a digest of plan and data, the same for the same plan."""
+from azft.domain.resource import PRIVATE_TAGS
+
+SESSION, TOKEN, KEY = PRIVATE_TAGS
+"""Which session made it; which intent of it the thing fulfils, a new one for each; and for what it was made: a digest
+of plan and data, the same for the same plan."""
 _PREFIX = "azft."
 
 

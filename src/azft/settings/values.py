@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from azft.domain.data import DataSettings
 from azft.domain.parameters import ParameterValue
@@ -28,14 +28,7 @@ class ModelSettings:
     @property
     def spec(self) -> ModelSpec:
         """The same as a spec."""
-        return ModelSpec(
-            self.name,
-            registry=self.registry,
-            version=self.version,
-            weights=self.weights,
-            trust_remote_code=self.trust_remote_code,
-            chat_template=self.chat_template,
-        )
+        return ModelSpec(**asdict(self, recurse=False))
 
 
 @frozen
@@ -53,15 +46,7 @@ class DatasetSettings:
     @property
     def spec(self) -> DatasetSpec:
         """The same as a spec."""
-        return DatasetSpec(
-            self.name,
-            self.source,
-            train_split=self.train_split,
-            test_split=self.test_split,
-            label=self.label,
-            converter=self.converter,
-            columns=self.columns,
-        )
+        return DatasetSpec(**asdict(self, recurse=False))
 
 
 @frozen

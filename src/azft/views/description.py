@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -123,7 +124,7 @@ def facts(title: str, rows: Iterable[tuple[str, Cell]]) -> Table:
     return Table(title, ("", ""), rows)
 
 
-class Viewed:
+class Viewed(ABC):
     """A value that describes itself; printing, a notebook's cell and the command line all go by it.
 
     `str()` is text that fits the terminal and has no effect; `repr()` is one short line.
@@ -131,9 +132,9 @@ class Viewed:
 
     __slots__ = ()
 
+    @abstractmethod
     def view(self) -> View:
         """Describe the value."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         from azft.views.text import as_text

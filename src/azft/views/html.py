@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from html import escape
 
 from attrs import evolve
 
-from azft.escapes import visible
 from azft.views import pictures
 from azft.views.description import Bar, Cell, Curves, Histogram, Lines, Link, Marked, More, Part, Table, View
+from azft.views.pictures import said
 
 _LIGHT = (
     "color-scheme:light;--azft-fg:#1b1b1b;--azft-bg:#ffffff;--azft-muted:#5c5c5c;--azft-line:#d9d9d9;"
@@ -71,15 +70,15 @@ def as_page(view: View) -> str:
     outer = "html{color-scheme:light dark}body{margin:0}.azft{margin:0 auto;min-height:100vh}"
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{_said(view.title)}</title><style>{STYLE}{outer}"
+        f"<title>{said(view.title)}</title><style>{STYLE}{outer}"
         "@media (prefers-color-scheme:dark){body{background:#1e1f22}}</style>"
     )
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{_inner(view)}</body></html>\n'
 
 
 def _inner(view: View) -> str:
-    head = f'<div class="azft-head">{_said(view.title)}</div>'
-    line = f"<p>{_said(view.summary)}</p>" if view.summary and view.summary != view.title else ""
+    head = f'<div class="azft-head">{said(view.title)}</div>'
+    line = f"<p>{said(view.summary)}</p>" if view.summary and view.summary != view.title else ""
     return f'<div class="azft">{head}{line}{"".join(map(_part, _untitled(view)))}</div>'
 
 
@@ -92,32 +91,32 @@ def _untitled(view: View) -> tuple[Part, ...]:
 
 def _part(part: Part) -> str:
     if isinstance(part, Lines):
-        title = f"<p><b>{_said(part.title)}</b></p>" if part.title else ""
-        return title + "<ul>" + "".join(f"<li>{_said(line)}</li>" for line in part.lines) + "</ul>"
+        title = f"<p><b>{said(part.title)}</b></p>" if part.title else ""
+        return title + "<ul>" + "".join(f"<li>{said(line)}</li>" for line in part.lines) + "</ul>"
     if isinstance(part, More):
         inner = "".join(map(_part, part.parts))
-        return f"<details><summary>{_said(part.title)}</summary>{inner}</details>"
+        return f"<details><summary>{said(part.title)}</summary>{inner}</details>"
     if isinstance(part, Histogram | Curves):
         drawn = pictures.histogram(part) if isinstance(part, Histogram) else pictures.curves(part)
-        caption = f"<figcaption>{_said(part.title)}</figcaption>" if part.title else ""
+        caption = f"<figcaption>{said(part.title)}</figcaption>" if part.title else ""
         return f"<figure>{caption}{drawn}</figure>"
     return _table(part)
 
 
 def _table(part: Table) -> str:
     named = any(part.columns)
-    caption = f"<caption>{_said(part.title)}</caption>" if part.title else ""
-    head = "".join(f'<th scope="col">{_said(name)}</th>' for name in part.columns)
+    caption = f"<caption>{said(part.title)}</caption>" if part.title else ""
+    head = "".join(f'<th scope="col">{said(name)}</th>' for name in part.columns)
     body = "".join(
         f"<tr>{''.join(_cell(cell, name) for cell, name in zip(row, part.columns, strict=True))}</tr>"
         for row in part.rows
     )
-    note = f"<p>{_said(part.note)}</p>" if part.note else ""
+    note = f"<p>{said(part.note)}</p>" if part.note else ""
     return f"<table>{caption}{f'<thead><tr>{head}</tr></thead>' if named else ''}<tbody>{body}</tbody></table>{note}"
 
 
 def _cell(cell: Cell, column: str) -> str:
-    label = f' data-label="{_said(column)}"' if column else ""
+    label = f' data-label="{said(column)}"' if column else ""
     return f"<td{label}>{_content(cell)}</td>"
 
 
@@ -125,17 +124,13 @@ def _content(cell: Cell) -> str:
     if isinstance(cell, Bar):
         width = f"{cell.share * 12:.2f}em"
         over = " azft-over" if cell.over else ""
-        return f'<span class="azft-bar{over}" style="width:{width}"></span>{_said(cell.text)}'
+        return f'<span class="azft-bar{over}" style="width:{width}"></span>{said(cell.text)}'
     if isinstance(cell, Link):
         if not _SAFE.match(cell.address):
-            return _said(f"{cell.text} ({cell.address})")
-        return f'<a href="{escape(visible(cell.address), quote=True)}">{_said(cell.text)}</a>'
+            return said(f"{cell.text} ({cell.address})")
+        return f'<a href="{said(cell.address)}">{said(cell.text)}</a>'
     if isinstance(cell, Marked):
         return "".join(
-            f"<{_TAGS[mark]}>{_said(text)}</{_TAGS[mark]}>" if mark else _said(text) for text, mark in cell.runs
+            f"<{_TAGS[mark]}>{said(text)}</{_TAGS[mark]}>" if mark else said(text) for text, mark in cell.runs
         )
-    return _said(cell)
-
-
-def _said(text: str) -> str:
-    return escape(visible(text), quote=True)
+    return said(cell)

@@ -31,7 +31,7 @@ def histogram(part: Histogram) -> str:
             f'<rect x="{LEFT + (start - first) * scale + 1:.1f}" y="{FLOOR - height:.1f}" '
             f'width="{max((stop - start) * scale - 2, 1):.1f}" height="{height:.1f}" '
             f'style="fill:var({"--azft-bad" if over else "--azft-accent"})">'
-            f"<title>{start:,} to {stop - 1:,} {_said(part.unit)}: {count:,} {_said(part.counted)}</title></rect>"
+            f"<title>{start:,} to {stop - 1:,} {said(part.unit)}: {count:,} {said(part.counted)}</title></rect>"
         )
     every = max(1, -(-len(part.bins) // 6))
     drawn += [_label(LEFT + (start - first) * scale, FLOOR + 18, f"{start:,}") for start, _, _ in part.bins[::every]]
@@ -89,16 +89,16 @@ def _axes(top: str, name: str, bottom: str) -> str:
 
 def _label(x: float, y: float, text: str, *, end: bool = False) -> str:
     anchor = ' text-anchor="end"' if end else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}"{anchor}>{_said(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}"{anchor}>{said(text)}</text>'
 
 
 def _svg(alt: str, drawn: Sequence[str]) -> str:
-    said = _said(alt)
+    told = said(alt)
     return (
-        f'<svg viewBox="0 0 {WIDE} {HIGH}" role="img" aria-label="{said}"><title>{_said(alt)}</title>'
-        f"{''.join(drawn)}</svg>"
+        f'<svg viewBox="0 0 {WIDE} {HIGH}" role="img" aria-label="{told}"><title>{told}</title>{"".join(drawn)}</svg>'
     )
 
 
-def _said(text: str) -> str:
+def said(text: str) -> str:
+    """Return the text for HTML: escaped, and control characters as visible escapes."""
     return escape(visible(text), quote=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from azft.backends.local.events import EventLog, EventReader
@@ -32,23 +33,23 @@ class LiveTracking:
 
     def update(self, *, now: bool = False) -> None:
         """Add what is new, at most every few seconds unless it is to be `now`."""
-        if self._broken or (time.monotonic() - self._last < EVERY and not now):
-            return
-        try:
-            self._tracking().hear(self._run_id, self._reader.new())
-        except Exception as error:  # noqa: BLE001 - whatever keeps MLflow from being written must not end a training
-            self._give_up(error)
-        self._last = time.monotonic()
+        if not self._broken and (now or time.monotonic() - self._last >= EVERY):
+            self._try(lambda store: store.hear(self._run_id, self._reader.new()))
+            self._last = time.monotonic()
 
     def end(self, status: str, *, begun: bool) -> None:
         """Say how the run ended, if MLflow knows it: `begun` is whether a stage of it was ever done."""
-        if self._store is None and not begun:
-            return
-        self.update(now=True)
+        if self._store is not None or begun:
+            self.update(now=True)
+            self._try(lambda store: store.end(self._run_id, WORDS[status]))
+
+    def _try(self, write: Callable[[Tracking], None]) -> None:
         try:
-            self._tracking().end(self._run_id, WORDS[status])
-        except Exception as error:  # noqa: BLE001 - see `update`
-            self._give_up(error)
+            write(self._tracking())
+        except Exception as error:  # noqa: BLE001 - whatever keeps MLflow from being written must not end a training
+            if not self._broken:
+                self._broken = True
+                self._events.say("warning", f"MLflow cannot be written, so the run's curves are not in it: {error}")
 
     def _tracking(self) -> Tracking:
         if self._store is None:
@@ -57,8 +58,3 @@ class LiveTracking:
             self._store = Tracking(self._home)
             self._store.begin(self._run_id, self._job)
         return self._store
-
-    def _give_up(self, error: Exception) -> None:
-        told, self._broken = self._broken, True
-        if not told:
-            self._events.say("warning", f"MLflow cannot be written, so the run's curves are not in it: {error}")
