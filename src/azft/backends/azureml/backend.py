@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from azft.backends.azureml.client import Clients
@@ -172,8 +173,10 @@ class AzureMLBackend(Line):
 
     def result(self, run: Run) -> RunResult:
         """Return where the run stands, with the last value of every metric, and why it failed if it did."""
-        look = closing_look(self._clients, run, wait=self._poll)
-        latest = self._metrics.latest_if_known(run)
+        with ThreadPoolExecutor(1, thread_name_prefix="azft-metrics") as aside:
+            measured = aside.submit(self._metrics.latest_if_known, run)
+            look = closing_look(self._clients, run, wait=self._poll)
+        latest = measured.result()
         studio = f"https://ml.azure.com/runs/{run.id}?{self._clients.studio}"
         message = look.message or (look.diagnosis.message if look.diagnosis else "")
         return RunResult(run, look.status, latest, look.warnings, message, studio, look.diagnosis)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from attrs import evolve
@@ -127,14 +128,16 @@ class AzureComputes:
             )
         if max_nodes < 1:
             raise ConfigurationError(f"max_nodes is {max_nodes}, expected 1 or more")
-        known = self.size(size)
+        with ThreadPoolExecutor(2, thread_name_prefix="azft-compute") as pool:
+            looked, quotas = pool.submit(self.find, name), pool.submit(self.usage)
+            known = self.size(size)
         if known is None:
             raise ConfigurationError(f"{size!r} is no machine size of {self._clients.region}", hint="see list_sizes()")
-        there = self.find(name)
+        there = looked.result()
         if there is not None:
             return _fitting(there, known, max_nodes=max_nodes, tier=kind)
         wanted = machines(name, known, nodes=max_nodes, tier=kind)
-        usage = self.usage()
+        usage = quotas.result()
         # A low-priority cluster is refused where there is no quota at all, and otherwise its jobs wait.
         asked = wanted if kind == "Dedicated" else evolve(wanted, cores=min(wanted.cores, 1))
         found = (*cluster_findings(name, usage), *quota_findings(asked, usage))

@@ -12,7 +12,7 @@ from typing import Any
 
 from azft.backends.azureml.client import Clients, word
 from azft.backends.azureml.errors import absent, readable, translated
-from azft.backends.azureml.internals import current_cloud
+from azft.backends.azureml.internals import current_cloud, raw_endpoint
 from azft.backends.azureml.scoring import ask
 from azft.backends.azureml.serving import Serving
 from azft.domain.compute import Compute
@@ -68,10 +68,13 @@ class AzureEndpoints:
                 )
         if not 0 <= traffic <= 100 or (traffic and not onto):  # noqa: PLR2004 - percent
             raise ConfigurationError(f"traffic is {traffic}", hint="0 to 100 percent, with onto= an endpoint")
-        self._check_quota(size)
+        with ThreadPoolExecutor(1, thread_name_prefix="azft-endpoint") as aside:
+            room = aside.submit(self._check_quota, size)
+            there = self._endpoint(onto or name)
+        room.result()
         if onto:
-            return self._join(model, onto, name, size, traffic=traffic, tags=marked)
-        return self._make(model, name, size, marked)
+            return self._join(model, there, onto, name, size, traffic=traffic, tags=marked)
+        return self._make(model, there, name, size, marked)
 
     def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
         """Return the answer to a conversation."""
@@ -80,12 +83,15 @@ class AzureEndpoints:
 
     def delete(self, name: str, token: str) -> None:
         """Delete the endpoint with its deployments; one that is gone is fine, one that is not ours stays."""
-        there = self._endpoint(name)
+        with ThreadPoolExecutor(1, thread_name_prefix="azft-endpoint") as aside:
+            parts = aside.submit(self._deployments, name)
+            with translated(f"endpoint {name!r}"):
+                there = absent(lambda: raw_endpoint(self._clients.workspace, name))
         if there is None:
             return
         if not is_ours(there.tags, token):
             raise NotOursError(f"endpoint {name} was made by somebody else, so it is left")
-        others = [part for part in self._deployments(name) if not is_ours(part.tags)]
+        others = [part for part in parts.result() if not is_ours(part.tags)]
         if others:
             names = ", ".join(str(part.name) for part in others)
             raise NotOursError(f"endpoint {name} has deployments of somebody else ({names}), so it is left")
@@ -125,10 +131,10 @@ class AzureEndpoints:
                 resource = Resource("deployment", name, "azureml", str((part.tags or {})[TOKEN]))
                 yield Leftover(resource, word(part.provisioning_state), size=size, count=count)
 
-    def _make(self, model: RegisteredModel, name: str, size: str, tags: Mapping[str, str]) -> Endpoint:
+    def _make(self, model: RegisteredModel, there: Any, name: str, size: str, tags: Mapping[str, str]) -> Endpoint:
         from azure.ai.ml.entities import ManagedOnlineEndpoint
 
-        if self._endpoint(name) is not None:
+        if there is not None:
             raise NameTakenError(
                 f"there is an endpoint {name!r} already, and nothing of it is changed",
                 hint=f"choose another name, or add a deployment beside its own: onto={name!r}",
@@ -151,9 +157,16 @@ class AzureEndpoints:
         return Endpoint(name, str(made.scoring_uri), model, key, DEPLOYMENT)
 
     def _join(
-        self, model: RegisteredModel, name: str, part: str, size: str, *, traffic: int, tags: Mapping[str, str]
+        self,
+        model: RegisteredModel,
+        there: Any,
+        name: str,
+        part: str,
+        size: str,
+        *,
+        traffic: int,
+        tags: Mapping[str, str],
     ) -> Endpoint:
-        there = self._endpoint(name)
         if there is None:
             raise ConfigurationError(
                 f"there is no endpoint {name!r} to deploy onto", hint="leave onto= out to make one"

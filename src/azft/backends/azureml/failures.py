@@ -18,6 +18,7 @@ from azft.domain.diagnosis import Diagnosis
 from azft.domain.run import Run, RunStatus
 from azft.errors import AzftError
 from azft.rules.diagnosis import diagnosed
+from azft.waiting import Attempt
 
 READ = 2_000
 """Last lines of a step's logs that a cause is looked for in."""
@@ -37,6 +38,8 @@ class Ending:
 
 def closing_look(clients: Clients, run: Run, *, wait: float) -> Ending:
     """Return how the job ended, as far as it has; one that does not respond is looked at again before that is said."""
+    # A run is looked at closely when it has ended, and then its steps are wanted, too.
+    asked = Attempt(lambda: descendants(clients.workspace, run.id), "azft-steps")
     with translated(f"run {run.id!r}"):
         details = run_details(clients.workspace, run.id)
         for _again in range(CONFIRMED - 1):
@@ -52,7 +55,8 @@ def closing_look(clients: Clients, run: Run, *, wait: float) -> Ending:
     if not status.ended:
         return Ending(status, message)
     with translated(f"the steps of {run.id}"):
-        steps = descendants(clients.workspace, run.id)
+        asked.wait(None)
+        steps = asked.answer()
     failed = _failed(steps)
     if status is RunStatus.COMPLETED:
         warnings = tuple(f"step {step.display_name} failed though the job completed: {_said(step)}" for step in failed)

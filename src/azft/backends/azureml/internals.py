@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -35,16 +36,27 @@ def raw_model(client: Any, name: str, version: str) -> Mapping[str, Any]:
 
 
 def remember_workspace(client: Any) -> None:
-    """Let the client ask once what its workspace is: the SDK asks before every endpoint, deployment and cluster."""
-    operations = client.workspaces
-    ask, known = operations.get, {}
+    """Let the client ask once what its workspace is: the SDK asks before every endpoint, deployment, cluster and job.
 
-    def get(name: str | None = None, **options: Any) -> Any:
-        if name not in known:
-            known[name] = ask(name, **options)
-        return known[name]
+    Workspaces other than the client's own are asked for as ever.
+    """
+    own, lock = client.workspace_name, threading.Lock()
+    known: dict[str, Any] = {}
 
-    operations.get = get
+    def once(ask: Callable[..., Any]) -> Callable[..., Any]:
+        def get(resource_group_name: str, workspace_name: str, **options: Any) -> Any:
+            if workspace_name != own:
+                return ask(resource_group_name, workspace_name, **options)
+            with lock:
+                if own not in known:
+                    known[own] = ask(resource_group_name, workspace_name, **options)
+                return known[own]
+
+        return get
+
+    # Each of them has the generated operations of a version of its own; what is asked of them is the same.
+    for operations in (client.workspaces._operation, client.compute._workspace_operations):
+        operations.get = once(operations.get)
 
 
 def child_runs(client: Any, run_id: str) -> list[Any]:
@@ -76,6 +88,16 @@ def raw_compute(client: Any, name: str) -> Any:
     """Return a compute as the wire has it: the typed one drops its errors, its nodes and what they do."""
     operations = client.compute
     return operations._operation.get(operations._operation_scope.resource_group_name, operations._workspace_name, name)
+
+
+def raw_endpoint(client: Any, name: str) -> Any:
+    """Return an endpoint as the wire has it: the typed one asks for its deployments, too."""
+    endpoints = client.online_endpoints
+    return endpoints._online_operation.get(
+        resource_group_name=endpoints._resource_group_name,
+        workspace_name=endpoints._workspace_name,
+        endpoint_name=name,
+    )
 
 
 def output_uris(client: Any, run_id: str, names: Sequence[str]) -> Mapping[str, str]:

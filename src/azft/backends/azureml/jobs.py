@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from attrs import evolve
@@ -11,7 +12,7 @@ from attrs import evolve
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.errors import absent, translated
-from azft.backends.azureml.internals import raw_job
+from azft.backends.azureml.internals import current_cloud, raw_job
 from azft.backends.azureml.states import status_of
 from azft.backends.azureml.storage import Storage, upload_path
 from azft.domain.job import Job
@@ -28,6 +29,7 @@ from azft.errors import (
 from azft.rules.marks import KEY, TOKEN, is_ours
 from azft.rules.parameters import COMPONENT
 from azft.rules.pipeline_inputs import GPUS, pipeline_inputs
+from azft.waiting import Attempt
 
 OUTPUT = "trained_model"
 MODEL_NAME = "azft.model_name"
@@ -64,12 +66,17 @@ class AzureJobs:
                 return known.run
             raise NameTakenError(f"there is a job {identity!r} already, and it is another one", hint="give another id")
         job = evolve(job, tags={TOKEN: uuid.uuid4().hex, **job.tags})
-        files = Storage(self._clients).upload(job.data.train, job.data.validation, job.data.test, tags=job.tags)
-        names = ("train_file_path", "validation_file_path", "test_file_path")
-        data = {name: Input(type="uri_file", path=path) for name, path in zip(names, files, strict=True)}
-        with translated("building the pipeline"):
-            built = self._pipeline(job, {**self._inputs(job), **data})
-        built.tags |= {f"{DATA}{name}": path for name, path in zip(("train", "validation", "test"), files, strict=True)}
+        # The SDK signs a job in once more, for the service itself; that token is fetched while the data goes up.
+        Attempt(lambda: self._clients.credential.get_token(current_cloud().learning), "azft-token")
+        storage, files = Storage(self._clients), (job.data.train, job.data.validation, job.data.test)
+        names = ("train", "validation", "test")
+        addresses = {name: storage.address(file) for name, file in zip(names, files, strict=True)}
+        data = {f"{name}_file_path": Input(type="uri_file", path=path) for name, path in addresses.items()}
+        with ThreadPoolExecutor(1, thread_name_prefix="azft-pipeline") as aside:
+            building = aside.submit(self._pipeline, job, {**self._inputs(job), **data})
+            storage.upload(*files, tags=job.tags)
+        built = building.result()
+        built.tags |= {f"{DATA}{name}": path for name, path in addresses.items()}
         built.tags |= {KEY: job.key} if job.key else {}
         built.tags = fitting(built.tags)
         built.name = identity

@@ -59,12 +59,18 @@ class Storage:
         return folder
 
     def upload(self, *files: DataFile, tags: Mapping[str, str] | None = None) -> list[str]:
-        """Send the files and return their `azureml://` addresses; one that is there already is not sent again."""
-        store, container = self._opened
+        """Send the files and return their addresses; one that is there already is not sent again."""
+        _, container = self._opened
         marked = {_plain(name): value for name, value in (tags or {}).items() if name in {SESSION, TOKEN}}
         with shown() as steps, ThreadPoolExecutor(max(len(files), 1)) as pool:
             transfer = Transfer(steps, "uploading the data", sum(file.path.stat().st_size for file in files))
-            return list(pool.map(lambda file: self._send(container, store, file, marked, transfer), files))
+            list(pool.map(lambda file: self._send(container, file, marked, transfer), files))
+        return [self.address(file) for file in files]
+
+    def address(self, file: DataFile) -> str:
+        """Return the `azureml://` address that the file has once it is sent."""
+        store, _ = self._opened
+        return f"azureml://datastores/{store}/paths/{upload_path(file)}"
 
     def uploaded(self) -> list[tuple[str, str, float]]:
         """Return the path, the token and the time (seconds since 1970) of every file that azft sent here."""
@@ -126,7 +132,7 @@ class Storage:
                 return keyed
         return ContainerClient(account, name, credential=self._clients.credential)
 
-    def _send(self, container: Any, store: str, file: DataFile, tags: Mapping[str, str], transfer: Transfer) -> str:
+    def _send(self, container: Any, file: DataFile, tags: Mapping[str, str], transfer: Transfer) -> None:
         from azure.core.exceptions import ResourceExistsError
 
         path = upload_path(file)
@@ -144,7 +150,6 @@ class Storage:
             except ResourceExistsError as error:
                 if code_of(error) not in {"", "BlobAlreadyExists", "UnauthorizedBlobOverwrite"}:
                     raise  # A store that is under maintenance answers 409, too.
-        return f"azureml://datastores/{store}/paths/{path}"
 
 
 def upload_path(file: DataFile) -> str:
