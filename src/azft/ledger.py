@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from azft.domain.jsonable import from_json, to_json
 from azft.domain.resource import Resource, ResourceKind
-from azft.errors import ConfigurationError
+from azft.errors import AzftError, ConfigurationError
 from azft.processes import is_alive, started
 from azft.rules.marks import marks
 
@@ -74,7 +74,14 @@ class Ledger:
         """
         resource = Resource(kind, name, backend, token or uuid.uuid4().hex)
         self._append("intend", resource)
-        yield Intent(resource, marks(self.session, resource.token, key))
+        try:
+            yield Intent(resource, marks(self.session, resource.token, key))
+        except AzftError as error:
+            error.add_note(
+                f"{kind} {name} is written down as begun: the same call again goes on from what there is, and "
+                "session.cleanup() takes away whatever was made"
+            )
+            raise
         self._append("made", resource)
 
     def made(self, resource: Resource) -> None:

@@ -176,10 +176,11 @@ class AzureMLBackend(Line):
         with ThreadPoolExecutor(1, thread_name_prefix="azft-metrics") as aside:
             measured = aside.submit(self._metrics.latest_if_known, run)
             look = closing_look(self._clients, run, wait=self._poll)
-        latest = measured.result()
+        latest, unknown = measured.result()
         studio = f"https://ml.azure.com/runs/{run.id}?{self._clients.studio}"
         message = look.message or (look.diagnosis.message if look.diagnosis else "")
-        return RunResult(run, look.status, latest, look.warnings, message, studio, look.diagnosis)
+        warnings = (*look.warnings, unknown) if unknown else look.warnings
+        return RunResult(run, look.status, latest, warnings, message, studio, look.diagnosis)
 
     def evaluation(self, run: Run) -> EvaluationReport:
         """Compare base and tuned model on this machine, from what the job left in storage."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from azft.backends.azureml.errors import translated
 from azft.backends.azureml.internals import remember_workspace
+from azft.backends.azureml.pages import refusing_pages
 from azft.backends.azureml.signin import WorkspaceName
 
 _CHATTY = "azure.ai.ml._utils._experimental"
@@ -38,7 +39,7 @@ class Clients:
             if self._workspace is None:
                 name = self.name
                 self._workspace = MLClient(
-                    self.credential, name.subscription_id, name.resource_group, name.workspace, enable_telemetry=False
+                    self.credential, name.subscription_id, name.resource_group, name.workspace, **_how()
                 )
                 remember_workspace(self._workspace)
             return self._workspace
@@ -49,7 +50,7 @@ class Clients:
 
         with self._lock, translated(f"registry {name!r}", hint="the registry of most models is 'azureml'"):
             if name not in self._registries:
-                self._registries[name] = MLClient(self.credential, registry_name=name, enable_telemetry=False)
+                self._registries[name] = MLClient(self.credential, registry_name=name, **_how())
             return self._registries[name]
 
     def renew(self) -> None:
@@ -83,6 +84,10 @@ class Clients:
 
     def __repr__(self) -> str:
         return f"Clients({self.name})"
+
+
+def _how() -> dict[str, Any]:
+    return {"enable_telemetry": False, "per_call_policies": [refusing_pages()]}
 
 
 def word(value: Any) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 from attrs import evolve
 
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import absent, readable, status_code, translated
+from azft.backends.azureml.errors import absent, done_away, translated
 from azft.backends.azureml.internals import raw_compute
 from azft.backends.azureml.machines import problems_of, quota_row, size_of, withdrawn
+from azft.backends.azureml.saying import readable, status_code
 from azft.domain.compute import SERVERLESS, Compute, ComputeSize, Usage, machines
 from azft.domain.findings import Finding
 from azft.domain.resource import Leftover, Resource
@@ -164,7 +165,12 @@ class AzureComputes:
         if not is_ours(found.tags, token):
             raise NotOursError(f"compute {name} was made by somebody else, so it is left")
         with translated(f"deleting compute {name!r}"):
-            absent(lambda: self._clients.workspace.compute.begin_delete(name).wait())
+            client = self._clients.workspace
+            done_away(
+                f"compute {name!r}",
+                lambda: client.compute.begin_delete(name).wait(),
+                lambda: raw_compute(client, name),
+            )
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield every cluster that bears our marks, with the machines that it holds now."""

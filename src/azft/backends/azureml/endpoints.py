@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import absent, readable, translated
+from azft.backends.azureml.errors import absent, done_away, translated
 from azft.backends.azureml.internals import current_cloud, raw_endpoint
+from azft.backends.azureml.saying import advice, readable, said_by
 from azft.backends.azureml.scoring import ask
 from azft.backends.azureml.serving import Serving
 from azft.domain.compute import Compute
@@ -96,7 +97,12 @@ class AzureEndpoints:
             names = ", ".join(str(part.name) for part in others)
             raise NotOursError(f"endpoint {name} has deployments of somebody else ({names}), so it is left")
         with translated(f"deleting endpoint {name!r}"):
-            absent(lambda: self._clients.workspace.online_endpoints.begin_delete(name).wait())
+            client = self._clients.workspace
+            done_away(
+                f"endpoint {name!r}",
+                lambda: client.online_endpoints.begin_delete(name).wait(),
+                lambda: raw_endpoint(client, name),
+            )
 
     def leave(self, name: str, part: str, token: str) -> None:
         """Take our deployment away from an endpoint, and give its traffic back; everything else stays as it is."""
@@ -110,7 +116,12 @@ class AzureEndpoints:
         if now.get(part):
             self._set_traffic(there, given_back(now, part, json.loads((ours.tags or {}).get(BEFORE, "{}"))))
         with translated(f"deleting deployment {part!r} of {name!r}"):
-            absent(lambda: self._clients.workspace.online_deployments.begin_delete(part, name).wait())
+            operations = self._clients.workspace.online_deployments
+            done_away(
+                f"deployment {part!r} of {name!r}",
+                lambda: operations.begin_delete(part, name).wait(),
+                lambda: operations.get(part, name),
+            )
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield every endpoint and every deployment on somebody else's endpoint that bears our marks."""
@@ -206,19 +217,20 @@ class AzureEndpoints:
             environment=how.environment or None,
         )
         operations = self._clients.workspace.online_deployments
+        instead = "see its log above; a larger instance_type=, or another image"
         try:
             made = operations.begin_create_or_update(deployment).result()
             state = word(made.provisioning_state)
             failed = "" if state == "Succeeded" else f"its state is {state}"
         except (AzureError, MlException) as error:
-            failed = readable(error)
+            failed, instead = said_by(error), advice(error, instead)
         if failed:
             log = self._log_of(part, name)
             found = diagnosed(failed, log.splitlines(), step=f"deployment {part}")
             why = f"\n{found}" if found.known else ""
             raise BackendError(
                 f"deploying to endpoint {name!r} failed: {failed}{why}\nits log ends:\n{log}",
-                hint=found.fix or "see its log above; a larger instance_type=, or another image",
+                hint=found.fix or instead,
             )
 
     def _log_of(self, part: str, name: str) -> str:

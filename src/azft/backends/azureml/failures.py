@@ -9,9 +9,10 @@ from typing import Any
 from attrs import frozen
 
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import translated, without_secrets
+from azft.backends.azureml.errors import translated
 from azft.backends.azureml.internals import run_details
 from azft.backends.azureml.logs import read_log
+from azft.backends.azureml.saying import without_secrets
 from azft.backends.azureml.states import NOT_RESPONDING, described, status_of
 from azft.backends.azureml.steps import descendants
 from azft.domain.diagnosis import Diagnosis
@@ -112,10 +113,11 @@ def _of_step(clients: Clients, step: Any) -> Diagnosis:
             details = run_details(clients.workspace, str(step.run_id))
         for path, address in sorted((details.log_files or {}).items()):
             if not path.startswith("system_logs/"):
-                lines += [without_secrets(line) for line in read_log(address).lines or ()]
+                piece = read_log(address)
+                lines += [f"({path} cannot be read: {piece.why})"] if piece.lines is None else piece.lines
         message = message_of(step) or message_of(details)
     except AzftError as error:
         # A log that cannot be read must not hide what is known.
         message = message_of(step)
         lines.append(f"(its log cannot be read: {error.message})")
-    return diagnosed(message, lines[-READ:], step=str(step.display_name))
+    return diagnosed(message, [without_secrets(line) for line in lines[-READ:]], step=str(step.display_name))

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.components import Components
-from azft.backends.azureml.errors import absent, translated
+from azft.backends.azureml.errors import absent, done_away, translated
 from azft.backends.azureml.internals import current_cloud, raw_job
 from azft.backends.azureml.states import status_of
 from azft.backends.azureml.storage import Storage, upload_path
@@ -111,7 +111,10 @@ class AzureJobs:
     def cancel(self, run_id: str) -> None:
         """Ask the job to stop, and return once Azure has taken the request."""
         with translated(f"canceling {run_id}"):
-            self._clients.workspace.jobs.begin_cancel(run_id)
+            client = self._clients.workspace
+            what = f"job {run_id!r}"
+            if not done_away(what, lambda: client.jobs.begin_cancel(run_id), lambda: raw_job(client, run_id)):
+                raise NotFoundError(f"there is no {what}", hint="session.runs() lists those of this folder")
 
     def delete(self, run_id: str, token: str) -> None:
         """Stop the job and put it out of sight, as Azure ML deletes none; a foreign one is left."""

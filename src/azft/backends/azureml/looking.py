@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from azft.backends.azureml.client import Clients, word
 from azft.backends.azureml.errors import translated
 from azft.backends.azureml.failures import message_of
 from azft.backends.azureml.internals import run_details
-from azft.backends.azureml.logs import read_log
+from azft.backends.azureml.logs import TRIES, read_log
 from azft.backends.azureml.metrics import Measured
 from azft.backends.azureml.states import NOT_RESPONDING, status_of
 from azft.backends.azureml.steps import descendants, is_pipeline
@@ -21,8 +21,8 @@ from azft.domain.run import Run, RunEvent, RunStatus
 
 CONFIRMED = 12
 """Looks in a row that must find a job not responding before it has failed: a minute of them, as it can come back."""
-Measure = Callable[[tuple[str, ...]], list[Measured]]
-_log = logging.getLogger("azft.watch")
+Measure = Callable[[tuple[str, ...]], tuple[list[Measured], str]]
+"""Brings metrics by their names, as far as they are known, and says why others are not."""
 
 
 @define
@@ -74,7 +74,10 @@ class Looking:
             # Losses first: one that is known belongs to a step that has begun, and so is in the list that comes next.
             losses = [] if status is RunStatus.QUEUED else list(self._losses(last=last))
             steps = descendants(self._clients.workspace, self._run.id)
-            events = [*losses, *(event for step in steps for event in (*self._steps(step), *self._log(step)))]
+            events = [
+                *losses,
+                *(event for step in steps for event in (*self._steps(step), *self._log(step, last=last))),
+            ]
             events.sort(key=lambda event: event.time)
             begun = _seconds(details.start_time_utc)
             if status is not RunStatus.QUEUED and begun and self._once("", "status", RunStatus.RUNNING):
@@ -98,27 +101,41 @@ class Looking:
             said = message_of(step)
             yield RunEvent(ended, "warning", name, f"step {name} failed{f': {said}' if said else ''}")
 
-    def _log(self, step: Any) -> Iterator[RunEvent]:
-        """Yield the lines that were added to the step's logs; a line still being written waits."""
+    def _log(self, step: Any, *, last: bool) -> Iterator[RunEvent]:
+        """Yield the lines that were added to the step's logs; a line still being written waits.
+
+        A log that cannot be read is read by the next look; the last one tries harder, and tells what is missing.
+        """
         if (step.run_id, "closed", "") in self._seen.said or is_pipeline(step):
             return
         ended = _seconds(step.end_time_utc)
         at = ended or _seconds(step.start_time_utc) or 0.0
         files = run_details(self._clients.workspace, step.run_id).log_files or {}
+        whole = True
         for path, address in files.items():
             key = f"{step.run_id}/{path}"
-            piece = read_log(address, self._seen.ends.get(key, 0), ended=bool(ended))
+            begin = self._seen.ends.get(key, 0)
+            piece = read_log(address, begin, ended=bool(ended), tries=TRIES if last else 1)
             if piece.lines is None:
-                return
+                whole = False
+                if last:
+                    said = f"{path} cannot be read: {piece.why}"
+                    yield RunEvent(at, "warning", str(step.display_name), said)
+                continue
             self._seen.ends[key] = piece.end
             yield from (RunEvent(at, "log", str(step.display_name), line.rstrip()) for line in piece.lines if line)
-        if ended:
+        if ended and whole:
             self._seen.said.add((step.run_id, "closed", ""))
 
     def _losses(self, *, last: bool) -> Iterator[RunEvent]:
         found: dict[tuple[int, float], dict[str, float]] = {}
         names = ("loss", "eval_loss", "learning_rate", "epoch") if last else ("loss",)
-        for point in self._measure(names):
+        points, unknown = self._measure(names)
+        if unknown and last:
+            points, unknown = self._measure(names)  # There is no later look that could bring them.
+        if unknown and last and self._once("", "warning", "losses"):
+            yield RunEvent(time.time(), "warning", "", unknown)
+        for point in points:
             found.setdefault((point.step, point.time), {})[point.name] = point.value
         training = [(place, values) for place, values in sorted(found.items(), key=lambda e: e[0]) if "loss" in values]
         total = max((place[0] for place, _ in training), default=0)

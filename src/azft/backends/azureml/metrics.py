@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import Any
 
@@ -15,7 +14,6 @@ from azft.errors import AzftError
 from azft.waiting import Attempt
 
 _MILLISECONDS = 1000
-_log = logging.getLogger("azft.watch")
 
 
 @frozen
@@ -44,17 +42,16 @@ class Metrics:
             values.update({name: float(value) for name, value in found.data.metrics.items()})
         return values
 
-    def latest_if_known(self, run: Run, *, within: float = 20.0) -> dict[str, float]:
-        """Return the same, and nothing where MLflow fails or does not answer within so many seconds."""
+    def latest_if_known(self, run: Run, *, within: float = 20.0) -> tuple[dict[str, float], str]:
+        """Return the same, and why they are not known where MLflow fails or does not answer within so many seconds."""
         attempt = Attempt(lambda: self.latest(run), "azft-metrics")
         if not attempt.wait(within):
-            return {}
+            return {}, f"asking for the metrics of {run.id}: MLflow did not answer within {within:g} seconds"
         try:
-            with translated(f"the metrics of {run.id}"):
-                return attempt.answer()
+            with translated(f"asking for the metrics of {run.id}"):
+                return attempt.answer(), ""
         except AzftError as error:
-            _log.warning("the metrics of %s are not known: %s", run.id, error.message)
-            return {}
+            return {}, error.message
 
     def history(self, run: Run, names: tuple[str, ...]) -> list[Measured]:
         """Return every value of those metrics, oldest first."""

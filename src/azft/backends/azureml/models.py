@@ -10,7 +10,7 @@ from azft.backends.azureml.errors import translated
 from azft.backends.azureml.internals import raw_model
 from azft.domain.model import Model
 from azft.domain.specs import ModelSpec
-from azft.errors import NotFoundError, UnsupportedError
+from azft.errors import UnsupportedError
 from azft.rules.card import read_card
 from azft.snapshot import architectures, with_snapshot
 
@@ -24,11 +24,8 @@ def find_registry_model(clients: Clients, spec: ModelSpec) -> Model:
         )
     asked = f"model {spec.name!r}{f' version {spec.version}' if spec.version else ''} of registry {spec.registry!r}"
     client = clients.registry(spec.registry)
-    try:
-        with translated(asked, hint="see the names on ai.azure.com, or give ModelSpec(..., registry=)"):
-            raw = raw_model(client, spec.name, spec.version)
-    except IndexError:
-        raise NotFoundError(f"{asked} does not exist", hint="see the names on ai.azure.com") from None
+    with translated(asked, hint="see the names on ai.azure.com, or give ModelSpec(..., registry=)"):
+        raw = raw_model(client, spec.name, spec.version)
     return _model(raw, spec)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from azft.backends.azureml.errors import body_of
+from azft.backends.azureml.saying import body_of
 from azft.domain.resource import Endpoint
 from azft.errors import AuthenticationError, BackendError, ConfigurationError, NotFoundError
 from azft.rules.suggest import did_you_mean

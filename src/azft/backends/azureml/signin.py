@@ -13,8 +13,8 @@ from typing import Any
 
 from attrs import frozen
 
-from azft.backends.azureml.errors import without_secrets
 from azft.backends.azureml.internals import current_cloud
+from azft.backends.azureml.saying import without_secrets
 from azft.errors import AuthenticationError, ConfigurationError
 
 REMEMBERED = 5.0

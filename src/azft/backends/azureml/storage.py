@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.errors import absent, code_of, status_code, translated
+from azft.backends.azureml.errors import absent, translated
+from azft.backends.azureml.saying import code_of, status_code
 from azft.domain.data import DataFile
 from azft.errors import BackendError, NotOursError, UnsupportedError
 from azft.progress import Transfer, shown

@@ -126,16 +126,16 @@ class Watcher:
             self._state_said = text
             yield RunEvent(time.time(), "state", "", text)
 
-    def _measured(self, names: tuple[str, ...]) -> list[Measured]:
-        """Return what MLflow has measured; where it fails or takes its time, the state must not wait for it."""
+    def _measured(self, names: tuple[str, ...]) -> tuple[list[Measured], str]:
+        """Return what MLflow has measured, or why it is not known: the state must not wait for it."""
         attempt = self._pending or Attempt(lambda: self._metrics.history(self._run, names), "azft-metrics")
         if not attempt.wait(METRICS_WITHIN):
             self._pending = attempt
-            return []
+            return [], f"asking for the metrics: MLflow did not answer within {METRICS_WITHIN:g} seconds"
         self._pending = None
         try:
-            with translated(f"the metrics of {self._run.id}"):
-                return attempt.answer()
+            with translated("asking for the metrics"):
+                return attempt.answer(), ""
         except AzftError as error:
             _log.info("no metrics at this look: %s", error.message)
-            return []
+            return [], error.message
