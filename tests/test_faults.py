@@ -142,7 +142,7 @@ SAYS: dict[str, str] = {
     "503 for good": "503|did not answer within",  # MLflow's client waits for itself
     "401 for good": "401|ExpiredAuthenticationToken",
     "403 for good": "403|AuthorizationFailed",
-    "404 once": "404|there is no",
+    "404 once": "404|there is no|no such",
     "409 once": "409",
     "a page": "web page",
 }

@@ -21,7 +21,6 @@ def translated(doing: str, *, hint: str = "") -> Iterator[None]:
 
     The advice follows from the service's error code, and is `hint` where the code is not known.
     """
-    from azure.ai.ml.exceptions import MlException
     from azure.core.exceptions import AzureError
 
     try:
@@ -32,9 +31,6 @@ def translated(doing: str, *, hint: str = "") -> Iterator[None]:
         raise _kind_of(error)(f"{doing}: {said_by(error)}", hint=advice(error, hint)) from None
     except _mlflow_errors() as error:
         raise BackendError(f"{doing}: MLflow says: {readable(error)}", hint=advice(error, hint)) from None
-    except MlException as error:
-        kind = NotFoundError if "not exist" in str(error).lower() else BackendError
-        raise kind(f"{doing}: {said_by(error)}", hint=hint or advice(error, "")) from None
     except Exception as error:  # the SDK raises whatever it meets next where an answer has another shape
         raise BackendError(f"{doing}: {said_by(error)}", hint=advice(error, hint)) from error
 
@@ -73,13 +69,15 @@ def is_signed_out(error: BaseException | None) -> bool:
 
 def _kind_of(error: BaseException) -> type[BackendError]:
     """Return which of azft's errors it is: the SDK gives some statuses a class of their own in some places only."""
+    from azure.ai.ml.exceptions import MlException
     from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError, ServiceResponseError
 
     if isinstance(error, ClientAuthenticationError) or status_code(error) == _UNAUTHORIZED:
         return AuthenticationError
     if isinstance(error, ServiceRequestError | ServiceResponseError):
         return UnreachableError
-    return NotFoundError if status_code(error) == _NOT_FOUND else BackendError
+    unknown = isinstance(error, MlException) and "not exist" in str(error).lower()
+    return NotFoundError if unknown or status_code(error) == _NOT_FOUND else BackendError
 
 
 def _mlflow_errors() -> tuple[type[BaseException], ...]:

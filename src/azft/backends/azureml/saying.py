@@ -22,7 +22,6 @@ _REFUSED = 400
 
 def said_by(error: BaseException) -> str:
     """Return what an error of the SDK says of a request: the service's status and words, or what came instead."""
-    from azure.ai.ml.exceptions import MlException
     from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 
     status, title = status_code(error), page_behind(error)
@@ -35,7 +34,7 @@ def said_by(error: BaseException) -> str:
         return f"Azure cannot be reached: {readable(error)}"
     if isinstance(error, HttpResponseError):
         return f"{f'Azure answered {status}' if status else 'the answer of Azure cannot be read'}: {readable(error)}"
-    if isinstance(error, AzureError | MlException):
+    if isinstance(error, AzureError):
         return readable(error)
     stumbled = "" if isinstance(error, OSError) else "azure-ai-ml stumbled over an answer: "
     return f"{stumbled}{type(error).__name__}: {readable(error)}"
