@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 import azft
 from azft.backends.local.backend import LocalBackend
+from tests.test_kills import worker_of
 
 
 def session(folder: Path, steps: int) -> azft.FineTuneSession:
@@ -77,3 +78,39 @@ def test_a_run_that_is_canceled_says_so(tmp_path: Path) -> None:
     while found(client, run).info.status == "RUNNING" and time.monotonic() < deadline:
         time.sleep(0.1)
     assert found(client, run).info.status == "KILLED"
+
+
+def killed_at(made: azft.FineTuneSession, run: azft.Run, step: int) -> None:
+    """Kill the run's worker once it is in MLflow, has reached a step and keeps a checkpoint of it."""
+    client = client_of(made)
+    for event in made.backend.events(run):
+        if event.step >= step and "loss" in event.values:
+            there = found(client, run)
+            if there is not None and len(client.get_metric_history(there.info.run_id, "loss")) >= step:
+                break
+    worker = worker_of(made.folder, run.id)
+    assert worker is not None
+    worker.kill()
+    worker.wait()
+
+
+def test_a_run_whose_worker_is_gone_ends_in_mlflow_too_when_it_is_canceled(tmp_path: Path) -> None:
+    made = session(tmp_path, 2000)
+    run = made.submit()
+    killed_at(made, run, 1)
+    assert found(client_of(made), run).info.status == "RUNNING"
+    made.cancel(run)
+    assert made.backend.result(run).status is azft.RunStatus.CANCELED
+    assert found(client_of(made), run).info.status == "KILLED"
+
+
+def test_a_run_that_goes_on_after_a_kill_has_each_step_once(tmp_path: Path) -> None:
+    made = session(tmp_path, 40)
+    run = made.submit()
+    killed_at(made, run, 12)
+    assert made.watch(run).status is azft.RunStatus.COMPLETED
+    client = client_of(made)
+    ended = found(client, run)
+    assert ended.info.status == "FINISHED"
+    steps = [point.step for point in client.get_metric_history(ended.info.run_id, "loss")]
+    assert sorted(steps) == list(range(1, 41))

@@ -160,3 +160,24 @@ def test_the_schema_takes_every_example_and_refuses_a_misspelt_key() -> None:
     assert check.is_valid(yaml.safe_load(GOOD))
     for wrong in ("modle: x", "data: {percnt: 5}", "data: {on_bad: skip}", "budget: much"):
         assert not check.is_valid(yaml.safe_load(wrong)), wrong
+
+
+def test_a_session_on_azure_comes_back_in_its_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from azft.backends.azureml.backend import AzureMLBackend
+    from azft.testing.emulator import AzureMLEmulator
+
+    with AzureMLEmulator(tmp_path / "azure") as emulator:
+        backend = AzureMLBackend(instance_type="Standard_NC24ads_A100_v4", poll=0.5)
+        session = azft.FineTuneSession(
+            "Phi-4", "ultrachat_sample", backend=backend, compute="gpu", folder=tmp_path / "kept", progress=False
+        )
+        path = session.to_file(tmp_path / "finetune.yaml")
+        for name in ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME"):
+            monkeypatch.delenv(name, raising=False)
+        again = azft.FineTuneSession.from_file(path, progress=False).backend
+        assert isinstance(again, AzureMLBackend)
+        assert again.workspace.workspace == emulator.world.workspace
+        assert dict(again.settings) == dict(backend.settings)
+    written = path.read_text(encoding="utf-8")
+    assert "instance_type: Standard_NC24ads_A100_v4" in written
+    assert "auth_mode" not in written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -9,12 +10,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 import azft
 from azft.domain.card import ModelCard
 from azft.domain.evaluation import Answer, EvaluationReport, ExactAnswers, Scores, side_by_side
+from azft.domain.jsonable import from_json, to_json
 from azft.views.data import as_data
 from azft.views.description import Bar, Cell, Curves, Histogram, Lines, Link, Marked, More, Table, View
 from azft.views.html import as_html, as_page
@@ -149,6 +152,14 @@ def report() -> EvaluationReport:
     return EvaluationReport(
         Scores(2.0, 0.5), Scores(1.0, 0.9), 10, 100, ExactAnswers(4, 0, 3), none, answers, ("mind",)
     )
+
+
+def test_a_report_of_a_model_that_diverged_is_written_and_read_again() -> None:
+    diverged = evolve(report(), tuned=Scores(math.nan, 0.0))
+    again = from_json(EvaluationReport, to_json(diverged))
+    assert math.isnan(again.tuned.loss)
+    assert again.base == diverged.base
+    assert "nan" in str(again)
 
 
 def values(folder: Path) -> list[object]:

@@ -55,7 +55,7 @@ from azft.rules.lifecycle import CHAT
 from azft.rules.suggest import did_you_mean
 from azft.settings.arguments import check_arguments
 from azft.settings.file import read_settings, write_settings
-from azft.settings.values import SessionSettings, as_dataset, as_model, backend_of, session_arguments
+from azft.settings.values import BackendSettings, SessionSettings, as_dataset, as_model, backend_of, session_arguments
 from azft.snapshot import list_prices
 from azft.speeds import Speeds, Stopwatch
 from azft.views.description import Line, View, Viewed, facts
@@ -166,8 +166,8 @@ class FineTuneSession(Line):
     def to_file(self, path: str | Path) -> Path:
         """Write the session's settings to a YAML file that `from_file` and the command line read.
 
-        What a backend was connected with is not known here, so only its name is written. `ConfigurationError` for what
-        no file can hold: rows in memory, functions, and values of a session that are not named by a plugin.
+        A backend is written with its `settings`, where it has some. `ConfigurationError` for what no file can hold:
+        rows in memory, functions, and values of a session that are not named by a plugin.
         """
         cannot = [name for name, by_value in self._given_by_value.items() if by_value]
         if cannot:
@@ -176,12 +176,13 @@ class FineTuneSession(Line):
                 hint="let a plugin offer it, and give its name",
             )
         catalogue = Catalogue(self._plugins)
+        connected = dict(getattr(self.backend, "settings", {}))
         settings = SessionSettings(
             model=self._model.name if self._model in list(catalogue.models) else as_model(self._model),
             dataset=(self._dataset.name if self._dataset in list(catalogue.datasets) else as_dataset(self._dataset)),
             tokenizer=self._tokenizer_name,
             naming=self._naming.name,
-            backend=self.backend.name,
+            backend=BackendSettings(self.backend.name, connected) if connected else self.backend.name,
             compute=self._compute,
             parameters=self._parameters,
             recipe=self._recipe.name if self._recipe else "",

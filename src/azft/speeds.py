@@ -27,7 +27,7 @@ class Known:
 
 
 class Speeds:
-    """Tokens in a second by what decides them: place, machine, model, method and precision.
+    """Tokens in a second by what decides them: place, machine and nodes, model, method and precision.
 
     A run's kind is remembered when it is submitted, its speed when it has been watched to its end.
     """
@@ -84,4 +84,5 @@ def kind_of(plan: Plan) -> str:
     method = "lora" if plan.parameters.flag("apply_lora") else "full"
     precision, batch = plan.parameters.text("precision"), plan.parameters.integer("per_device_train_batch_size")
     model = f"{plan.model.name}{' stand-in' if plan.model.stand_in else ''}"
-    return " | ".join([plan.backend, plan.compute.size, model, method, precision, str(batch)])
+    nodes = [f"{plan.nodes} nodes"] if plan.nodes > 1 else []
+    return " | ".join([plan.backend, plan.compute.size, model, method, precision, str(batch), *nodes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.preconf.orjson import make_converter
 from cattrs.strategies import configure_union_passthrough
 
+from azft.domain.evaluation import Scores
 from azft.domain.parameters import Parameters, ParameterValue
 from azft.domain.resource import Endpoint
 from azft.domain.specs import DatasetSpec
@@ -31,6 +33,12 @@ _CONVERTER.register_structure_hook(
 )
 # A key opens the endpoint to whoever reads it, so it is never written down.
 _CONVERTER.register_unstructure_hook(Endpoint, make_dict_unstructure_fn(Endpoint, _CONVERTER, key=override(omit=True)))
+# JSON knows no NaN: the loss of a model that diverged is written as null, and is no number when it is read again.
+_measured = override(struct_hook=lambda value, _kind: math.nan if value is None else float(value))
+_CONVERTER.register_structure_hook(
+    Scores,
+    make_dict_structure_fn(Scores, _CONVERTER, loss=_measured, token_accuracy=_measured),
+)
 
 
 def to_json(value: object) -> bytes:

@@ -91,19 +91,14 @@ class Planner:
         resolved, problems = resolve(layers, found.component)
         chosen, notes = _fitting(dataset, found.model)
         settings = data or DataSettings()
-        limit = sequence_limit(found.model, resolved)
-        devices = max(gpus_used(resolved, machine), 1) * nodes_of(resolved)
-        look: DataLook | None
-        ahead: Forecast | None
-        tokenizer, said = self._tokenizers.findings(found.model, _template_day(resolved, self._day))
+        gpus, nodes = gpus_used(resolved, machine), nodes_of(resolved)
         if prepared is not None and (prepared.source, prepared.settings) == (chosen.source, settings):
+            said = self._tokenizers.findings(found.model, _template_day(resolved, self._day))[1]
             look, seen = look_back(prepared)
-            ahead = steps_of(prepared.train.rows, prepared.validation.rows, resolved, devices=devices)
+            ahead = steps_of(prepared.train.rows, prepared.validation.rows, resolved, devices=max(gpus, 1) * nodes)
         else:
-            how = Looking(self._convert, tokenizer, _taken(self._backend), limit, self._backend.name == AZUREML)
-            look, seen = look_at(chosen, settings, self._catalogue, how)
-            rows = Rows(look.train_rows, look.test_rows if chosen.test_split else None) if look else Rows(None, None)
-            ahead = forecast(rows, settings, resolved, devices=devices)
+            look, seen, said = self._look(chosen, settings, found.model, resolved)
+            ahead = _ahead(look, chosen, settings, resolved, devices=max(gpus, 1) * nodes)
         context = NamingContext(found.model, dataset, resolved, gpus_per_node=max(machine.gpus, 1))
         names, named = _names(naming, context)
         plan = Plan(
@@ -136,13 +131,33 @@ class Planner:
                 found.model,
                 resolved,
                 machine,
-                gpus=gpus_used(resolved, machine),
-                nodes=nodes_of(resolved),
+                gpus=gpus,
+                nodes=nodes,
                 tokens=look.tokens if look else 0.0,
             ),
         )
         more = (*self._backend.check(plan), *self._plugins.findings(plan))
         return evolve(plan, findings=_ordered((*plan.findings, *more)))
+
+    def _look(
+        self, dataset: DatasetSpec, settings: DataSettings, model: Model, parameters: Parameters
+    ) -> tuple[DataLook | None, Sequence[Finding], Sequence[Finding]]:
+        """Look at the first rows; return what they say of the data, what is wrong with them, and with the tokenizer."""
+        tokenizer, said = self._tokenizers.findings(model, _template_day(parameters, self._day))
+        limit = sequence_limit(model, parameters)
+        how = Looking(self._convert, tokenizer, _taken(self._backend), limit, self._backend.name == AZUREML)
+        look, seen = look_at(dataset, settings, self._catalogue, how)
+        return look, seen, said
+
+
+def _ahead(
+    look: DataLook | None, dataset: DatasetSpec, settings: DataSettings, parameters: Parameters, *, devices: int
+) -> Forecast | None:
+    """Return the steps that the rows make, as far as the rows are known."""
+    rows = Rows(None, None)
+    if look is not None:
+        rows = Rows(look.train_rows, look.test_rows if dataset.test_split else None)
+    return forecast(rows, settings, parameters, devices=devices)
 
 
 def _taken(backend: Backend) -> Collection[str]:

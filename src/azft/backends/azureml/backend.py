@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,25 @@ class AzureMLBackend(Line):
         self._patience = patience
         serving = Serving(instance_type, instances, request_timeout, auth_mode, probe_delay, environment)
         self._endpoints = AzureEndpoints(self._clients, serving, self._quota_of_deployment)
+        served: dict[str, str | int | float | bool] = {
+            "interactive": interactive,
+            "instance_type": instance_type,
+            "instances": instances,
+            "request_timeout": request_timeout,
+            "auth_mode": auth_mode,
+            "probe_delay": probe_delay,
+            "environment": environment,
+            "poll": poll,
+            "patience": patience,
+        }
+        usual = inspect.signature(AzureMLBackend).parameters
+        self.settings: Mapping[str, str | int | float | bool] = {
+            "subscription_id": self.workspace.subscription_id,
+            "resource_group": self.workspace.resource_group,
+            "workspace": self.workspace.workspace,
+            **{name: value for name, value in served.items() if value != usual[name].default},
+        }
+        """What `connect` takes to be here again; a credential is in no file."""
 
     def view(self) -> View:
         """Describe the workspace; nothing is asked of it."""

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from azft.backends.local.events import EventLog, EventReader, read_events, status_of
 from azft.backends.local.home import Home
 from azft.backends.local.launch import ending, hub_secrets, start_detached, told, wait_until
+from azft.backends.local.tracking import Tracking
 from azft.domain.data import DataFile, PreparedData
 from azft.domain.diagnosis import Diagnosis
 from azft.domain.evaluation import EvaluationReport
@@ -204,6 +205,7 @@ class LocalRuns:
         said = f"its worker was lost {times} times without progress: {told(code)}{number}"
         write_whole(folder / "failure.txt", f"{said}; session.resume(run) goes on with it".encode())
         EventLog(folder / "events.jsonl").say("status", RunStatus.FAILED)
+        self._end_in_mlflow(run, RunStatus.FAILED)
 
     def evaluation(self, run: Run) -> EvaluationReport:
         """Return the report the evaluate stage wrote."""
@@ -223,6 +225,7 @@ class LocalRuns:
             with lock.acquire(timeout=0):
                 if not self.result(run).status.ended:
                     EventLog(self.folder(run) / "events.jsonl").say("status", RunStatus.CANCELED)
+                    self._end_in_mlflow(run, RunStatus.CANCELED)
         except Timeout:
             return
 
@@ -235,6 +238,16 @@ class LocalRuns:
                 return False
         except Timeout:
             return True
+
+    def _end_in_mlflow(self, run: Run, status: RunStatus) -> None:
+        """Say in MLflow how a run ended whose worker is gone, and so cannot; without one that works, only we know."""
+        if not self._home.database.exists():
+            return
+        try:
+            Tracking(self._home).end(run.id, status)
+        except Exception as error:  # noqa: BLE001 - MLflow's store may be damaged; the run has ended all the same
+            said = f"MLflow cannot be written, so there the run goes on: {error}"
+            EventLog(self.folder(run) / "events.jsonl").say("warning", said)
 
     def _start(self, run: Run) -> None:
         """Start a worker in a session of its own, so that it outlives this process; the lock lets only one work."""

@@ -24,6 +24,8 @@ from azft.rules.marks import TOKEN, is_ours
 RUN_TAG = "azft.run"
 WHOLE = "azft.model_logged"
 """The tag of a run whose model lies in MLflow, whole."""
+WORDS = {RunStatus.COMPLETED: "FINISHED", RunStatus.FAILED: "FAILED", RunStatus.CANCELED: "KILLED"}
+"""How MLflow calls the ways a run ends."""
 _BATCH = 100
 
 
@@ -35,6 +37,7 @@ class Tracking:
         from mlflow import MlflowClient
 
         self._home = home
+        self._reached: dict[str, int] = {}
         home.root.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(home.root / "mlflow.lock")
         with self._lock:
@@ -51,6 +54,8 @@ class Tracking:
             identity = self._opened(run_id, job.experiment, job.display_name, job.tags)
             if known is not None:
                 self._client.update_run(identity, status="RUNNING")
+                # A run that goes on from a checkpoint tells steps again that MLflow has already.
+                self._reached = {name: self._last_step(identity, name) for name in known.data.metrics}
                 if known.data.params and known.inputs.dataset_inputs:
                     return
             self._log(identity, [], [Param(entry.name, str(entry.value)) for entry in job.parameters.entries])
@@ -81,6 +86,7 @@ class Tracking:
             for event in events
             for name, value in event.values.items()
             if event.kind in {"progress", "metrics"} and math.isfinite(value)
+            if event.step > self._reached.get(name, -1)
         ]
         if metrics:
             with self._lock:
@@ -88,12 +94,12 @@ class Tracking:
                 if found is not None:
                     self._log(str(found.info.run_id), metrics, [])
 
-    def end(self, run_id: str, word: str) -> None:
-        """Say how an open run ended, in MLflow's word; one that was never opened stays unknown."""
+    def end(self, run_id: str, status: RunStatus) -> None:
+        """Say how an open run ended; one that was never opened stays unknown."""
         with self._lock:
             found = self._find(run_id)
             if found is not None:
-                self._client.set_terminated(found.info.run_id, word)
+                self._client.set_terminated(found.info.run_id, WORDS[status])
 
     def record(self, run_id: str, job: Job, report: EvaluationReport, outputs: Path) -> None:
         """Write the scores, loss.png and the model into the run; the run is open until `end` says how it ended."""
@@ -218,6 +224,9 @@ class Tracking:
         experiments = [experiment.experiment_id for experiment in self._client.search_experiments()]
         found = self._client.search_runs(experiments, f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)
         return found[0] if found else None
+
+    def _last_step(self, identity: str, name: str) -> int:
+        return max((int(point.step) for point in self._client.get_metric_history(identity, name)), default=-1)
 
     def _opened(self, run_id: str, experiment: str, name: str, tags: Mapping[str, str]) -> str:
         """Return the MLflow id of the run, created if there is none."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from azft.backends.local.events import EventLog, EventReader
 from azft.backends.local.home import Home
 from azft.domain.job import Job
+from azft.domain.run import RunStatus
 
 if TYPE_CHECKING:
     from azft.backends.local.tracking import Tracking
 
 EVERY = 3.0
 """Seconds between two additions; what is behind is added with the next one, or at the end of the stage."""
-WORDS = {"completed": "FINISHED", "failed": "FAILED", "canceled": "KILLED"}
 
 
 class LiveTracking:
@@ -41,7 +41,7 @@ class LiveTracking:
         """Say how the run ended, if MLflow knows it: `begun` is whether a stage of it was ever done."""
         if self._store is not None or begun:
             self.update(now=True)
-            self._try(lambda store: store.end(self._run_id, WORDS[status]))
+            self._try(lambda store: store.end(self._run_id, RunStatus(status)))
 
     def _try(self, write: Callable[[Tracking], None]) -> None:
         try:
