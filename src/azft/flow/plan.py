@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from azft.domain.compute import Compute
 from azft.domain.data import DataSettings, PreparedData
@@ -92,13 +92,7 @@ class Planner:
         chosen, notes = _fitting(dataset, found.model)
         settings = data or DataSettings()
         gpus, nodes = gpus_used(resolved, machine), nodes_of(resolved)
-        if prepared is not None and (prepared.source, prepared.settings) == (chosen.source, settings):
-            said = self._tokenizers.findings(found.model, _template_day(resolved, self._day))[1]
-            look, seen = look_back(prepared)
-            ahead = steps_of(prepared.train.rows, prepared.validation.rows, resolved, devices=max(gpus, 1) * nodes)
-        else:
-            look, seen, said = self._look(chosen, settings, found.model, resolved)
-            ahead = _ahead(look, chosen, settings, resolved, devices=max(gpus, 1) * nodes)
+        seen = self._seen(chosen, settings, found.model, resolved, prepared, devices=max(gpus, 1) * nodes)
         context = NamingContext(found.model, dataset, resolved, gpus_per_node=max(machine.gpus, 1))
         names, named = _names(naming, context)
         plan = Plan(
@@ -115,17 +109,16 @@ class Planner:
             findings=(
                 *found.findings,
                 *notes,
-                *said,
                 *_bounds(found.model),
                 *map(_finding, problems),
-                *seen,
+                *seen.findings,
                 *named,
                 *name_taken(self._backend, names[1]),
             ),
             day=self._day,
             usage=found.usage,
-            look=look,
-            forecast=ahead,
+            look=seen.look,
+            forecast=seen.forecast,
             snapshot=found.snapshot,
             memory=memory_look(
                 found.model,
@@ -133,31 +126,42 @@ class Planner:
                 machine,
                 gpus=gpus,
                 nodes=nodes,
-                tokens=look.tokens if look else 0.0,
+                tokens=seen.look.tokens if seen.look else 0.0,
             ),
         )
         more = (*self._backend.check(plan), *self._plugins.findings(plan))
         return evolve(plan, findings=_ordered((*plan.findings, *more)))
 
-    def _look(
-        self, dataset: DatasetSpec, settings: DataSettings, model: Model, parameters: Parameters
-    ) -> tuple[DataLook | None, Sequence[Finding], Sequence[Finding]]:
-        """Look at the first rows; return what they say of the data, what is wrong with them, and with the tokenizer."""
+    def _seen(
+        self,
+        dataset: DatasetSpec,
+        settings: DataSettings,
+        model: Model,
+        parameters: Parameters,
+        prepared: PreparedData | None,
+        *,
+        devices: int,
+    ) -> _Seen:
+        """Return what every row says where the data is prepared, and the first ones otherwise."""
         tokenizer, said = self._tokenizers.findings(model, _template_day(parameters, self._day))
+        if prepared is not None and (prepared.source, prepared.settings) == (dataset.source, settings):
+            look, findings = look_back(prepared)
+            ahead = steps_of(prepared.train.rows, prepared.validation.rows, parameters, devices=devices)
+            return _Seen(look, ahead, (*said, *findings))
         limit = sequence_limit(model, parameters)
         how = Looking(self._convert, tokenizer, _taken(self._backend), limit, self._backend.name == AZUREML)
-        look, seen = look_at(dataset, settings, self._catalogue, how)
-        return look, seen, said
+        first, findings = look_at(dataset, settings, self._catalogue, how)
+        rows = Rows(first.train_rows, first.test_rows if dataset.test_split else None) if first else Rows(None, None)
+        return _Seen(first, forecast(rows, settings, parameters, devices=devices), (*said, *findings))
 
 
-def _ahead(
-    look: DataLook | None, dataset: DatasetSpec, settings: DataSettings, parameters: Parameters, *, devices: int
-) -> Forecast | None:
-    """Return the steps that the rows make, as far as the rows are known."""
-    rows = Rows(None, None)
-    if look is not None:
-        rows = Rows(look.train_rows, look.test_rows if dataset.test_split else None)
-    return forecast(rows, settings, parameters, devices=devices)
+@frozen
+class _Seen:
+    """What is known of the data: its look, the steps that its rows make, and what is wrong with it."""
+
+    look: DataLook | None
+    forecast: Forecast | None
+    findings: tuple[Finding, ...]
 
 
 def _taken(backend: Backend) -> Collection[str]:
