@@ -30,11 +30,12 @@ class Piece:
 
 def read_log(address: str, begin: int = 0, *, ended: bool = True, within: float = WITHIN, tries: int = TRIES) -> Piece:
     """Return the log's lines from byte `begin` on; the last one waits until it is whole, unless the log has `ended`."""
-    for again in range(1, tries + 1):
-        piece = _read(address, begin, ended=ended, within=within)
-        if piece.lines is not None or not piece.passing or again == tries:
+    piece = _read(address, begin, ended=ended, within=within)
+    for again in range(1, tries):
+        if piece.lines is not None or not piece.passing:
             break
         time.sleep(PAUSE * again)
+        piece = _read(address, begin, ended=ended, within=within)
     return piece
 
 
