@@ -62,6 +62,14 @@ def _with_a_job_that_runs(world: World) -> None:
     world.session.submit(again=True)
 
 
+def _cleaned_and_still_running(world: World) -> CleanupReport:
+    """Clean up as one does without asking for runs to be stopped, and see that the one that runs goes on."""
+    report = world.session.cleanup()
+    jobs = world.emulator.jobs
+    assert [job for job in jobs.all() if jobs.story(job).ended is None], "a job that ran was stopped"
+    return report
+
+
 def _with_machines(world: World) -> None:
     world.session.create_compute("ours", SIZE)
     world.session.deploy(world.model, "faulty")
@@ -113,6 +121,12 @@ PHASES = (
         "cleanup",
         (("POST", r"/cancel$"), ("GET", r"/jobs/azft-"), ("DELETE", r"\.blob\.")),
         lambda world: world.session.cleanup(stop_runs=True),
+        before=_with_a_job_that_runs,
+    ),
+    Phase(
+        "keep",
+        (("GET", r"/jobs/azft-"),),
+        _cleaned_and_still_running,
         before=_with_a_job_that_runs,
     ),
     Phase(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 from azft.domain.resource import CleanupReport, Resource
+from azft.domain.run import RunState
 from azft.errors import AzftError, ConfigurationError, InUseError, NotFoundError, NotOursError
 from azft.ledger import Entry, Ledger
 from azft.ports import Backend
 
+LOOKS, PAUSE = 3, 0.2
+"""How often a run must not be found, and the seconds between, before there is none."""
 _COSTLY = frozenset({"endpoint", "deployment", "compute", "upload"})
 """Kinds that nobody comes back to when the session that made them is gone."""
 
@@ -69,10 +73,19 @@ class ResourceCleaner:
             if not (ours or (entry.orphaned and (resource.kind in _COSTLY or entry.what == "intend"))):
                 return "another session made it; cleanup(everything=True) deletes it too"
         if resource.kind == "run" and not stop_runs:
-            state = self._backend.state(resource.name)
+            state = self._state(resource.name)
             if state is not None and not state.status.ended:
                 return f"it is {state.status}; cleanup(stop_runs=True) stops it"
         return ""
+
+    def _state(self, name: str) -> RunState | None:
+        """Return where a run stands, None only where several looks find none: one that runs must not be stopped."""
+        for again in range(LOOKS):
+            state = self._backend.state(name)
+            if state is not None or again == LOOKS - 1:
+                break
+            time.sleep(PAUSE)
+        return state
 
     def _delete(self, resource: Resource) -> bool:
         """Delete it, and return whether it was there."""

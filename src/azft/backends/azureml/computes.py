@@ -11,7 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import absent, done_away, translated
+from azft.backends.azureml.errors import absent, done_away, still_there, translated
 from azft.backends.azureml.internals import raw_compute
 from azft.backends.azureml.machines import problems_of, quota_row, size_of, withdrawn
 from azft.backends.azureml.saying import readable, status_code
@@ -159,7 +159,8 @@ class AzureComputes:
 
     def delete(self, name: str, token: str) -> None:
         """Delete a cluster; one that is gone is fine, one that somebody else made is left."""
-        found = self._raw(name)
+        with translated(f"compute {name!r}"):
+            found = still_there(lambda: raw_compute(self._clients.workspace, name))
         if found is None:
             return
         if not is_ours(found.tags, token):

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import absent, done_away, translated
+from azft.backends.azureml.errors import absent, done_away, still_there, translated
 from azft.backends.azureml.internals import current_cloud, raw_endpoint
 from azft.backends.azureml.saying import advice, readable, said_by
 from azft.backends.azureml.scoring import ask
@@ -87,10 +87,10 @@ class AzureEndpoints:
         with ThreadPoolExecutor(1, thread_name_prefix="azft-endpoint") as aside:
             parts = aside.submit(self._deployments, name)
             with translated(f"endpoint {name!r}"):
-                there = absent(lambda: raw_endpoint(self._clients.workspace, name))
-        if there is None:
+                found = still_there(lambda: raw_endpoint(self._clients.workspace, name))
+        if found is None:
             return
-        if not is_ours(there.tags, token):
+        if not is_ours(found.tags, token):
             raise NotOursError(f"endpoint {name} was made by somebody else, so it is left")
         others = [part for part in parts.result() if not is_ours(part.tags)]
         if others:
@@ -106,15 +106,16 @@ class AzureEndpoints:
 
     def leave(self, name: str, part: str, token: str) -> None:
         """Take our deployment away from an endpoint, and give its traffic back; everything else stays as it is."""
-        there = self._endpoint(name)
-        ours = None if there is None else self._deployment(name, part)
-        if there is None or ours is None:
+        with translated(f"deployment {part!r} of {name!r}"):
+            found = still_there(lambda: self._clients.workspace.online_endpoints.get(name))
+            ours = found and still_there(lambda: self._clients.workspace.online_deployments.get(part, name))
+        if found is None or ours is None:
             return
         if not is_ours(ours.tags, token):
             raise NotOursError(f"deployment {part} of {name} was made by somebody else, so it is left")
-        now = dict(there.traffic or {})
+        now = dict(found.traffic or {})
         if now.get(part):
-            self._set_traffic(there, given_back(now, part, json.loads((ours.tags or {}).get(BEFORE, "{}"))))
+            self._set_traffic(found, given_back(now, part, json.loads((ours.tags or {}).get(BEFORE, "{}"))))
         with translated(f"deleting deployment {part!r} of {name!r}"):
             operations = self._clients.workspace.online_deployments
             done_away(

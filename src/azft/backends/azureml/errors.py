@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from azft.backends.azureml.saying import advice, readable, said_by, status_code
 from azft.errors import AuthenticationError, AzftError, BackendError, NotFoundError, UnreachableError
 
 T = TypeVar("T")
+LOOKS, PAUSE = 3, 0.4
+"""How often a thing must not be found, and the seconds between, before it is gone."""
 _UNAUTHORIZED = 401
 _NOT_FOUND = 404
 
@@ -47,14 +50,25 @@ def absent(ask: Callable[[], T]) -> T | None:
         raise
 
 
-def done_away(what: str, request: Callable[[], Any], look: Callable[[], Any]) -> bool:
-    """Delete or stop something, and return whether it was there; where the service says no, look whether that is so.
+def still_there(look: Callable[[], T]) -> T | None:
+    """Return what is there, None only where several looks in a row find nothing; inside `translated`.
 
-    What was made a moment ago is not known everywhere at once, and goes on costing money.
+    What was made a moment ago is not known everywhere at once: what is to be deleted is not given up for one 404.
     """
+    for again in range(LOOKS):
+        found = absent(look)
+        if found is not None:
+            return found
+        if again < LOOKS - 1:
+            time.sleep(PAUSE)
+    return None
+
+
+def done_away(what: str, request: Callable[[], Any], look: Callable[[], Any]) -> bool:
+    """Delete or stop something, and return whether it was there; where the service says no, look whether that is so."""
     if absent(lambda: (request(),)) is not None:
         return True
-    if absent(lambda: (look(),)) is not None:
+    if still_there(lambda: (look(),)) is not None:
         raise BackendError(
             f"{what}: Azure answered 404 as if there were none, and shows it when it is asked for",
             hint="try again in a minute; until then it goes on, and may cost money",

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.components import Components
-from azft.backends.azureml.errors import absent, done_away, translated
+from azft.backends.azureml.errors import absent, done_away, still_there, translated
 from azft.backends.azureml.internals import current_cloud, raw_job
 from azft.backends.azureml.states import status_of
 from azft.backends.azureml.storage import Storage, upload_path
@@ -118,9 +118,11 @@ class AzureJobs:
 
     def delete(self, run_id: str, token: str) -> None:
         """Stop the job and put it out of sight, as Azure ML deletes none; a foreign one is left."""
-        try:
-            made = self.get(run_id)
-        except NotFoundError:
+        if not _is_legal(run_id):
+            return
+        with translated(f"run {run_id!r}"):
+            made = still_there(lambda: self._clients.workspace.jobs.get(run_id))
+        if made is None:
             return
         if not is_ours(made.tags, token):
             raise NotOursError(f"job {run_id} was made by somebody else, so it is left")
