@@ -25,9 +25,9 @@ from transformers import Trainer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
 from azft import DatasetPreparer
-from azft.backends.local.engine.finetune import PHI3_TARGETS
 from azft.backends.local.engine.standin import build_model, build_tokenizer
-from azft.engine.collate import PackedRows, Padded, collate_packed, micro_batch
+from azft.engine.adapters import PHI3_TARGETS
+from azft.engine.collate import Packed, PackedRows, Padded, micro_batch
 from azft.engine.loading import quiet
 from azft.engine.rows import Rows
 from azft.engine.tokens import ChatTokenizer
@@ -122,7 +122,9 @@ class Bench:
         trainer = Trainer(
             model=self.model(),
             args=TrainingArguments(**settings(folder, remove_unused_columns=False, **batch)),
-            data_collator=collate_packed if packed else Padded(self.tokenizer.pad_token_id or 0),
+            data_collator=Packed(self.tokenizer.pad_token_id or 0)
+            if packed
+            else Padded(self.tokenizer.pad_token_id or 0),
             train_dataset=rows,
         )
         return float(trainer.train().training_loss)

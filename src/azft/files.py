@@ -86,15 +86,39 @@ def discard(folder: Path) -> None:
 
 
 def make_durable(folder: Path) -> None:
-    """Flush every file and folder below `folder` to the disk, readable by their owner alone."""
+    """Flush every file and folder below `folder` to the disk, readable by their owner alone.
+
+    Files that have another name elsewhere keep their rights, as they may be somebody else's.
+    """
     for path in folder.rglob("*"):
         if path.is_dir():
             sync_folder(path)
         elif not path.is_symlink():
             with path.open("rb") as file:
-                os.fchmod(file.fileno(), PRIVATE)
+                if os.fstat(file.fileno()).st_nlink == 1:
+                    os.fchmod(file.fileno(), PRIVATE)
                 os.fsync(file.fileno())
     sync_folder(folder)
+
+
+def linked_or_copied(path: Path, target: Path) -> None:
+    """Give a file a second name, or make a copy where the disk cannot."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)
+
+
+def share(original: Path, copy: Path) -> None:
+    """Let every file below `copy` that is a copy of one of that name below `original` take no room of its own."""
+    for path in original.rglob("*"):
+        same = copy / path.relative_to(original)
+        if not path.is_file() or not same.is_file() or path.samefile(same):
+            continue
+        if path.stat().st_size == same.stat().st_size and sha256_of(path) == sha256_of(same):
+            aside = same.with_name(f".{same.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+            linked_or_copied(path, aside)
+            aside.replace(same)
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,10 @@ from attrs import frozen
 
 @frozen
 class Architecture:
-    """A decoder-only transformer with gated feed-forward layers; `context` is the longest sequence, in tokens."""
+    """A decoder-only transformer with gated feed-forward layers; `context` is the longest sequence, in tokens.
+
+    `head` is the width of an attention head, 0 where the heads share the hidden width among them.
+    """
 
     hidden: int
     layers: int
@@ -18,11 +21,17 @@ class Architecture:
     context: int
     experts: int = 1
     tied: bool = False
+    head: int = 0
 
     @property
     def fused_attention(self) -> int:
         """The width of queries, keys and values together."""
-        return self.hidden + 2 * self.hidden // self.heads * self.kv_heads
+        return self.queries + 2 * (self.head or self.hidden // self.heads) * self.kv_heads
+
+    @property
+    def queries(self) -> int:
+        """The width of all queries together."""
+        return self.head * self.heads or self.hidden
 
     @property
     def parameters(self) -> int:
@@ -31,7 +40,7 @@ class Architecture:
         >>> round(Architecture(3072, 32, 32, 32, 8192, 32064, 4096).parameters / 1e9, 2)
         3.82
         """
-        attention = self.hidden * (self.fused_attention + self.hidden)
+        attention = self.hidden * (self.fused_attention + self.queries)
         feed_forward = 3 * self.hidden * self.intermediate * self.experts
         router = self.hidden * self.experts if self.experts > 1 else 0
         embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
@@ -45,6 +54,6 @@ class Architecture:
 
     def adapter_parameters(self, rank: int) -> int:
         """How many weights LoRA of that rank adds on every linear layer of the blocks."""
-        attention = (self.hidden + self.fused_attention) + 2 * self.hidden
+        attention = (self.hidden + self.fused_attention) + (self.queries + self.hidden)
         feed_forward = (self.hidden + 2 * self.intermediate + self.intermediate + self.hidden) * self.experts
         return self.layers * rank * (attention + feed_forward)

@@ -39,14 +39,22 @@ class Padded:
 
 
 class PackedRows:
-    """Several conversations end to end in each row, longest first into the fullest row they fit."""
+    """Several conversations end to end in each row of up to `capacity` tokens, each in the fullest row it fits.
+
+    A conversation that is longer than `capacity` has a row of its own.
+    """
 
     def __init__(self, rows: Rows, capacity: int) -> None:
         self._rows = rows
-        self._groups = pack(rows.lengths, capacity)
+        lengths = rows.lengths
+        self._groups = pack(lengths, max(capacity, max(lengths, default=0)))
 
     def __len__(self) -> int:
         return len(self._groups)
+
+    def members(self, index: int) -> list[int]:
+        """Return which conversations a row holds, in their order."""
+        return list(self._groups[index])
 
     def __getitem__(self, index: int) -> Row:
         row: Row = {"input_ids": [], "labels": [], "position_ids": []}
@@ -58,19 +66,40 @@ class PackedRows:
         return row
 
 
-def collate_packed(batch: Sequence[Row]) -> dict[str, torch.Tensor]:
-    """Lay all rows end to end; positions that restart, and no mask, make the model keep conversations apart.
+@frozen
+class Packed:
+    """Lays packed rows above each other; positions that restart, and no mask, keep conversations apart.
 
     This holds only with `use_cache=False` (transformers builds the block-diagonal mask then, and silently not
-    otherwise).
+    otherwise). What a row is shorter than the longest is filled with padding that counts as one more conversation, so
+    that the cost grows with the rows and not with their square. With `flat`, for attention of variable length, all
+    rows lie end to end, and nothing is padded.
     """
-    return {name: torch.tensor([[value for row in batch for value in row[name]]]) for name in batch[0]}
+
+    pad: int
+    flat: bool = False
+
+    def __call__(self, batch: Sequence[Row]) -> dict[str, torch.Tensor]:
+        """Return ids, labels and positions; each (rows, tokens), or (1, tokens) if flat."""
+        if self.flat:
+            return {name: torch.tensor([[value for row in batch for value in row[name]]]) for name in batch[0]}
+        longest = max(len(row["input_ids"]) for row in batch)
+
+        def stacked(name: str, value: int) -> torch.Tensor:
+            return torch.tensor([row[name] + [value] * (longest - len(row[name])) for row in batch])
+
+        positions = [row["position_ids"] + list(range(longest - len(row["position_ids"]))) for row in batch]
+        return {
+            "input_ids": stacked("input_ids", self.pad),
+            "labels": stacked("labels", IGNORE),
+            "position_ids": torch.tensor(positions),
+        }
 
 
 def micro_batch(batch: int, mean_length: float, budget: int = 512) -> int:
-    """Return the conversations per forward pass on a CPU: a divisor of `batch` of about `budget` tokens.
+    """Return the rows per forward pass on a CPU: a divisor of `batch` of about `budget` tokens.
 
-    Long conversations are fastest one at a time, as nothing is padded; short ones would pay more for the calls.
+    Long rows are fastest one at a time, as nothing is padded; short ones would pay more for the calls.
 
     >>> micro_batch(16, 1200), micro_batch(16, 33), micro_batch(6, 200)
     (1, 8, 2)

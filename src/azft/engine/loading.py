@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 
 from azft.engine.gguf import gguf_of
-from azft.engine.machine import cores
+from azft.engine.machine import cores, has_half_precision
 from azft.engine.tokens import ChatTokenizer
+from azft.engine.weights import check_unchanged
 from azft.errors import ConfigurationError
 
 # In a notebook without ipywidgets the libraries' progress bars ask for it; azft shows progress of its own.
@@ -71,13 +72,33 @@ def template_text(given: str) -> str:
         raise ConfigurationError(f"chat_template={given!r} cannot be read: {error}", hint="give a file") from error
 
 
-def load_model(folder: Path, *, trust_remote_code: bool = False) -> Any:
-    """Return the causal language model of the folder, on the best device here."""
+def load_model(
+    folder: Path, *, trust_remote_code: bool = False, dtype: str = "auto", attention: str | None = None
+) -> Any:
+    """Return the causal language model of the folder, on the best device here.
+
+    `dtype` "auto" is the checkpoint's own, or 32 bit where a processor without half precision has to compute alone.
+    `attention` is one of transformers' implementations, its own choice without.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    check_unchanged(folder)
+    on_gpu = torch.cuda.is_available()
+    if dtype == "auto" and not on_gpu and not has_half_precision():
+        dtype = "float32"
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder, trust_remote_code=trust_remote_code, dtype=dtype, attn_implementation=attention
+    )
+    return model.to("cuda" if on_gpu else "cpu")
+
+
+def own_dtype(folder: Path) -> str:
+    """Return the type that a checkpoint's weights are kept in, such as "bfloat16"; 32 bit where it does not say."""
+    config = orjson.loads((folder / "config.json").read_bytes())
+    nested = config.get("text_config") or {}
+    found = next((part[key] for part in (config, nested) for key in ("dtype", "torch_dtype") if part.get(key)), "")
+    return str(found or "float32")
 
 
 def set_threads(wanted: int, record: Path) -> int:

@@ -32,6 +32,20 @@ class Rows:
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         )
 
+    @classmethod
+    def cut(cls, rows: Sequence[dict[str, list[int]]], length: int) -> Rows:
+        """Lay rows end to end that are lists, each cut to so many tokens."""
+        return cls.of(
+            [
+                Encoded(
+                    np.asarray(row["input_ids"][:length], np.int32),
+                    np.asarray(row["labels"][:length], np.int32),
+                    truncated=len(row["input_ids"]) > length,
+                )
+                for row in rows
+            ]
+        )
+
     def __len__(self) -> int:
         return len(self.starts) - 1
 

@@ -13,7 +13,6 @@ from azft.snapshot import chat_completion_pipeline
 HONOURED = frozenset(
     [
         "trust_remote_code",
-        "batch_size",
         "pad_to_max_length",
         "max_seq_length",
         "apply_lora",
@@ -34,7 +33,6 @@ HONOURED = frozenset(
         "adam_beta2",
         "adam_epsilon",
         "gradient_accumulation_steps",
-        "eval_accumulation_steps",
         "lr_scheduler_type",
         "precision",
         "seed",
@@ -52,7 +50,6 @@ HONOURED = frozenset(
         "apply_early_stopping",
         "early_stopping_patience",
         "early_stopping_threshold",
-        "task_name",
     ]
 )
 _MACHINE = "there is one machine here, this one"
@@ -66,6 +63,9 @@ IGNORED = {
         "the component declares it and connects it to nothing",
     ),
     "apply_ort": "the component itself ignores it",
+    "batch_size": "conversations are tokenized here as fast as they come, whatever the batch",
+    "eval_accumulation_steps": "an evaluation keeps its loss alone, so nothing accumulates",
+    "task_name": "there is one task here, chat",
     "apply_deepspeed": "one device has nothing to shard over, so DeepSpeed is skipped",
     "deepspeed_stage": "one device has nothing to shard over, so DeepSpeed is skipped",
     "number_of_gpu_to_use_finetuning": "training uses one device here",
@@ -78,12 +78,21 @@ REFUSED = {
     **dict.fromkeys(("train_file_path", "validation_file_path", "test_file_path"), _PREPARED),
     **dict.fromkeys(("train_mltable_path", "validation_mltable_path", "test_mltable_path"), _PREPARED),
 }
+CHECKPOINTING = "gradient_checkpointing"
 LOCAL_ONLY = (
     ComponentInput("packing", "boolean", default=False),
     ComponentInput("threads", "integer", default=0, minimum=0),
     ComponentInput("answers", "integer", default=4, minimum=0),
+    ComponentInput("pack_length", "integer", default=-1),
+    ComponentInput(CHECKPOINTING, "string", default="auto", enum=("auto", "on", "off")),
+    ComponentInput("save_minutes", "number", default=10.0, minimum=0),
 )
-"""Inputs only this machine has: best-fit packing, CPU threads (0 for all cores), and questions asked side by side."""
+"""Inputs only this machine has.
+
+Best-fit packing, and how many tokens a packed row has (-1 for as many as the longest conversation); CPU threads (0 for
+all cores); questions asked side by side; whether activations are computed again rather than kept; and the minutes
+between two checkpoints beside those of evaluations (0 for none).
+"""
 DATE = "template_date"
 """The input with the date (ISO) that a chat template is told which writes one; today's, unless it is set."""
 
@@ -109,6 +118,19 @@ def check_inputs(parameters: Parameters) -> list[Finding]:
         elif entry.name in REFUSED:
             found = f"{entry.value!r} cannot be used on this machine: {REFUSED[entry.name]}"
             findings.append(Finding("AZFT-P102", "error", entry.name, found, fix=f"leave {entry.name} out"))
+    return [*findings, *_without_effect(parameters)]
+
+
+def _without_effect(parameters: Parameters) -> list[Finding]:
+    """Say which inputs do nothing beside others."""
+    packs = "packing" in parameters and parameters.flag("packing")
+    findings = []
+    if packs and parameters.flag("pad_to_max_length"):
+        found = "ignored: packed rows are filled with conversations"
+        findings.append(Finding("AZFT-P101", "note", "pad_to_max_length", found, fix="leave packing out to pad"))
+    if not packs and "pack_length" in parameters and parameters.integer("pack_length") > 0:
+        found = "ignored: nothing is packed"
+        findings.append(Finding("AZFT-P101", "note", "pack_length", found, fix="packing=True"))
     return findings
 
 

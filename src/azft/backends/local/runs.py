@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from azft.domain.jsonable import from_json, to_json
 from azft.domain.resource import Leftover, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
 from azft.errors import BackendError, NameTakenError, NotFoundError, NotOursError, RunError
-from azft.files import discard, whole_folder, write_whole
+from azft.files import discard, linked_or_copied, whole_folder, write_whole
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
 
@@ -265,10 +264,7 @@ def _kept(data: PreparedData, folder: Path, final: Path) -> PreparedData:
     folder.mkdir()
 
     def keep(file: DataFile) -> DataFile:
-        try:
-            os.link(file.path, folder / file.path.name)
-        except OSError:
-            shutil.copyfile(file.path, folder / file.path.name)
+        linked_or_copied(file.path, folder / file.path.name)
         return evolve(file, path=final / file.path.name)
 
     return evolve(data, folder=final, train=keep(data.train), validation=keep(data.validation), test=keep(data.test))

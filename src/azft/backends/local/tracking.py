@@ -18,7 +18,7 @@ from azft.domain.job import Job
 from azft.domain.resource import Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunStatus
 from azft.errors import NotFoundError, NotOursError, RunError
-from azft.files import make_durable, remove_leftovers, scratch_folder, sync_folder
+from azft.files import make_durable, remove_leftovers, scratch_folder, share, sync_folder
 from azft.rules.marks import TOKEN, is_ours
 
 RUN_TAG = "azft.run"
@@ -115,6 +115,8 @@ class Tracking:
             self._log(identity, metrics, [])
             self._client.log_artifact(identity, str(outputs / "loss.png"))
             self._client.log_artifacts(identity, str(outputs / "model"), "model")
+            kept = str(self._client.get_run(identity).info.artifact_uri).removeprefix("file://")
+            share(outputs / "model", Path(kept) / "model")
             self._client.set_tag(identity, WHOLE, "true")
 
     def mirror(

@@ -15,6 +15,8 @@ import orjson
 from azft.files import make_durable, sha256_of, write_whole
 
 SEAL = "sealed.json"
+BETWEEN = "between.json"
+"""Marks a checkpoint that was written because time had passed: the next one takes its place."""
 
 
 def seal(folder: Path) -> None:
@@ -51,6 +53,19 @@ def prune(folder: Path, keep: int, best: str | None) -> None:
     whole = [path for path in sorted(folder.glob("checkpoint-*"), key=_step) if (path / SEAL).is_file()]
     for checkpoint in whole[: -max(keep, 2)]:
         if best is None or checkpoint.name != Path(best).name:
+            shutil.rmtree(checkpoint)
+
+
+def mark_between(folder: Path) -> None:
+    """Say of a checkpoint that is not sealed yet that only time had passed; it is kept until the next one."""
+    write_whole(folder / BETWEEN, b"{}")
+
+
+def prune_between(folder: Path, best: str | None) -> None:
+    """Remove whole checkpoints between evaluations but the best one and the newest two of all."""
+    whole = [path for path in sorted(folder.glob("checkpoint-*"), key=_step) if (path / SEAL).is_file()]
+    for checkpoint in whole[:-2]:
+        if (checkpoint / BETWEEN).is_file() and (best is None or checkpoint.name != Path(best).name):
             shutil.rmtree(checkpoint)
 
 

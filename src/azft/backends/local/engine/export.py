@@ -13,6 +13,7 @@ from azft.backends.local.tracking import Tracking
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.jsonable import from_json
 from azft.engine.loading import load_tokenizer, quiet
+from azft.files import share
 
 
 def export(context: StageContext, target: Path) -> None:
@@ -30,6 +31,7 @@ def export(context: StageContext, target: Path) -> None:
         load_tokenizer(context.folder / "import").save_pretrained(merged)
     requirements = [f"transformers=={transformers.__version__}", f"torch=={torch.__version__.split('+')[0]}"]
     save_model(str(merged), str(target / "model"), task="llm/v1/chat", pip_requirements=requirements)
+    share(merged, target / "model" / "model")
     _name_the_model(target / "model", context.job.display_name)
     events = read_events(context.events.path)
     loss_curve(events, target / "loss.png")

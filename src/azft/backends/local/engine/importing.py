@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -11,6 +12,7 @@ from azft.backends.local.engine.context import StageContext
 from azft.backends.local.engine.standin import build_model, build_tokenizer
 from azft.engine.gguf import dequantised, is_gguf
 from azft.engine.loading import load_tokenizer, quiet
+from azft.engine.weights import is_whole, link_weights
 from azft.errors import ConfigurationError, NotFoundError
 
 
@@ -36,14 +38,18 @@ def _import_weights(context: StageContext, target: Path) -> None:
             "log", f"weights of {Path(weights).name}, dequantised once and kept in {context.home.weights}"
         )
         weights = dequantised(Path(weights), context.home.weights)
+    folder = Path(weights)
+    as_it_is = is_whole(folder) and not parameters.flag("ignore_mismatched_sizes")
+    network: Any = None
     try:
         tokenizer = load_tokenizer(weights, trust_remote_code=context.trusted)
-        network = AutoModelForCausalLM.from_pretrained(
-            weights,
-            trust_remote_code=context.trusted,
-            ignore_mismatched_sizes=parameters.flag("ignore_mismatched_sizes"),
-            dtype="float32" if parameters.text("precision") == "32" else "auto",
-        )
+        if not as_it_is:
+            network = AutoModelForCausalLM.from_pretrained(
+                weights,
+                trust_remote_code=context.trusted,
+                ignore_mismatched_sizes=parameters.flag("ignore_mismatched_sizes"),
+                dtype="auto",
+            )
     except (OSError, ValueError) as error:
         raise NotFoundError(
             f"model {model.name!r}: {model.weights} could not be loaded: {error}",
@@ -57,7 +63,10 @@ def _import_weights(context: StageContext, target: Path) -> None:
             hint="give one: ModelSpec(..., chat_template=FILE or TEXT)",
         )
     tokenizer.save_pretrained(target)
-    network.save_pretrained(target)
+    if as_it_is:
+        link_weights(folder, target)
+    else:
+        network.save_pretrained(target)
 
 
 def _texts(path: Path) -> Iterator[str]:

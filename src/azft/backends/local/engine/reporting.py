@@ -14,21 +14,30 @@ from azft.domain.run import EventKind
 
 
 class RunReporter(TrainerCallback):
-    """Writes progress with loss and speed; speed counts real tokens, padding is not work."""
+    """Writes progress with loss and speed; speed counts real tokens, padding is not work.
+
+    `mean_tokens` are those of a row, which is a pack of conversations where they are packed.
+    """
 
     def __init__(self, context: StageContext, *, mean_tokens: float) -> None:
         self._context = context
         self._mean_tokens = mean_tokens
         self._since = (0, 0.0)
+        self._saved = time.monotonic()
+        self._between = False
+        self._every = 60 * context.job.parameters.number("save_minutes")
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock."""
         self._since = (state.global_step, time.monotonic())
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Stop where the user asked for it."""
+        """Stop where the user asked for it, and save where the last checkpoint is long ago."""
         if (self._context.folder / "cancel").exists():
             control.should_training_stop = True
+        self._between = not control.should_save and bool(self._every) and time.monotonic() - self._saved >= self._every
+        if self._between:
+            control.should_save = True
 
     def on_log(
         self,
@@ -52,7 +61,12 @@ class RunReporter(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Seal the checkpoint, and drop older ones."""
         working = Path(str(args.output_dir))
-        checkpoints.seal(working / f"checkpoint-{state.global_step}")
+        saved = working / f"checkpoint-{state.global_step}"
+        if self._between:
+            checkpoints.mark_between(saved)
+        checkpoints.seal(saved)
+        self._saved = time.monotonic()
+        checkpoints.prune_between(working, state.best_model_checkpoint)
         limit = self._context.job.parameters.integer("save_total_limit")
         if limit > 0:
             checkpoints.prune(working, limit, state.best_model_checkpoint)

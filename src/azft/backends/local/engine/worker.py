@@ -25,6 +25,9 @@ from azft.errors import AzftError
 from azft.files import remove_leftovers, whole_folder, write_whole
 
 STAGES = ("import", "preprocess", "finetune", "evaluate", "export")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL_SAID = tuple(os.strerror(code) for code in _FULL)
+"""What is said by those who write without Python, such as safetensors."""
 LOCK_WAIT = 5.0
 """Seconds to wait for the lock: somebody may be looking whether a worker is alive."""
 
@@ -85,8 +88,8 @@ class _Ending:
 def _reason(error: BaseException) -> str:
     if isinstance(error, AzftError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return f"the disk is full ({error.strerror}); free some space and submit the plan again"
+    if (isinstance(error, OSError) and error.errno in _FULL) or any(said in str(error) for said in _FULL_SAID):
+        return f"the disk is full ({error}); free some space, then session.resume(run) goes on with it"
     return f"{type(error).__name__}: {error}"
 
 
