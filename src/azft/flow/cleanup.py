@@ -80,11 +80,12 @@ class ResourceCleaner:
 
     def _state(self, name: str) -> RunState | None:
         """Return where a run stands, None only where several looks find none: one that runs must not be stopped."""
-        for again in range(LOOKS):
-            state = self._backend.state(name)
-            if state is not None or again == LOOKS - 1:
+        state = self._backend.state(name)
+        for _again in range(LOOKS - 1):
+            if state is not None:
                 break
             time.sleep(PAUSE)
+            state = self._backend.state(name)
         return state
 
     def _delete(self, resource: Resource) -> bool:
