@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mlflow import MlflowClient
 
 import azft
@@ -94,6 +95,7 @@ def killed_at(made: azft.FineTuneSession, run: azft.Run, step: int) -> None:
     worker.wait()
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_is_gone_ends_in_mlflow_too_when_it_is_canceled(tmp_path: Path) -> None:
     made = session(tmp_path, 2000)
     run = made.submit()
@@ -104,6 +106,7 @@ def test_a_run_whose_worker_is_gone_ends_in_mlflow_too_when_it_is_canceled(tmp_p
     assert found(client_of(made), run).info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_after_a_kill_has_each_step_once(tmp_path: Path) -> None:
     made = session(tmp_path, 40)
     run = made.submit()

@@ -8,7 +8,7 @@ from azft.plugins import hookimpl
 from azft.rules.compute import compute_findings
 from azft.rules.devices import gpus_used
 from azft.rules.lifecycle import CHAT, NO_MODEL, model_findings
-from azft.rules.memory import fit_findings, row_length, training_of
+from azft.rules.memory import fit_findings, host_findings, row_length, training_of
 from azft.rules.naming import name_findings
 from azft.rules.parameters import COMPONENT
 from azft.rules.quotas import quota_findings
@@ -33,9 +33,11 @@ def azft_check(plan: Plan) -> list[Finding]:
         found += quota_findings(compute, plan.usage, nodes=nodes)
     shape = plan.model.architecture
     if plan.model.tuned_by_registry and shape is not None and compute.gpu_memory_gib:
-        length = row_length(shape, plan.parameters, plan.look.tokens if plan.look else 0.0)
+        look = plan.look
+        length = row_length(shape, plan.parameters, look.tokens if look else 0.0, look.longest if look else 0)
         how = training_of(plan.parameters, devices=gpus_used(plan.parameters, compute) * nodes, sequence=length)
         found += fit_findings(shape, how, compute.gpu_memory_gib, compute.name)
+        found += host_findings(shape, how, nodes=nodes, memory_gib=compute.memory_gib, subject=compute.name)
     context = shape.context if shape else 0
     found += together(plan.parameters, context=context, forecast=plan.forecast)
     return [*found, *name_findings(plan.display_name, plan.model_name)]

@@ -68,9 +68,9 @@ class Forecast(Line):
 class DataLook(Line):
     """What a look at the source's first rows showed; `train_rows` and `test_rows` are None where it did not end.
 
-    `tokens` is the mean length of a conversation, and `too_long` the share of the rows looked at that is longer than
-    the model reads; `exact` says that they were counted, and not estimated from the text. `used` are the training rows
-    that the chosen share of them is.
+    `tokens` is the mean length of a conversation, `longest` that of the longest (0 if it is not known), and `too_long`
+    the share of the rows looked at that is longer than the model reads; `exact` says that they were counted, and not
+    estimated from the text. `used` are the training rows that the chosen share of them is.
     """
 
     looked_at: int
@@ -80,6 +80,7 @@ class DataLook(Line):
     too_long: float = 0.0
     exact: bool = False
     used: int | None = None
+    longest: int = 0
 
     def view(self) -> View:
         """Describe rows and lengths in one line."""

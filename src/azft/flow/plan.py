@@ -127,6 +127,7 @@ class Planner:
                 gpus=gpus,
                 nodes=nodes,
                 tokens=seen.look.tokens if seen.look else 0.0,
+                longest=seen.look.longest if seen.look else 0,
             ),
         )
         more = (*self._backend.check(plan), *self._plugins.findings(plan))

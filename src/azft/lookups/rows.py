@@ -95,6 +95,7 @@ def look_at(
         sum(lengths) / max(len(lengths), 1),
         sum(length > how.limit for length in lengths) / max(len(lengths), 1) if how.limit > 0 else 0.0,
         used=None if train.total is None else portion(train.total, settings.percent),
+        longest=max(lengths, default=0) if train.total is not None and train.total <= train.rows else 0,
         exact=False,
     )
     return look, (
@@ -125,6 +126,7 @@ def look_back(prepared: PreparedData) -> tuple[DataLook, tuple[Finding, ...]]:
         tokens.truncated if tokens else 0.0,
         exact=tokens.exact if tokens else False,
         used=rows,
+        longest=max((length for _percent, length in tokens.quantiles), default=0) if tokens else 0,
     )
     whole = evolve(prepared.settings, percent=100.0)
     spec = DatasetSpec(prepared.name, prepared.source, test_split="test")

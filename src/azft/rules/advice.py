@@ -13,7 +13,7 @@ from azft.domain.parameters import Parameters
 from azft.rules.compute import compute_findings
 from azft.rules.costs import Work, paid, seconds_of
 from azft.rules.devices import gpus_used
-from azft.rules.memory import memory_estimate, row_length, training_of
+from azft.rules.memory import host_memory, memory_estimate, row_length, training_of
 from azft.rules.quotas import quota_findings
 from azft.rules.throughput import Published
 
@@ -67,7 +67,18 @@ def _offer(
     fit, memory = _fit(model, parameters, compute, tokens, nodes)
     if fit == "no":
         against.append(f"needs {memory} GiB on each GPU, and there are {size.gpu_memory_gib:.0f}")
+    host = _host(model, parameters, compute, nodes)
+    if size.memory_gib and host > size.memory_gib:
+        against.append(f"needs {host:.0f} GiB of host memory, and there are {size.memory_gib:.0f}")
     return SizeOffer(size.name, size.gpus, size.gpu, fit, memory, tuple(against))
+
+
+def _host(model: Model, parameters: Parameters, compute: Compute, nodes: int) -> float:
+    """Return the GiB of host memory that are taken at least."""
+    if model.architecture is None:
+        return 0.0
+    how = training_of(parameters, devices=gpus_used(parameters, compute) * nodes, sequence=1)
+    return host_memory(model.architecture, how, nodes=nodes)[0]
 
 
 def _fit(model: Model, parameters: Parameters, compute: Compute, tokens: float, nodes: int) -> tuple[Fit, str]:

@@ -58,6 +58,8 @@ CODES: Mapping[str, str] = {
     "AZFT-B003": "The run's cost is not known, so it cannot be compared with the budget.",
     "AZFT-G001": "The job does not fit in the GPUs' memory, even at the low end of the estimate.",
     "AZFT-G002": "The job may not fit in the GPUs' memory: the limit lies within the estimate's band.",
+    "AZFT-G003": "What DeepSpeed puts into the host memory of a node does not fit there.",
+    "AZFT-G004": "What DeepSpeed puts into the host memory of a node may not fit there with its buffers.",
     "AZFT-P001": "The component has no such input.",
     "AZFT-P002": "The value has the wrong type.",
     "AZFT-P003": "The value is not one of the input's choices.",

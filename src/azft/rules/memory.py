@@ -30,6 +30,8 @@ RESERVE_GIB = 2.0
 """CUDA context, allocator slack and communication buffers, on a GPU."""
 TYPICAL = 2048
 """Tokens of a row where the data was not looked at."""
+TAIL = 4
+"""The longest row in multiples of the mean, where it is not known: of chats, 99 % are within 3.4 times the mean."""
 ADAM, ADAFACTOR = 8, 0.1
 """Bytes of optimizer state for each trained weight in 32 bit."""
 
@@ -41,16 +43,29 @@ _HIDDEN_TRAINED = {"32": 10, "mixed": 10, "half": 1}
 _INNER = {"32": 17, "mixed": 8.7, "half": 10}
 _LOGITS = 12
 """Bytes for each token and word of the vocabulary: the loss's logits in 32 bit, their softmax and their gradient."""
+_READ = 10
+"""The same where nothing is trained: logits as they come, in 32 bit, and their logarithms."""
+_HOST = {"2": 16, "3": 18}
+"""Bytes of host memory for each trained weight that DeepSpeed moves there (its estimate_zero2 and zero3 functions)."""
+BUFFERS = 1.5
+"""What DeepSpeed's own estimate adds for buffers."""
 _WORKED_FULL = {"32": 1.2, "mixed": 1.0, "half": 1.2}
 _WORKED_LORA = {"32": 1.3, "mixed": 1.4, "half": 1.8}
 """What a layer's recomputation and gradients take, in multiples of what it keeps."""
 _VERDICTS: Mapping[Fit, tuple[str, Severity]] = {"no": ("AZFT-G001", "error"), "tight": ("AZFT-G002", "warning")}
+_HOST_VERDICTS: Mapping[bool, tuple[str, Severity]] = {
+    True: ("AZFT-G003", "error"),
+    False: ("AZFT-G004", "warning"),
+}
 _RESIDUAL = {"32": 4, "mixed": 4, "half": 2}
 
 
 @frozen
 class Training:
-    """What decides the memory: how, on how many GPUs, and with how many tokens at once."""
+    """What decides the memory: how, on how many GPUs, and with how many tokens at once.
+
+    `batch` and `evaluated` are the rows of `sequence` tokens that are trained on and evaluated on at once.
+    """
 
     lora_rank: int
     regime: Regime
@@ -60,6 +75,7 @@ class Training:
     sequence: int
     checkpointing: bool
     adafactor: bool = False
+    evaluated: int = 0
 
 
 @frozen
@@ -100,14 +116,21 @@ def training_of(parameters: Parameters, *, devices: int, sequence: int) -> Train
         sequence=sequence,
         checkpointing=deepspeed or not lora,
         adafactor=parameters.text("optim") == "adafactor",
+        evaluated=parameters.integer("per_device_eval_batch_size"),
     )
 
 
-def row_length(shape: Architecture, parameters: Parameters, tokens: float) -> int:
-    """Return the tokens of one row to reckon with: twice the data's mean, `TYPICAL` if unknown, within what is read."""
+def row_length(shape: Architecture, parameters: Parameters, tokens: float, longest: int = 0) -> int:
+    """Return the tokens of the longest row that comes, within what is read: one row decides whether memory is enough.
+
+    `longest` is that of the data, 0 where it is not known; then it is `TAIL` times the mean, or `TYPICAL` without one.
+    Rows that are padded to the longest possible one are as long as that.
+    """
     limit = parameters.integer("max_seq_length")
     most = min(limit, shape.context) if limit > 0 else shape.context
-    return max(1, min(most, int(2 * tokens) or TYPICAL))
+    if parameters.flag("pad_to_max_length"):
+        return most
+    return max(1, min(most, longest or int(TAIL * tokens) or TYPICAL))
 
 
 def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
@@ -138,27 +161,68 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
     logits = how.batch * how.sequence * shape.vocabulary * _LOGITS
     head = 0 if how.lora_rank else shape.vocabulary * shape.hidden * width
     loss = kept + (max(logits, worked_on) if how.checkpointing else logits) + head
-    worked = max(loss, gradients + worked_on)
+    read = how.evaluated * how.sequence * shape.vocabulary * _READ
+    worked = max(loss, gradients + worked_on, read)
     total = (weights + optimizer + worked) / GIB
     return MemoryEstimate(
         weights / GIB,
         gradients / GIB,
         optimizer / GIB,
-        (worked - (gradients if worked > loss else 0)) / GIB,
+        (worked - (gradients if worked == gradients + worked_on else 0)) / GIB,
         total,
         total * (1 - BAND),
         total * (1 + BAND),
     )
 
 
+def host_memory(shape: Architecture, how: Training, *, nodes: int) -> tuple[float, float]:
+    """Return the GiB of each node's host memory that training takes, without and with buffers; 0 without DeepSpeed.
+
+    The component's DeepSpeed configurations put the optimizer there, and with stage 3 the weights too.
+
+    >>> phi4 = Architecture(5120, 40, 40, 10, 17920, 100352, 16384)
+    >>> how = Training(0, "half", 3, 1, batch=1, sequence=2048, checkpointing=True)
+    >>> [round(end) for end in host_memory(phi4, how, nodes=1)]
+    [246, 369]
+    """
+    if not how.stage:
+        return 0.0, 0.0
+    trained = shape.adapter_parameters(how.lora_rank) if how.lora_rank else shape.parameters
+    taken = float(trained * _HOST.get(str(how.stage), _HOST["2"]))
+    if how.stage == SHARDED_WEIGHTS and how.lora_rank:
+        taken += shape.parameters * 2
+    low = taken / max(nodes, 1) / GIB
+    return low, low * BUFFERS
+
+
+def host_findings(
+    shape: Architecture, how: Training, *, nodes: int, memory_gib: float, subject: str
+) -> tuple[Finding, ...]:
+    """Return whether a node's host memory holds what DeepSpeed puts there; nothing where its size is not known."""
+    low, high = host_memory(shape, how, nodes=nodes)
+    if not memory_gib or high <= memory_gib:
+        return ()
+    code, severity = _HOST_VERDICTS[low > memory_gib]
+    found = f"DeepSpeed puts about {low:.0f} to {high:.0f} GiB into the host memory of each node, the optimizer's state"
+    fix = "apply_lora=True; a machine with more memory; more nodes; apply_deepspeed=False where the GPUs hold it"
+    return (Finding(code, severity, subject, found, f"at most {memory_gib:.0f} GiB", fix),)
+
+
 def memory_look(
-    model: Model, parameters: Parameters, compute: Compute, *, gpus: int, nodes: int, tokens: float
+    model: Model,
+    parameters: Parameters,
+    compute: Compute,
+    *,
+    gpus: int,
+    nodes: int,
+    tokens: float,
+    longest: int = 0,
 ) -> MemoryLook | None:
     """Return what each of the `gpus` of a node is to hold, where the model's shape and the machine's GPUs are known."""
     shape = model.architecture
     if shape is None or not (model.tuned_by_registry and compute.gpus):
         return None
-    how = training_of(parameters, devices=gpus * nodes, sequence=row_length(shape, parameters, tokens))
+    how = training_of(parameters, devices=gpus * nodes, sequence=row_length(shape, parameters, tokens, longest))
     estimate = memory_estimate(shape, how)
     room = compute.gpu_memory_gib - RESERVE_GIB if compute.gpu_memory_gib else 0.0
     return MemoryLook(estimate.low, estimate.high, room)
