@@ -110,6 +110,7 @@ def test_the_notebook_runs_unchanged_from_sign_in_to_deletion(tmp_path: Path) ->
     assert loaded["model"].num_parameters() > 100_000
 
 
+@pytest.mark.slow
 def test_azfts_example_runs_and_contacts_nobody(tmp_path: Path) -> None:
     script = str(ROOT / "examples" / "phi3_on_azure.py")
     said, contacted = run_watched(tmp_path, script, "--sample", "--percent", "8")

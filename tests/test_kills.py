@@ -85,7 +85,7 @@ def check(folder: Path, moment: float, *, child: bool, expected: str) -> None:
     assert session.evaluate(run).tuned.loss < session.evaluate(run).base.loss
 
 
-@pytest.mark.parametrize(("share", "child"), [(0.5, True), (0.4, False)])
+@pytest.mark.parametrize(("share", "child"), [pytest.param(0.5, True, marks=pytest.mark.slow), (0.4, False)])
 def test_a_killed_run_ends_with_the_same_weights(
     tmp_path: Path, undisturbed: tuple[str, float], share: float, child: bool
 ) -> None:

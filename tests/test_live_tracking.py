@@ -68,6 +68,7 @@ def test_a_run_is_in_mlflow_while_it_trains_and_ends_with_its_real_times(tmp_pat
     assert ended.data.metrics["tuned_loss"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_that_is_canceled_says_so(tmp_path: Path) -> None:
     made = session(tmp_path, 2000)
     run = made.submit()

@@ -24,7 +24,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "the defaults": {"compute": CLUSTER},
     "serverless": {"compute": SIZE},
     "parameters": {"compute": CLUSTER, "parameters": {"num_train_epochs": 1, "learning_rate": 1e-5, "seed": 7}},
-    "a recipe": {"compute": CLUSTER, "recipe": "full"},
+    "a recipe": {"compute": CLUSTER, "recipe": "lora"},
     "quotes in a name": {"compute": CLUSTER, "naming": azft.NamingScheme("q", lambda _: "it's {x}", lambda _: "mine")},
 }
 

@@ -109,7 +109,8 @@ class Looking:
         if (step.run_id, "closed", "") in self._seen.said or is_pipeline(step):
             return
         ended = _seconds(step.end_time_utc)
-        at = ended or _seconds(step.start_time_utc) or 0.0
+        # While its image is built a step has a log, and has not begun.
+        at = ended or _seconds(step.start_time_utc) or time.time()
         files = run_details(self._clients.workspace, step.run_id).log_files or {}
         whole = True
         for path, address in files.items():
