@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import shutil
@@ -115,7 +116,7 @@ def share(original: Path, copy: Path) -> None:
         same = copy / path.relative_to(original)
         if not path.is_file() or not same.is_file() or path.samefile(same):
             continue
-        if path.stat().st_size == same.stat().st_size and sha256_of(path) == sha256_of(same):
+        if filecmp.cmp(path, same, shallow=False):
             aside = same.with_name(f".{same.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
             linked_or_copied(path, aside)
             aside.replace(same)

@@ -1,12 +1,29 @@
-"""Do something that may never return, and wait for it no longer than one wants to."""
+"""Wait no longer than one wants to for what may never return, and look again for what may not be there yet."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+LOOKS, PAUSE = 3, 0.4
+"""How often a thing must not be found, and the seconds between, before it is gone."""
+
+
+def looked_for(look: Callable[[], T | None]) -> T | None:
+    """Return what is there, None only where several looks in a row find nothing.
+
+    What was made a moment ago is not known everywhere at once: what is to be deleted is not given up for one 404.
+    """
+    found = look()
+    for _again in range(LOOKS - 1):
+        if found is not None:
+            break
+        time.sleep(PAUSE)
+        found = look()
+    return found
 
 
 class Attempt(Generic[T]):

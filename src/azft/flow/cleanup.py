@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 from azft.domain.resource import CleanupReport, Resource
-from azft.domain.run import RunState
 from azft.errors import AzftError, ConfigurationError, InUseError, NotFoundError, NotOursError
 from azft.ledger import Entry, Ledger
 from azft.ports import Backend
+from azft.waiting import looked_for
 
-LOOKS, PAUSE = 3, 0.2
-"""How often a run must not be found, and the seconds between, before there is none."""
 _COSTLY = frozenset({"endpoint", "deployment", "compute", "upload"})
 """Kinds that nobody comes back to when the session that made them is gone."""
 
@@ -73,20 +70,11 @@ class ResourceCleaner:
             if not (ours or (entry.orphaned and (resource.kind in _COSTLY or entry.what == "intend"))):
                 return "another session made it; cleanup(everything=True) deletes it too"
         if resource.kind == "run" and not stop_runs:
-            state = self._state(resource.name)
+            # One 404 must not stop a run that goes on.
+            state = looked_for(lambda: self._backend.state(resource.name))
             if state is not None and not state.status.ended:
                 return f"it is {state.status}; cleanup(stop_runs=True) stops it"
         return ""
-
-    def _state(self, name: str) -> RunState | None:
-        """Return where a run stands, None only where several looks find none: one that runs must not be stopped."""
-        state = self._backend.state(name)
-        for _again in range(LOOKS - 1):
-            if state is not None:
-                break
-            time.sleep(PAUSE)
-            state = self._backend.state(name)
-        return state
 
     def _delete(self, resource: Resource) -> bool:
         """Delete it, and return whether it was there."""

@@ -45,7 +45,7 @@ _LOGITS = 12
 """Bytes for each token and word of the vocabulary: the loss's logits in 32 bit, their softmax and their gradient."""
 _READ = 10
 """The same where nothing is trained: logits as they come, in 32 bit, and their logarithms."""
-_HOST = {"2": 16, "3": 18}
+_HOST = {2: 16, 3: 18}
 """Bytes of host memory for each trained weight that DeepSpeed moves there (its estimate_zero2 and zero3 functions)."""
 BUFFERS = 1.5
 """What DeepSpeed's own estimate adds for buffers."""
@@ -188,7 +188,7 @@ def host_memory(shape: Architecture, how: Training, *, nodes: int) -> tuple[floa
     if not how.stage:
         return 0.0, 0.0
     trained = shape.adapter_parameters(how.lora_rank) if how.lora_rank else shape.parameters
-    taken = float(trained * _HOST.get(str(how.stage), _HOST["2"]))
+    taken = float(trained * _HOST.get(how.stage, _HOST[2]))
     if how.stage == SHARDED_WEIGHTS and how.lora_rank:
         taken += shape.parameters * 2
     low = taken / max(nodes, 1) / GIB

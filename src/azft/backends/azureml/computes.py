@@ -11,7 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import absent, done_away, still_there, translated
+from azft.backends.azureml.errors import absent, done_away, translated
 from azft.backends.azureml.internals import raw_compute
 from azft.backends.azureml.machines import problems_of, quota_row, size_of, withdrawn
 from azft.backends.azureml.saying import readable, status_code
@@ -22,6 +22,7 @@ from azft.errors import BackendError, ComputeError, ConfigurationError, NameTake
 from azft.rules.marks import TOKEN, is_ours
 from azft.rules.quotas import cluster_findings, quota_findings, read_usage
 from azft.snapshot import taken, virtual_machines
+from azft.waiting import looked_for
 
 CLUSTER = "amlcompute"
 MOST_NODES = 100
@@ -159,8 +160,7 @@ class AzureComputes:
 
     def delete(self, name: str, token: str) -> None:
         """Delete a cluster; one that is gone is fine, one that somebody else made is left."""
-        with translated(f"compute {name!r}"):
-            found = still_there(lambda: raw_compute(self._clients.workspace, name))
+        found = looked_for(lambda: self._raw(name))
         if found is None:
             return
         if not is_ours(found.tags, token):

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from azft.backends.azureml.client import Clients, word
-from azft.backends.azureml.errors import absent, done_away, still_there, translated
+from azft.backends.azureml.errors import absent, done_away, translated
 from azft.backends.azureml.internals import current_cloud, raw_endpoint
 from azft.backends.azureml.saying import advice, readable, said_by
 from azft.backends.azureml.scoring import ask
@@ -24,6 +24,7 @@ from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
 from azft.rules.naming import endpoint_name
 from azft.rules.traffic import given_back, shared
+from azft.waiting import looked_for
 
 DEPLOYMENT = "azft"
 LOG_LINES = 50
@@ -87,7 +88,7 @@ class AzureEndpoints:
         with ThreadPoolExecutor(1, thread_name_prefix="azft-endpoint") as aside:
             parts = aside.submit(self._deployments, name)
             with translated(f"endpoint {name!r}"):
-                found = still_there(lambda: raw_endpoint(self._clients.workspace, name))
+                found = looked_for(lambda: absent(lambda: raw_endpoint(self._clients.workspace, name)))
         if found is None:
             return
         if not is_ours(found.tags, token):
@@ -106,9 +107,8 @@ class AzureEndpoints:
 
     def leave(self, name: str, part: str, token: str) -> None:
         """Take our deployment away from an endpoint, and give its traffic back; everything else stays as it is."""
-        with translated(f"deployment {part!r} of {name!r}"):
-            found = still_there(lambda: self._clients.workspace.online_endpoints.get(name))
-            ours = found and still_there(lambda: self._clients.workspace.online_deployments.get(part, name))
+        found = looked_for(lambda: self._endpoint(name))
+        ours = found and looked_for(lambda: self._deployment(name, part))
         if found is None or ours is None:
             return
         if not is_ours(ours.tags, token):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from azft.backends.azureml.saying import advice, readable, said_by, status_code
 from azft.errors import AuthenticationError, AzftError, BackendError, NotFoundError, UnreachableError
+from azft.waiting import looked_for
 
 T = TypeVar("T")
-LOOKS, PAUSE = 3, 0.4
-"""How often a thing must not be found, and the seconds between, before it is gone."""
 _UNAUTHORIZED = 401
 _NOT_FOUND = 404
 
@@ -50,25 +48,11 @@ def absent(ask: Callable[[], T]) -> T | None:
         raise
 
 
-def still_there(look: Callable[[], T]) -> T | None:
-    """Return what is there, None only where several looks in a row find nothing; inside `translated`.
-
-    What was made a moment ago is not known everywhere at once: what is to be deleted is not given up for one 404.
-    """
-    for again in range(LOOKS):
-        found = absent(look)
-        if found is not None:
-            return found
-        if again < LOOKS - 1:
-            time.sleep(PAUSE)
-    return None
-
-
 def done_away(what: str, request: Callable[[], Any], look: Callable[[], Any]) -> bool:
     """Delete or stop something, and return whether it was there; where the service says no, look whether that is so."""
     if absent(lambda: (request(),)) is not None:
         return True
-    if still_there(lambda: (look(),)) is not None:
+    if looked_for(lambda: absent(lambda: (look(),))) is not None:
         raise BackendError(
             f"{what}: Azure answered 404 as if there were none, and shows it when it is asked for",
             hint="try again in a minute; until then it goes on, and may cost money",

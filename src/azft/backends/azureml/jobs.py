@@ -11,7 +11,7 @@ from attrs import evolve
 
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.components import Components
-from azft.backends.azureml.errors import absent, done_away, still_there, translated
+from azft.backends.azureml.errors import absent, done_away, translated
 from azft.backends.azureml.internals import current_cloud, raw_job
 from azft.backends.azureml.states import status_of
 from azft.backends.azureml.storage import Storage, upload_path
@@ -29,7 +29,7 @@ from azft.errors import (
 from azft.rules.marks import KEY, TOKEN, is_ours
 from azft.rules.parameters import COMPONENT
 from azft.rules.pipeline_inputs import GPUS, pipeline_inputs
-from azft.waiting import Attempt
+from azft.waiting import Attempt, looked_for
 
 OUTPUT = "trained_model"
 MODEL_NAME = "azft.model_name"
@@ -121,7 +121,7 @@ class AzureJobs:
         if not _is_legal(run_id):
             return
         with translated(f"run {run_id!r}"):
-            made = still_there(lambda: self._clients.workspace.jobs.get(run_id))
+            made = looked_for(lambda: absent(lambda: self._clients.workspace.jobs.get(run_id)))
         if made is None:
             return
         if not is_ours(made.tags, token):

@@ -10,12 +10,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.errors import absent, still_there, translated
+from azft.backends.azureml.errors import absent, translated
 from azft.backends.azureml.saying import code_of, status_code
 from azft.domain.data import DataFile
 from azft.errors import BackendError, NotOursError, UnsupportedError
 from azft.progress import Transfer, shown
 from azft.rules.marks import SESSION, TOKEN
+from azft.waiting import looked_for
 
 FOLDER = "azft"
 _HINT = "uploading needs the role 'Storage Blob Data Contributor' on the workspace's storage account"
@@ -87,7 +88,7 @@ class Storage:
         """Delete a file that was sent with that token; one that is gone is fine, one with another is not ours."""
         _, container = self._opened
         with translated(f"deleting {path}", hint=_HINT):
-            found = still_there(container.get_blob_client(path).get_blob_properties)
+            found = looked_for(lambda: absent(container.get_blob_client(path).get_blob_properties))
             if found is None:
                 return
             marked = (found.metadata or {}).get(_plain(TOKEN))
