@@ -51,6 +51,7 @@ class Tracking:
         data = job.data
         with self._lock:
             known = self._find(run_id)
+            self._reached = {}
             identity = self._opened(run_id, job.experiment, job.display_name, job.tags)
             if known is not None:
                 self._client.update_run(identity, status="RUNNING")
@@ -81,13 +82,15 @@ class Tracking:
         """Add the numbers of events to an open run."""
         from mlflow.entities import Metric
 
-        metrics = [
-            Metric(name, value, int(event.time * 1000), event.step)
-            for event in events
-            for name, value in event.values.items()
-            if event.kind in {"progress", "metrics"} and math.isfinite(value)
-            if event.step > self._reached.get(name, -1)
-        ]
+        metrics = []
+        for event in events:
+            if event.kind not in {"progress", "metrics"}:
+                continue
+            for name, value in event.values.items():
+                # A worker that was killed may have told steps that are in the log only, and the next tells them again.
+                if math.isfinite(value) and event.step > self._reached.get(name, -1):
+                    self._reached[name] = event.step
+                    metrics.append(Metric(name, value, int(event.time * 1000), event.step))
         if metrics:
             with self._lock:
                 found = self._find(run_id)
