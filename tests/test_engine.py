@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,20 +13,17 @@ import orjson
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 import azft
-from azft import DataSettings, FineTuneSession, ModelSpec
-from azft.backends.local.backend import LocalBackend
+from azft import DataSettings
 from azft.backends.local.engine import finetune as finetuning
+from azft.backends.local.engine import training
 from azft.backends.local.engine.arguments import Batches, checkpointing_wanted
 from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.importing import import_model
-from azft.backends.local.engine.live import LiveTracking
-from azft.backends.local.engine.preprocess import preprocess
+from azft.backends.local.engine.reasons import reason
 from azft.backends.local.engine.reporting import RunReporter
-from azft.backends.local.engine.worker import _reason
-from azft.backends.local.events import EventLog, read_events
+from azft.backends.local.events import read_events
 from azft.backends.local.inputs import check_inputs, local_component
 from azft.backends.local.runs import LocalRuns
 from azft.domain.parameters import Layer, Parameters
@@ -39,19 +37,8 @@ from azft.engine.tokens import Encoded
 from azft.engine.weights import check_unchanged, is_whole, link_weights
 from azft.rules.parameters import USER, resolve
 from azft.rules.shapes import shape_of
+from tests.small_runs import FAMILIES, SMALL, losses, network, replaced, staged_run
 from tests.test_local_backend import own_model
-
-SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 46}
-FAMILIES = ("phi3", "llama", "qwen2", "gemma2")
-
-
-def network(family: str, **more: Any) -> Any:
-    """Return a small random network of a family, always the same."""
-    settings = {**SMALL, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, **more}
-    if family == "gemma2":
-        settings["head_dim"] = 16
-    torch.manual_seed(7)
-    return AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **settings)).eval()
 
 
 def chosen(**values: Any) -> Parameters:
@@ -79,10 +66,7 @@ def weights(tmp_path: Path) -> Path:
 
 def llama(folder: Path, **more: Any) -> Path:
     """Put a small Llama in the place of a folder's network."""
-    for path in folder.glob("*.safetensors"):
-        path.unlink()
-    network("llama", max_position_embeddings=64, **more).save_pretrained(folder)
-    return folder
+    return replaced(folder, "llama", **more)
 
 
 def in_bfloat16(folder: Path) -> None:
@@ -91,46 +75,13 @@ def in_bfloat16(folder: Path) -> None:
     model.to(torch.bfloat16).save_pretrained(folder)
 
 
-def sums(folder: Path, count: int = 30) -> Path:
-    """Write a file of questions and answers."""
-    path = folder / "sums.jsonl"
-    path.write_bytes(
-        b"".join(
-            orjson.dumps(
-                {"messages": [{"role": "user", "content": f"{n % 30}{' plus one' * (1 + n % 5)}"},
-                              {"role": "assistant", "content": str(n % 30 + 1)}]}
-            ) + b"\n"
-            for n in range(count)
-        )
-    )  # fmt: skip
-    return path
-
-
 @pytest.fixture
 def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StageContext]:
     """Return what makes a run folder with its first two stages done in this process; no worker starts."""
     monkeypatch.setattr(LocalRuns, "_start", lambda _self, _run: None)
 
     def make(weights: Path, count: int = 30, settings: DataSettings | None = None, **parameters: Any) -> StageContext:
-        session = FineTuneSession(
-            ModelSpec("mine", weights=str(weights)),
-            str(sums(tmp_path, count)),
-            parameters={"evaluation_strategy": "disable", "threads": 1, "logging_steps": 1, **parameters},
-            folder=tmp_path / "home",
-            data=settings,
-            progress=False,
-        )
-        run = session.submit(again=True)
-        backend = session.backend
-        assert isinstance(backend, LocalBackend)
-        folder = backend.home.run(run.id)
-        job = session.build()
-        events = EventLog(folder / "events.jsonl")
-        context = StageContext(folder, backend.home, job, events, LiveTracking(run.id, backend.home, job, events))
-        for name, stage in (("import", import_model), ("preprocess", preprocess)):
-            (folder / name).mkdir()
-            stage(context, folder / name)
-        return context
+        return staged_run(tmp_path, weights, count, settings, **parameters)
 
     return make
 
@@ -140,8 +91,7 @@ def trained(context: StageContext) -> list[float]:
     target = context.folder / "finetune"
     target.mkdir()
     finetuning.finetune(context, target)
-    told = read_events(context.events.path)
-    return [event.values["loss"] for event in told if event.kind == "progress" and "loss" in event.values]
+    return losses(context)
 
 
 def said(context: StageContext) -> str:
@@ -367,6 +317,20 @@ def test_broken_or_missing_weights_are_not_taken_as_they_are(weights: Path) -> N
 # E7, E12, E15: long runs.
 
 
+class KilledError(Exception):
+    """Stands for a kill: nothing is written after it."""
+
+
+def killed_at(step: int) -> Callable[..., None]:
+    """Return a callback that ends the training before its next step."""
+
+    def killed(_self: Any, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        if state.global_step == step:
+            raise KilledError
+
+    return killed
+
+
 def test_a_checkpoint_between_evaluations_is_gone_on_from(
     staged: Callable[..., StageContext], weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,14 +339,7 @@ def test_a_checkpoint_between_evaluations_is_gone_on_from(
     losses = trained(undisturbed)
     context = staged(weights, **settings)
 
-    class KilledError(Exception):
-        pass
-
-    def killed(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step == 7:
-            raise KilledError
-
-    monkeypatch.setattr(RunReporter, "on_step_begin", killed, raising=False)
+    monkeypatch.setattr(RunReporter, "on_step_begin", killed_at(7), raising=False)
     with pytest.raises(KilledError):
         trained(context)
     monkeypatch.undo()
@@ -393,6 +350,58 @@ def test_a_checkpoint_between_evaluations_is_gone_on_from(
     assert "resumed from checkpoint-7" in said(context)
     one, other = (load_file(c.folder / "finetune" / "model" / "model.safetensors") for c in (undisturbed, context))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"max_steps": 7, "save_minutes": 1e-6},
+        {
+            "num_train_epochs": 9,
+            "evaluation_strategy": "steps",
+            "eval_steps": 2,
+            "apply_early_stopping": True,
+            "early_stopping_threshold": 10.0,
+            "early_stopping_patience": 3,
+        },
+    ],
+)
+def test_a_training_that_was_over_when_it_was_killed_does_no_step_more(
+    staged: Callable[..., StageContext], weights: Path, values: dict[str, Any]
+) -> None:
+    context = staged(weights, apply_lora=False, per_device_train_batch_size=2, **values)
+    done = len(trained(context))
+    assert done == 7 or 6 <= done < 20
+    made = context.folder / "finetune" / "model" / "model.safetensors"
+    before = load_file(made)
+    shutil.rmtree(context.folder / "finetune")
+    assert len(trained(context)) == done
+    assert "resumed from checkpoint-" in said(context)
+    after = load_file(made)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_patience_is_counted_on_where_a_training_is_resumed(
+    staged: Callable[..., StageContext], weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {
+        "apply_lora": False,
+        "num_train_epochs": 9,
+        "per_device_train_batch_size": 2,
+        "evaluation_strategy": "steps",
+        "eval_steps": 2,
+        "apply_early_stopping": True,
+        "early_stopping_threshold": 10.0,
+        "early_stopping_patience": 4,
+    }
+    usual = trained(staged(weights, **settings))
+    context = staged(weights, **settings)
+    monkeypatch.setattr(RunReporter, "on_step_begin", killed_at(7), raising=False)
+    with pytest.raises(KilledError):
+        trained(context)
+    monkeypatch.undo()
+    (context.folder / "finetune").rmdir()
+    assert trained(context)[-1] == usual[-1]
 
 
 def test_a_batch_that_does_not_fit_is_run_in_parts_and_the_step_stays(
@@ -415,7 +424,7 @@ def test_a_batch_that_does_not_fit_is_run_in_parts_and_the_step_stays(
         model.register_forward_pre_hook(refuse, with_kwargs=True)
         return model
 
-    monkeypatch.setattr(finetuning, "load_model", small)
+    monkeypatch.setattr(training, "load_model", small)
     context = staged(weights, auto_find_batch_size=True, **settings)
     assert trained(context) == pytest.approx(usual, rel=1e-4)
     assert "a pass of 4 rows does not fit in memory: the step of 8 rows is now 4 passes of 2" in said(context)
@@ -434,8 +443,8 @@ def test_a_disk_that_is_full_is_known_whoever_says_it() -> None:
     from safetensors import SafetensorError
 
     for error in (OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device (28)")):
-        assert _reason(error).startswith("the disk is full")
-        assert "session.resume(run)" in _reason(error)
+        assert reason(error).startswith("the disk is full")
+        assert "session.resume(run)" in reason(error)
 
 
 # E6, E13, E14: switches, inputs, adapters.

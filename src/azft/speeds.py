@@ -12,6 +12,7 @@ from azft.domain.mappings import copied
 from azft.domain.plan import Plan
 from azft.domain.run import RunEvent
 from azft.files import write_whole
+from azft.rules.devices import processes_used
 
 KEPT = 5
 SPREAD = 0.25
@@ -27,7 +28,7 @@ class Known:
 
 
 class Speeds:
-    """Tokens in a second by what decides them: place, machine and nodes, model, method and precision.
+    """Tokens in a second by what decides them: place, machine, nodes and processes, model, method and precision.
 
     A run's kind is remembered when it is submitted, its speed when it has been watched to its end.
     """
@@ -84,5 +85,8 @@ def kind_of(plan: Plan) -> str:
     method = "lora" if plan.parameters.flag("apply_lora") else "full"
     precision, batch = plan.parameters.text("precision"), plan.parameters.integer("per_device_train_batch_size")
     model = f"{plan.model.name}{' stand-in' if plan.model.stand_in else ''}"
-    nodes = [f"{plan.nodes} nodes"] if plan.nodes > 1 else []
-    return " | ".join([plan.backend, plan.compute.size, model, method, precision, str(batch), *nodes])
+    more = [f"{plan.nodes} nodes"] if plan.nodes > 1 else []
+    processes = processes_used(plan.parameters, plan.compute.gpus)
+    if processes != max(plan.compute.gpus, 1):
+        more.append(f"{processes} processes")
+    return " | ".join([plan.backend, plan.compute.size, model, method, precision, str(batch), *more])

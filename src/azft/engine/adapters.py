@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,13 @@ def with_adapter(base: Any, parameters: Parameters) -> Any:
     )
     torch.manual_seed(parameters.integer("seed"))
     return get_peft_model(base, config)
+
+
+def adapted(base: Any, folder: Path) -> Any:
+    """Return the model with the adapter that a folder holds."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(base, str(folder))
 
 
 def adapted_share(model: Any) -> float:

@@ -15,6 +15,7 @@ from azft.engine.machine import cores, has_half_precision
 from azft.engine.tokens import ChatTokenizer
 from azft.engine.weights import check_unchanged
 from azft.errors import ConfigurationError
+from azft.files import write_whole
 
 # In a notebook without ipywidgets the libraries' progress bars ask for it; azft shows progress of its own.
 warnings.filterwarnings("ignore", message="IProgress not found")
@@ -101,15 +102,19 @@ def own_dtype(folder: Path) -> str:
     return str(found or "float32")
 
 
-def set_threads(wanted: int, record: Path) -> int:
-    """Use that many CPU threads (0 for all cores); a resumed run uses what it began with, as bits depend on it."""
+def set_threads(wanted: int, record: Path, *, processes: int = 1) -> int:
+    """Share that many CPU threads (0 for all cores) among processes, and return what this one has.
+
+    A resumed run uses what it began with, as bits depend on it.
+    """
     import torch
 
     if record.exists():
         threads = int(record.read_text(encoding="ascii"))
     else:
         threads = wanted or cores()
-        record.write_text(str(threads), encoding="ascii")
+        write_whole(record, str(threads).encode())
+    threads = max(1, threads // processes)
     torch.set_num_threads(threads)
     return threads
 

@@ -22,7 +22,7 @@ from azft.lookups.tokenizers import OwnTokenizers
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
-from azft.rules.devices import gpus_used
+from azft.rules.devices import gpus_used, processes_used
 from azft.rules.forecast import Rows, forecast, sequence_limit, steps_of
 from azft.rules.memory import memory_look
 from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, USER, Problem, resolve
@@ -92,7 +92,9 @@ class Planner:
         chosen, notes = _fitting(dataset, found.model)
         settings = data or DataSettings()
         gpus, nodes = gpus_used(resolved, machine), nodes_of(resolved)
-        seen = self._seen(chosen, settings, found.model, resolved, prepared, devices=max(gpus, 1) * nodes)
+        seen = self._seen(
+            chosen, settings, found.model, resolved, prepared, devices=processes_used(resolved, machine.gpus) * nodes
+        )
         context = NamingContext(found.model, dataset, resolved, gpus_per_node=max(machine.gpus, 1))
         names, named = _names(naming, context)
         plan = Plan(

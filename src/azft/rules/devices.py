@@ -1,4 +1,4 @@
-"""How many GPUs of a node are really used: all of them, unless somebody asked for fewer."""
+"""How many GPUs and processes of a node train: all of its GPUs, unless somebody asked for fewer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ from azft.domain.compute import Compute
 from azft.domain.parameters import Parameters
 from azft.rules.parameters import COMPONENT
 from azft.rules.pipeline_inputs import GPUS
+
+PROCESSES = "processes"
+"""The input of this machine with the processes that train together."""
+
+
+def processes_used(parameters: Parameters, gpus: int) -> int:
+    """Return the processes of one node that train: as many as were asked for, or else one a GPU that is used.
+
+    >>> processes_used(Parameters(()), 0), processes_used(Parameters(()), 8)
+    (1, 8)
+    """
+    asked = parameters.integer(PROCESSES) if PROCESSES in parameters else 0
+    if asked > 0:
+        return asked
+    if GPUS not in parameters or parameters.explain(GPUS).source == COMPONENT:
+        return max(gpus, 1)
+    return min(max(parameters.integer(GPUS), 1), max(gpus, 1))
 
 
 def gpus_used(parameters: Parameters, compute: Compute) -> int:
@@ -15,6 +32,4 @@ def gpus_used(parameters: Parameters, compute: Compute) -> int:
     >>> gpus_used(Parameters((Resolved(GPUS, 1, "user"),)), Compute("c", "s", gpus=8))
     1
     """
-    if GPUS not in parameters or parameters.explain(GPUS).source == COMPONENT:
-        return compute.gpus
-    return min(max(parameters.integer(GPUS), 1), compute.gpus) if compute.gpus else 0
+    return min(processes_used(parameters, compute.gpus), compute.gpus)

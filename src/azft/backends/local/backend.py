@@ -10,7 +10,7 @@ import psutil
 
 from azft.backends.local.endpoints import LocalEndpoints
 from azft.backends.local.home import Home
-from azft.backends.local.inputs import check_inputs, local_component, precision_findings
+from azft.backends.local.inputs import check_inputs, local_component, precision_findings, process_findings
 from azft.backends.local.models import find_local_model
 from azft.backends.local.runs import LocalRuns
 from azft.backends.local.tracking import Tracking
@@ -101,6 +101,7 @@ class LocalBackend(Line):
             found = f"the weights are a GGUF file ({check_gguf(Path(plan.model.weights))}), dequantised to 32 bit once"
             findings.append(Finding("AZFT-M102", "note", plan.model.name, found, fix="nothing to do"))
         findings += precision_findings(plan.parameters, gpus=gpus())
+        findings += process_findings(plan.parameters, gpus=gpus())
         return findings
 
     def uploads(self, job: Job) -> Sequence[str]:

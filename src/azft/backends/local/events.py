@@ -41,6 +41,25 @@ class EventLog:
             file.write(to_json(event) + b"\n")
 
 
+class Unheard(EventLog):
+    """The log of a process that trains beside others: the first of them speaks for all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.stage = ""
+
+    def say(
+        self,
+        kind: EventKind,
+        message: str = "",
+        *,
+        step: int = 0,
+        total: int = 0,
+        values: Mapping[str, float] | None = None,
+    ) -> None:
+        """Say nothing."""
+
+
 def read_events(path: Path) -> list[RunEvent]:
     """Return every whole event so far."""
     return list(EventReader(path).new())

@@ -8,6 +8,9 @@ from azft.domain.component import Component, ComponentInput
 from azft.domain.findings import Finding
 from azft.domain.parameters import Parameters
 from azft.engine.machine import has_half_precision
+from azft.rules.devices import PROCESSES, processes_used
+from azft.rules.parameters import COMPONENT
+from azft.rules.pipeline_inputs import GPUS
 from azft.snapshot import chat_completion_pipeline
 
 HONOURED = frozenset(
@@ -50,6 +53,7 @@ HONOURED = frozenset(
         "apply_early_stopping",
         "early_stopping_patience",
         "early_stopping_threshold",
+        GPUS,
     ]
 )
 _MACHINE = "there is one machine here, this one"
@@ -68,7 +72,6 @@ IGNORED = {
     "task_name": "there is one task here, chat",
     "apply_deepspeed": "one device has nothing to shard over, so DeepSpeed is skipped",
     "deepspeed_stage": "one device has nothing to shard over, so DeepSpeed is skipped",
-    "number_of_gpu_to_use_finetuning": "training uses one device here",
     "resume_from_checkpoint": "an interrupted run always resumes from its last sealed checkpoint",
 }
 REFUSED = {
@@ -79,6 +82,7 @@ REFUSED = {
     **dict.fromkeys(("train_mltable_path", "validation_mltable_path", "test_mltable_path"), _PREPARED),
 }
 CHECKPOINTING = "gradient_checkpointing"
+SHARDING = "sharding"
 LOCAL_ONLY = (
     ComponentInput("packing", "boolean", default=False),
     ComponentInput("threads", "integer", default=0, minimum=0),
@@ -86,12 +90,15 @@ LOCAL_ONLY = (
     ComponentInput("pack_length", "integer", default=-1),
     ComponentInput(CHECKPOINTING, "string", default="auto", enum=("auto", "on", "off")),
     ComponentInput("save_minutes", "number", default=10.0, minimum=0),
+    ComponentInput(PROCESSES, "integer", default=0, minimum=0),
+    ComponentInput(SHARDING, "string", default="auto", enum=("auto", "on", "off")),
 )
 """Inputs only this machine has.
 
 Best-fit packing, and how many tokens a packed row has (-1 for as many as the longest conversation); CPU threads (0 for
-all cores); questions asked side by side; whether activations are computed again rather than kept; and the minutes
-between two checkpoints beside those of evaluations (0 for none).
+all cores); questions asked side by side; whether activations are computed again rather than kept; the minutes
+between two checkpoints beside those of evaluations (0 for none); the processes that train together (0 for one a GPU,
+one on a CPU), and whether each of them keeps a part of the weights alone (FSDP2).
 """
 DATE = "template_date"
 """The input with the date (ISO) that a chat template is told which writes one; today's, unless it is set."""
@@ -131,6 +138,23 @@ def _without_effect(parameters: Parameters) -> list[Finding]:
     if not packs and "pack_length" in parameters and parameters.integer("pack_length") > 0:
         found = "ignored: nothing is packed"
         findings.append(Finding("AZFT-P101", "note", "pack_length", found, fix="packing=True"))
+    return findings
+
+
+def process_findings(parameters: Parameters, *, gpus: int) -> list[Finding]:
+    """Say where processes have no device of their own, and what does nothing for a lack of GPUs or processes."""
+    processes = processes_used(parameters, gpus)
+    findings = []
+    if 0 < gpus < processes:
+        found = f"{processes} processes cannot share {gpus} GPUs"
+        fix = f"{PROCESSES}={gpus}, or leave it out"
+        findings.append(Finding("AZFT-P102", "error", PROCESSES, found, f"at most {gpus}", fix))
+    if not gpus and GPUS in parameters and parameters.explain(GPUS).source != COMPONENT:
+        found = f"ignored: this machine has no GPU, and {processes} processes train"
+        findings.append(Finding("AZFT-P101", "note", GPUS, found, fix=f"{PROCESSES}= is the number of processes"))
+    if processes == 1 and SHARDING in parameters and parameters.text(SHARDING) == "on":
+        found = "ignored: one process has nobody to share the weights with"
+        findings.append(Finding("AZFT-P101", "note", SHARDING, found, fix=f"{PROCESSES}=2 or more"))
     return findings
 
 

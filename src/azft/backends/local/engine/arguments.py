@@ -12,10 +12,12 @@ import torch
 from attrs import frozen
 from transformers import TrainingArguments
 
-from azft.backends.local.inputs import CHECKPOINTING
+from azft.backends.local.engine.group import Group
+from azft.backends.local.inputs import CHECKPOINTING, SHARDING
 from azft.domain.architecture import Architecture
 from azft.domain.parameters import Parameters
 from azft.engine.collate import micro_batch
+from azft.rules.devices import processes_used
 from azft.rules.memory import GIB, Training, memory_estimate
 
 _SAME_NAME = (
@@ -64,19 +66,27 @@ def batches_of(parameters: Parameters, mean_length: float) -> Batches:
 
 
 def training_arguments(
-    parameters: Parameters, working: Path, batches: Batches, *, rows: int, evaluates: bool, checkpointing: bool
+    parameters: Parameters,
+    working: Path,
+    batches: Batches,
+    group: Group,
+    *,
+    rows: int,
+    evaluates: bool,
+    checkpointing: bool,
+    mixture: bool = False,
 ) -> TrainingArguments:
     """Return Trainer's arguments for an epoch of so many `rows`, which are packs where conversations are packed."""
     on_gpu = torch.cuda.is_available()
     strategy = parameters.text("evaluation_strategy") if evaluates else "disable"
-    steps = _eval_steps(parameters, math.ceil(rows / batches.step))
+    steps = _eval_steps(parameters, math.ceil(rows / (batches.step * group.size)))
     if parameters.number("evaluation_steps_interval") > 0 and strategy != "disable":
         strategy = "steps"
     save = "epoch" if strategy == "disable" else strategy
     half = parameters.text("precision") == "16"
     bf16 = half and (not on_gpu or torch.cuda.is_bf16_supported())
     settings: dict[str, Any] = {name: parameters[name] for name in _SAME_NAME}
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(working),
         num_train_epochs=parameters.integer("num_train_epochs"),
         per_device_train_batch_size=batches.micro,
@@ -102,10 +112,45 @@ def training_arguments(
         remove_unused_columns=False,
         label_names=["labels"],
         prediction_loss_only=True,
+        # How long nothing has become better is counted on where a training is resumed.
+        restore_callback_states_from_checkpoint=True,
         report_to=[],
         disable_tqdm=True,
+        **_together(group, on_gpu=on_gpu, mixture=mixture),
         **settings,
     )
+    if group.size == 1 and arguments.n_gpu > 1:
+        # With several GPUs in sight one process would split each batch among them (nn.DataParallel).
+        arguments._n_gpu = 1
+    return arguments
+
+
+def group_wanted(parameters: Parameters, shape: Architecture | None, *, longest: int) -> Group:
+    """Return the processes that train, one a device, and whether each keeps a part of the weights alone.
+
+    "auto" is on where one GPU would not hold them all, by the estimate for a row of the `longest` length.
+    """
+    size = processes_used(parameters, torch.cuda.device_count())
+    said = parameters.text(SHARDING)
+    too_large = (
+        torch.cuda.is_available()
+        and shape is not None
+        and not _fits(parameters, shape, longest=longest, batch=1, checkpointing=True)
+    )
+    return Group(size=size, sharded=size > 1 and (said == "on" or (said == "auto" and too_large)))
+
+
+def _together(group: Group, *, on_gpu: bool, mixture: bool) -> dict[str, Any]:
+    """Return what Trainer is told of the processes that train together."""
+    if group.size == 1:
+        return {}
+    sharding = {"version": 2, "auto_wrap_policy": "TRANSFORMER_BASED_WRAP", "state_dict_type": "FULL_STATE_DICT"}
+    return {
+        "ddp_backend": "nccl" if on_gpu else "gloo",
+        # An expert that no token was sent to has no gradient.
+        "ddp_find_unused_parameters": mixture and not group.sharded,
+        **({"fsdp": True, "fsdp_config": sharding} if group.sharded else {}),
+    }
 
 
 def checkpointing_wanted(parameters: Parameters, shape: Architecture | None, *, longest: int, batch: int) -> bool:
@@ -117,21 +162,28 @@ def checkpointing_wanted(parameters: Parameters, shape: Architecture | None, *, 
     said = parameters.text(CHECKPOINTING)
     if said != "auto":
         return said == "on"
-    on_gpu = torch.cuda.is_available()
     if shape is None:
-        return on_gpu
+        return torch.cuda.is_available()
+    return not _fits(parameters, shape, longest=longest, batch=batch, checkpointing=False)
+
+
+def _fits(parameters: Parameters, shape: Architecture, *, longest: int, batch: int, checkpointing: bool) -> bool:
+    """Return whether one device holds what training takes, by the high end of the estimate."""
+    on_gpu = torch.cuda.is_available()
     room = torch.cuda.get_device_properties(0).total_memory if on_gpu else psutil.virtual_memory().available
+    lora = parameters.flag("apply_lora")
     how = Training(
-        lora_rank=parameters.integer("lora_r") if parameters.flag("apply_lora") else 0,
-        regime="mixed" if parameters.text("precision") == "16" else "32",
+        lora_rank=parameters.integer("lora_r") if lora else 0,
+        # Weights that an adapter leaves as they are stay in the 16 bit that they came in.
+        regime="32" if parameters.text("precision") != "16" else "half" if lora else "mixed",
         stage=0,
         devices=1,
         batch=batch,
         sequence=longest,
-        checkpointing=False,
+        checkpointing=checkpointing,
         adafactor=parameters.text("optim") == "adafactor",
     )
-    return memory_estimate(shape, how).high * GIB > room
+    return memory_estimate(shape, how).high * GIB <= room
 
 
 def _eval_steps(parameters: Parameters, steps_per_epoch: int) -> int:

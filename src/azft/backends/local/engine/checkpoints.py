@@ -48,6 +48,13 @@ def newest_whole(folder: Path) -> Path | None:
     return newest
 
 
+def is_last(checkpoint: Path) -> bool:
+    """Whether the training was over when the checkpoint was written: it had done its steps, or stopped early."""
+    state = orjson.loads((checkpoint / "trainer_state.json").read_bytes())
+    control = state["stateful_callbacks"].get("TrainerControl", {}).get("args", {})
+    return bool(control.get("should_training_stop"))
+
+
 def prune(folder: Path, keep: int, best: str | None) -> None:
     """Remove old whole checkpoints but the best one and the newest `keep`; fewer than two would risk the run."""
     whole = [path for path in sorted(folder.glob("checkpoint-*"), key=_step) if (path / SEAL).is_file()]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from azft.backends.local.engine.live import LiveTracking
+from azft.backends.local.engine.live import LiveTracking, Untracked
 from azft.backends.local.events import EventLog
 from azft.backends.local.home import Home
 from azft.backends.local.inputs import DATE
@@ -26,7 +26,7 @@ class StageContext:
     home: Home
     job: Job
     events: EventLog
-    live: LiveTracking
+    live: LiveTracking | Untracked
 
     @property
     def trusted(self) -> bool:

@@ -18,6 +18,13 @@ EVERY = 3.0
 """Seconds between two additions; what is behind is added with the next one, or at the end of the stage."""
 
 
+class Untracked:
+    """What a process has that trains beside others: the one that waits for them tells MLflow."""
+
+    def update(self, *, now: bool = False) -> None:
+        """Do nothing."""
+
+
 class LiveTracking:
     """Tells MLflow what the event log says; where MLflow cannot be written, the run goes on and says so once."""
 

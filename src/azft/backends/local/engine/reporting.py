@@ -10,6 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from azft.backends.local.engine import checkpoints
 from azft.backends.local.engine.context import StageContext
+from azft.backends.local.engine.group import Group
 from azft.domain.run import EventKind
 
 
@@ -19,8 +20,9 @@ class RunReporter(TrainerCallback):
     `mean_tokens` are those of a row, which is a pack of conversations where they are packed.
     """
 
-    def __init__(self, context: StageContext, *, mean_tokens: float) -> None:
+    def __init__(self, context: StageContext, group: Group, *, mean_tokens: float) -> None:
         self._context = context
+        self._group = group
         self._mean_tokens = mean_tokens
         self._since = (0, 0.0)
         self._saved = time.monotonic()
@@ -33,9 +35,11 @@ class RunReporter(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Stop where the user asked for it, and save where the last checkpoint is long ago."""
-        if (self._context.folder / "cancel").exists():
+        due = bool(self._every) and time.monotonic() - self._saved >= self._every
+        canceled, due = self._group.agreed(((self._context.folder / "cancel").exists(), due))
+        if canceled:
             control.should_training_stop = True
-        self._between = not control.should_save and bool(self._every) and time.monotonic() - self._saved >= self._every
+        self._between = due and not control.should_save
         if self._between:
             control.should_save = True
 
@@ -52,7 +56,9 @@ class RunReporter(TrainerCallback):
         begun, clock = self._since
         elapsed = time.monotonic() - clock
         if "loss" in values and elapsed > 0:
-            rows = (state.global_step - begun) * args.train_batch_size * args.gradient_accumulation_steps
+            rows = (
+                (state.global_step - begun) * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+            )
             values["tokens_per_second"] = rows * self._mean_tokens / elapsed
         kind: EventKind = "progress" if "loss" in values else "metrics"
         self._context.events.say(kind, step=state.global_step, total=state.max_steps, values=values)
@@ -60,12 +66,15 @@ class RunReporter(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Seal the checkpoint, and drop older ones."""
+        self._saved = time.monotonic()
+        self._group.wait()
+        if not self._group.first:
+            return
         working = Path(str(args.output_dir))
         saved = working / f"checkpoint-{state.global_step}"
         if self._between:
             checkpoints.mark_between(saved)
         checkpoints.seal(saved)
-        self._saved = time.monotonic()
         checkpoints.prune_between(working, state.best_model_checkpoint)
         limit = self._context.job.parameters.integer("save_total_limit")
         if limit > 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import time
@@ -15,19 +14,16 @@ from filelock import FileLock, Timeout
 
 from azft.backends.local.engine.context import CanceledError, StageContext
 from azft.backends.local.engine.live import LiveTracking
+from azft.backends.local.engine.reasons import reason
 from azft.backends.local.events import EventLog, read_events, status_of
 from azft.backends.local.home import Home
 from azft.backends.local.launch import received_secrets
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.domain.run import RunStatus
-from azft.errors import AzftError
 from azft.files import remove_leftovers, whole_folder, write_whole
 
 STAGES = ("import", "preprocess", "finetune", "evaluate", "export")
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FULL_SAID = tuple(os.strerror(code) for code in _FULL)
-"""What is said by those who write without Python, such as safetensors."""
 LOCK_WAIT = 5.0
 """Seconds to wait for the lock: somebody may be looking whether a worker is alive."""
 
@@ -75,7 +71,7 @@ class _Ending:
             status = RunStatus.CANCELED
         elif error is not None:
             traceback.print_exception(error)
-            write_whole(self._failure, f"stage {self._events.stage}: {_reason(error)}".encode())
+            write_whole(self._failure, f"stage {self._events.stage}: {reason(error)}".encode())
             status = RunStatus.FAILED
         self._events.stage = ""
         try:
@@ -83,14 +79,6 @@ class _Ending:
         finally:
             self._events.say("status", status)
         return True
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, AzftError):
-        return str(error)
-    if (isinstance(error, OSError) and error.errno in _FULL) or any(said in str(error) for said in _FULL_SAID):
-        return f"the disk is full ({error}); free some space, then session.resume(run) goes on with it"
-    return f"{type(error).__name__}: {error}"
 
 
 def _do(stage: str, context: StageContext) -> None:

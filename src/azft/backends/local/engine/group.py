@@ -1,0 +1,51 @@
+"""The processes that train together: which of them this is, and how they agree."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch
+from attrs import frozen
+from torch import distributed
+
+T = TypeVar("T")
+
+
+@frozen
+class Group:
+    """One process or several; where they are `sharded`, each keeps a part of the weights alone (FSDP2)."""
+
+    rank: int = 0
+    size: int = 1
+    sharded: bool = False
+
+    @property
+    def first(self) -> bool:
+        """Whether this process speaks and writes for all."""
+        return self.rank == 0
+
+    def agreed(self, value: T) -> T:
+        """Return what the first process says: what each sees for itself, such as a file, differs for a moment."""
+        if self.size == 1:
+            return value
+        said = [value]
+        distributed.broadcast_object_list(said, src=0, device=_device())
+        return said[0]
+
+    def wait(self) -> None:
+        """Wait until every process has come this far."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def shard(self, arguments: Any) -> None:
+        """Make accelerate shard on a CPU, too: it takes every device but that for one of several."""
+        if self.sharded and arguments.device.type == "cpu":
+            from accelerate import PartialState
+            from accelerate.utils import DistributedType
+
+            # accelerate 1.15 asks for this kind before it looks at the sharding that was asked for.
+            PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+
+def _device() -> torch.device:
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
