@@ -193,7 +193,7 @@ def test_a_long_context_does_not_make_one_pack_of_an_epoch(staged: Callable[...,
     config = orjson.loads((weights / "config.json").read_bytes())
     (weights / "config.json").write_bytes(orjson.dumps({**config, "max_position_embeddings": 131072}))
     context = staged(weights, packing=True, per_device_train_batch_size=1, num_train_epochs=1)
-    train = read_rows(context.folder / "preprocess" / "train.safetensors")
+    train = read_rows(context.folder / "preprocess" / "train")
     losses = trained(context)
     longest = max(train.lengths)
     assert f"{len(train)} conversations packed into {len(losses)} rows of up to {longest:,} tokens" in said(context)
@@ -226,7 +226,7 @@ def test_evaluations_and_speed_count_packs(staged: Callable[..., StageContext], 
     evaluations = [event.step for event in told if "eval_loss" in event.values]
     quarter = round(len(losses) / 4)
     assert evaluations[:3] == [quarter, 2 * quarter, 3 * quarter]
-    train = read_rows(context.folder / "preprocess" / "train.safetensors")
+    train = read_rows(context.folder / "preprocess" / "train")
     speeds = [event.values["tokens_per_second"] for event in told if "tokens_per_second" in event.values]
     runtime = next(event.values["train_runtime"] for event in told if "train_runtime" in event.values)
     assert sum(train.lengths) / runtime == pytest.approx(speeds[-1], rel=0.5)

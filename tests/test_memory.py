@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from attrs import evolve
 
+from azft import FineTuneSession, ModelSpec
 from azft.domain.architecture import Architecture
 from azft.domain.parameters import Layer, Parameters, ParameterValue
 from azft.rules.memory import (
@@ -19,8 +24,11 @@ from azft.rules.memory import (
     training_of,
 )
 from azft.rules.parameters import USER, resolve
-from azft.snapshot import architectures, chat_completion_pipeline
+from azft.snapshot import architecture_of, architectures, chat_completion_pipeline
+from azft.testing.contract import SAMPLE
 from benchmarks.memory import SHAPES, Case, cases, estimated, measured
+from tests.small_runs import replaced
+from tests.test_local_backend import own_model
 
 PHI3 = architectures()["Phi-3-mini-4k-instruct"]
 HALF = Training(8, "half", 2, 1, batch=1, sequence=2048, checkpointing=True)
@@ -33,10 +41,112 @@ def test_the_estimate_is_within_its_band(case: Case) -> None:
 
 @pytest.mark.parametrize(
     ("name", "billions"),
-    [("Phi-3-mini-4k-instruct", 3.82), ("Phi-4", 14.66), ("Llama-2-7b-chat", 6.74), ("Phi-3.5-MoE-instruct", 41.87)],
+    # As the cards of the models say, or the sizes of their safetensors at huggingface.co.
+    [
+        ("Phi-3-mini-4k-instruct", 3.82),
+        ("Phi-4", 14.66),
+        ("Phi-3.5-MoE-instruct", 41.87),
+        ("Llama-2-7b-chat", 6.74),
+        ("Llama-2-13b-chat-hf", 13.02),
+        ("Llama-2-70b", 68.98),
+        ("meta-llama/Meta-Llama-3-8B-Instruct", 8.03),
+        ("Meta-Llama-3-70B", 70.55),
+        ("Llama-3.1-8B-Instruct", 8.03),
+        ("Llama-3.2-1B-Instruct", 1.24),
+        ("Llama-3.2-3B", 3.21),
+        ("mistralai-Mistral-7B-Instruct-v01", 7.24),
+        ("mistralai/Mixtral-8x7B-v0.1", 46.70),
+        ("Qwen/Qwen2.5-0.5B-Instruct", 0.494),
+        ("Qwen2.5-1.5B", 1.54),
+        ("Qwen2.5-7B-Instruct", 7.62),
+        ("Qwen2.5-14B", 14.77),
+        ("Qwen2.5-72B", 72.71),
+        ("Qwen3-8B", 8.19),
+        ("Qwen3-32B", 32.76),
+        ("google/gemma-2-2b-it", 2.61),
+        ("gemma-2-9b-it", 9.24),
+        ("google-gemma-2-27b", 27.23),
+        ("gemma-7b", 8.54),
+        ("gemma-3-1b-it", 1.00),
+    ],
 )
 def test_shapes_have_the_published_number_of_weights(name: str, billions: float) -> None:
-    assert architectures()[name].parameters / 1e9 == pytest.approx(billions, rel=0.01)
+    shape = architecture_of(name)
+    assert shape is not None
+    assert shape.parameters / 1e9 == pytest.approx(billions, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["Mistral-8B", "Qwen2.5-7B-Coder", "my-Llama-3.1-8B", "gemma-2", ""])
+def test_a_model_that_is_only_called_alike_has_no_known_shape(name: str) -> None:
+    assert architecture_of(name) is None
+
+
+# Row P3: which kinds of model compute activations again.
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "expected"),
+    [
+        ("llama", {"apply_lora": True, "apply_deepspeed": True}, (True, True)),
+        ("llama", {"apply_lora": True, "apply_deepspeed": False}, (False, True)),
+        ("mistral", {"apply_lora": False, "apply_deepspeed": False}, (True, True)),
+        ("phi3", {"apply_lora": True, "apply_deepspeed": True}, (False, False)),
+        ("phi3", {"apply_lora": True, "apply_deepspeed": False}, (False, True)),
+        ("", {"apply_lora": False, "apply_deepspeed": True}, (False, False)),
+    ],
+)
+def test_activations_are_computed_again_for_the_kinds_that_the_component_names(
+    kind: str, values: dict[str, ParameterValue], expected: tuple[bool, bool]
+) -> None:
+    how = training_of(defaults(**values), kind=kind, devices=1, sequence=4096)
+    assert (how.checkpointing, how.certain) == expected
+
+
+def test_what_is_not_known_widens_the_estimate_and_is_said() -> None:
+    phi4 = architectures()["Phi-4"]
+    both: dict[str, ParameterValue] = {
+        "apply_lora": True,
+        "apply_deepspeed": True,
+        "precision": "16",
+        "deepspeed_stage": "2",
+    }
+    how = training_of(defaults(**both), kind=phi4.kind, devices=1, sequence=8192)
+    estimate = memory_estimate(phi4, how)
+    sure = evolve(how, certain=True)
+    assert estimate.high == memory_estimate(phi4, sure).high
+    assert estimate.low == memory_estimate(phi4, evolve(sure, checkpointing=True)).low
+    (finding,) = fit_findings(phi4, how, 80.0, "a100")
+    assert (finding.code, finding.severity) == ("AZFT-G002", "warning")
+    assert "which is not known for this kind of model" in finding.found
+
+
+# This machine.
+
+
+def test_the_memory_of_this_machine_is_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = replaced(own_model(tmp_path / "weights"), "llama")
+    config = json.loads((weights / "config.json").read_text())
+    large = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32}
+    (weights / "config.json").write_text(json.dumps({**config, **large, "vocab_size": 128_256}))
+
+    def found(gib: float, **parameters: ParameterValue) -> list[str]:
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=gib * 2**30, available=gib * 2**30))
+        session = FineTuneSession(
+            ModelSpec("mine", weights=str(weights)),
+            SAMPLE,
+            parameters={"precision": "32", "apply_deepspeed": False, **parameters},
+            folder=tmp_path / "home",
+            progress=False,
+        )
+        return [str(finding) for finding in session.plan().findings if finding.code.startswith("AZFT-G")]
+
+    (said,) = found(64.0, apply_lora=False)
+    assert said.startswith("AZFT-G001")
+    assert "at most 62 of 64 GiB of memory" in said
+    assert found(512.0, apply_lora=False) == []
+    assert found(64.0, apply_lora=True) == []
+    (said,) = found(64.0, apply_lora=True, processes=2)
+    assert "of 32 GiB of memory for each of 2" in said
 
 
 def test_more_of_anything_takes_more_memory() -> None:
@@ -80,7 +190,9 @@ def test_the_longest_row_that_comes_decides() -> None:
 
 
 def test_an_evaluation_of_many_rows_at_once_does_not_fit() -> None:
-    how = training_of(defaults(per_device_eval_batch_size=4096, apply_lora=True), devices=1, sequence=2048)
+    how = training_of(
+        defaults(per_device_eval_batch_size=4096, apply_lora=True), kind="llama", devices=1, sequence=2048
+    )
     assert how.evaluated == 4096
     assert fit_findings(PHI3, how, 80.0, "a100")[0].code == "AZFT-G001"
 

@@ -35,7 +35,8 @@ def azft_check(plan: Plan) -> list[Finding]:
     if plan.model.tuned_by_registry and shape is not None and compute.gpu_memory_gib:
         look = plan.look
         length = row_length(shape, plan.parameters, look.tokens if look else 0.0, look.longest if look else 0)
-        how = training_of(plan.parameters, devices=gpus_used(plan.parameters, compute) * nodes, sequence=length)
+        devices = gpus_used(plan.parameters, compute) * nodes
+        how = training_of(plan.parameters, kind=shape.kind, devices=devices, sequence=length)
         found += fit_findings(shape, how, compute.gpu_memory_gib, compute.name)
         found += host_findings(shape, how, nodes=nodes, memory_gib=compute.memory_gib, subject=compute.name)
     context = shape.context if shape else 0

@@ -9,7 +9,8 @@ from attrs import frozen
 class Architecture:
     """A decoder-only transformer with gated feed-forward layers; `context` is the longest sequence, in tokens.
 
-    `head` is the width of an attention head, 0 where the heads share the hidden width among them.
+    `head` is the width of an attention head, 0 where the heads share the hidden width among them; `kind` is what
+    transformers calls the family (`model_type`), empty where that is not known.
     """
 
     hidden: int
@@ -22,6 +23,7 @@ class Architecture:
     experts: int = 1
     tied: bool = False
     head: int = 0
+    kind: str = ""
 
     @property
     def fused_attention(self) -> int:

@@ -27,6 +27,11 @@ class Fact(Generic[T]):
     source: str = ""
     raw: str = ""
 
+    @property
+    def recommends(self) -> bool:
+        """Whether the place is one of recommendations, which nobody has to follow."""
+        return "recommended" in self.source.lower()
+
     def __str__(self) -> str:
         if self.state == "known":
             shown = ", ".join(map(str, self.value)) if isinstance(self.value, tuple | Mapping) else str(self.value)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
 
 from azft.engine.tokens import Encoded
+
+IDS, LABELS, STARTS = "ids.bin", "labels.bin", "starts.npy"
+TOKEN = np.dtype("<i4")
 
 
 @frozen(eq=False)
@@ -60,12 +63,45 @@ class Rows:
         return lengths
 
 
-def write_rows(path: Path, rows: Rows) -> None:
-    """Write the three arrays as safetensors."""
-    save_file({"ids": rows.ids, "labels": rows.labels, "starts": rows.starts}, path)
+class RowWriter:
+    """Writes rows to a folder as they come, so that memory does not grow with them; `read_rows` maps what it wrote.
+
+    `ids.bin` and `labels.bin` hold little-endian int32, one a token, and `starts.npy` where each row begins.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._starts = array("q", [0])
+        self._files = {name: (folder / name).open("wb") for name in (IDS, LABELS)}
+
+    def add(self, row: Encoded) -> None:
+        """Append a row."""
+        for name, values in ((IDS, row.ids), (LABELS, row.labels)):
+            self._files[name].write(values.astype(TOKEN, copy=False).data)
+        self._starts.append(self._starts[-1] + len(row.ids))
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @property
+    def tokens(self) -> int:
+        """How many there are in all rows."""
+        return self._starts[-1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for file in self._files.values():
+            file.close()
+        np.save(self._folder / STARTS, np.frombuffer(self._starts, np.int64))
 
 
-def read_rows(path: Path) -> Rows:
-    """Read what `write_rows` wrote."""
-    found: dict[str, Any] = load_file(path)
-    return Rows(found["ids"], found["labels"], found["starts"])
+def read_rows(folder: Path) -> Rows:
+    """Return what a `RowWriter` wrote; tokens are read from the disk when they are asked for."""
+    starts: NDArray[np.int64] = np.load(folder / STARTS)
+    if not starts[-1]:
+        return Rows.of([])
+    ids, labels = (np.memmap(folder / name, TOKEN, "r", shape=(int(starts[-1]),)) for name in (IDS, LABELS))
+    return Rows(ids, labels, starts)

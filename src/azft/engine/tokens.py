@@ -6,6 +6,7 @@ The gate, the statistics, `show()` and the training itself ask here, so that wha
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -28,8 +29,8 @@ HEADER = 32
 """Tokens that a chat template may put before an answer, with room to spare."""
 WORDS = "one 2 3"
 """What a tokenizer is tried with: words that any vocabulary has the parts of."""
-TOGETHER = 64
-"""Conversations tokenised at once, on all cores."""
+TOGETHER, AHEAD = 256, 2
+"""Conversations tokenised at once, on all cores, and how often that many are rendered before any is labelled."""
 Tokens = NDArray[np.int32]
 Row = Mapping[str, Any]
 """A row of a prepared file: `messages`, and `tools` where there are any."""
@@ -91,16 +92,15 @@ class ChatTokenizer:
         source = iter(rows)
         # While some are tokenised, which needs no interpreter, the next are rendered, which needs it alone.
         with ThreadPoolExecutor(1, thread_name_prefix="azft-tokens") as aside:
-            before: tuple[list[LearnedText | TemplateRefusalError], Future[list[Any]]] | None = None
+            waiting: deque[tuple[list[LearnedText | TemplateRefusalError], Future[list[Any]]]] = deque()
             while some := list(islice(source, TOGETHER)):
                 learned = [self._tried(row) for row in some]
                 texts = [text.text for text in learned if isinstance(text, LearnedText)]
-                now = learned, aside.submit(self._fast.encode_batch, texts, add_special_tokens=False)
-                if before is not None:
-                    yield from _labelled(*before, limit)
-                before = now
-            if before is not None:
-                yield from _labelled(*before, limit)
+                waiting.append((learned, aside.submit(self._fast.encode_batch, texts, add_special_tokens=False)))
+                if len(waiting) > AHEAD:
+                    yield from _labelled(*waiting.popleft(), limit)
+            while waiting:
+                yield from _labelled(*waiting.popleft(), limit)
 
     def learned(self, row: Row) -> LearnedText:
         """Return the row as the template writes it, and which of its characters are learned."""

@@ -18,7 +18,7 @@ from azft.errors import AuthenticationError, BackendError, NotFoundError, Unreac
 from azft.ports import Backend
 from azft.rules.lifecycle import NO_MODEL
 from azft.rules.suggest import near
-from azft.snapshot import architectures, chat_completion_pipeline, registry_models, snapshot_card, taken
+from azft.snapshot import architecture_of, chat_completion_pipeline, registry_models, snapshot_card, taken
 
 T = TypeVar("T")
 Said = Callable[[BackendError], Finding]
@@ -96,7 +96,7 @@ def _remembered(spec: ModelSpec) -> Model:
     """Return the model as the snapshot knows it."""
     card = snapshot_card(spec.name)
     defaults = {**(card.defaults.value or {}), **spec.defaults}
-    shape = architectures().get(spec.name)
+    shape = architecture_of(spec.name)
     return Model(spec.name, spec.version, "", defaults, weights=spec.weights, card=card, architecture=shape)
 
 

@@ -77,14 +77,15 @@ def _host(model: Model, parameters: Parameters, compute: Compute, nodes: int) ->
     """Return the GiB of host memory that are taken at least."""
     if model.architecture is None:
         return 0.0
-    how = training_of(parameters, devices=gpus_used(parameters, compute) * nodes, sequence=1)
-    return host_memory(model.architecture, how, nodes=nodes)[0]
+    shape, devices = model.architecture, gpus_used(parameters, compute) * nodes
+    how = training_of(parameters, kind=shape.kind, devices=devices, sequence=1)
+    return host_memory(shape, how, nodes=nodes)[0]
 
 
 def _fit(model: Model, parameters: Parameters, compute: Compute, tokens: float, nodes: int) -> tuple[Fit, str]:
     if model.architecture is None or not compute.gpu_memory_gib:
         return "unknown", ""
-    length = row_length(model.architecture, parameters, tokens)
-    how = training_of(parameters, devices=gpus_used(parameters, compute) * nodes, sequence=length)
-    estimate = memory_estimate(model.architecture, how)
+    shape, devices = model.architecture, gpus_used(parameters, compute) * nodes
+    how = training_of(parameters, kind=shape.kind, devices=devices, sequence=row_length(shape, parameters, tokens))
+    estimate = memory_estimate(shape, how)
     return estimate.fit(compute.gpu_memory_gib), f"{estimate.low:.0f}-{estimate.high:.0f}"

@@ -97,8 +97,13 @@ def _for_model(compute: Compute, model: Model) -> Iterator[Finding]:
         fix = "look the model up on ai.azure.com, and try one step first"
         yield Finding("AZFT-C005", "warning", model.name, found, "a list of sizes", fix)
     elif not any(same_size(compute.size, size) for size in allowed.value):
-        found = f"{compute.size} is not on the allow-list of {model.name}"
-        yield Finding("AZFT-C004", "error", compute.name, found, "one of " + ", ".join(allowed.value), _pick(model))
+        expected = "one of " + ", ".join(allowed.value)
+        if allowed.recommends:
+            found = f"{compute.size} is not among the sizes that are recommended for {model.name}"
+            yield Finding("AZFT-C014", "warning", compute.name, found, expected, _pick(model))
+        else:
+            found = f"{compute.size} is not on the allow-list of {model.name}"
+            yield Finding("AZFT-C004", "error", compute.name, found, expected, _pick(model))
     least = model.card.minimum.value
     if (
         least is not None

@@ -58,7 +58,7 @@ def seconds_of(
     if shape is None or not (compute.gpus and compute.peak and work.tokens):
         return None
     devices = gpus_used(parameters, compute) * work.nodes
-    how = training_of(parameters, devices=devices, sequence=int(work.row))
+    how = training_of(parameters, kind=shape.kind, devices=devices, sequence=int(work.row))
     lora = how.lora_rank > 0
     large = how.batch * work.row >= LARGE
     used = utilisation(compute.gpu, "LoRA" if lora else "full", published, large=large)

@@ -6,6 +6,7 @@ Azure declares its switches as the texts "true" and "false"; those texts live in
 from __future__ import annotations
 
 import math
+import re
 
 from attrs import frozen
 
@@ -37,7 +38,12 @@ _BEYOND_ENUM: dict[str, tuple[float, bool]] = {
     "early_stopping_threshold": (0.0, True),
     "seed": (0, True),
 }
-_BELOW_ONE = ("lora_dropout", "adam_beta1", "adam_beta2", "evaluation_steps_interval")
+_BELOW_ONE = ("lora_dropout", "adam_beta1", "adam_beta2")
+"""Shares of which a whole one would leave nothing: no weight, or no gradient."""
+_AT_MOST = {"evaluation_steps_interval": 1.0, "seed": 2**32 - 1}
+"""NumPy, which transformers seeds beside torch, takes no larger seed."""
+_MEMORY = re.compile(r"[1-9]\d*[bkmgBKMG]?")
+"""Docker's words for a size (docker run --shm-size)."""
 _MINUS_ONE_MEANS_NONE = ("max_steps", "max_seq_length", "save_total_limit", "eval_accumulation_steps")
 
 
@@ -127,7 +133,9 @@ def _range(spec: ComponentInput, number: float) -> str:
         return f"{'at least' if low_legal else 'above'} {low:g}"
     if spec.name in _MINUS_ONE_MEANS_NONE and number != -1 and number < 1:
         return "at least 1, or -1 for no limit"
-    high = 1.0 if spec.name in _BELOW_ONE else spec.maximum
+    if spec.name in _BELOW_ONE and number >= 1:
+        return "below 1"
+    high = _AT_MOST.get(spec.name, spec.maximum)
     if high is not None and number > high:
         return f"at most {high:g}"
     return ""
@@ -139,6 +147,8 @@ def _read_text(spec: ComponentInput, raw: object) -> ParameterValue | Refused:
     text = str(raw)
     if spec.enum and text not in spec.enum:
         return Refused(repr(raw), "one of " + ", ".join(map(repr, spec.enum)), "AZFT-P003")
+    if spec.name.startswith("shm_size") and not _MEMORY.fullmatch(text) and not set(text) & set(ILLEGAL_CHARACTERS):
+        return Refused(repr(raw), "a number with b, k, m or g behind it, such as '5g'")
     illegal = [character for character in ILLEGAL_CHARACTERS if character in text]
     if illegal:
         return Refused(repr(raw), f"text without {' or '.join(illegal)}, which the service refuses", "AZFT-P005")

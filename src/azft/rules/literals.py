@@ -10,6 +10,8 @@ from typing import Any
 
 from attrs import frozen
 
+LONGEST = 1 << 20
+"""Characters of a tag that are read at all; the longest of a registry has a few thousand."""
 DEEPEST = 50
 """Brackets inside brackets; no tag of a registry comes near."""
 
@@ -66,6 +68,8 @@ def read_literal(text: str) -> Any:
     >>> read_literal("OrderedDict([('a', '1')])"), read_literal("[").why
     ({'a': '1'}, 'the text ends inside a bracket')
     """
+    if len(text) > LONGEST:
+        return Unparsable(text, f"it has {len(text):,} characters, more than any tag that says something")
     try:
         return _read(text)
     except _BrokenError as broken:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from azft.domain.architecture import Architecture
 from azft.domain.compute import Compute
@@ -57,6 +57,9 @@ _HOST_VERDICTS: Mapping[bool, tuple[str, Severity]] = {
     True: ("AZFT-G003", "error"),
     False: ("AZFT-G004", "warning"),
 }
+CHECKPOINTED = frozenset(("llama", "falcon", "mistral", "mixtral", "phi-longrope", "phi3mini", "llama4"))
+"""Kinds of model for which the component's finetune.py turns gradient checkpointing on (azureml-acft-hf-components)."""
+_DOUBT = "which is not known for this kind of model"
 _RESIDUAL = {"32": 4, "mixed": 4, "half": 2}
 
 
@@ -64,7 +67,8 @@ _RESIDUAL = {"32": 4, "mixed": 4, "half": 2}
 class Training:
     """What decides the memory: how, on how many GPUs, and with how many tokens at once.
 
-    `batch` and `evaluated` are the rows of `sequence` tokens that are trained on and evaluated on at once.
+    `batch` and `evaluated` are the rows of `sequence` tokens that are trained on and evaluated on at once. Where it is
+    not `certain` that activations are kept, they may be computed again: `checkpointing` is False then.
     """
 
     lora_rank: int
@@ -76,6 +80,7 @@ class Training:
     checkpointing: bool
     adafactor: bool = False
     evaluated: int = 0
+    certain: bool = True
 
 
 @frozen
@@ -102,11 +107,16 @@ class MemoryEstimate:
         )
 
 
-def training_of(parameters: Parameters, *, devices: int, sequence: int) -> Training:
-    """Return what the parameters mean for memory, in the component that Azure ML runs."""
+def training_of(parameters: Parameters, *, kind: str, devices: int, sequence: int) -> Training:
+    """Return what the parameters mean for memory, in the component that Azure ML runs.
+
+    It computes activations again (gradient checkpointing) for the `kind`s of model that its finetune.py names, but for
+    LoRA without DeepSpeed; for others a configuration in the model's folder may ask for it, which is not public.
+    """
     deepspeed = parameters.flag("apply_deepspeed")
     half = parameters.text("precision") == "16"
     lora = parameters.flag("apply_lora")
+    may = deepspeed or not lora
     return Training(
         lora_rank=parameters.integer("lora_r") if lora else 0,
         regime="32" if not half else "half" if deepspeed else "mixed",
@@ -114,7 +124,8 @@ def training_of(parameters: Parameters, *, devices: int, sequence: int) -> Train
         devices=devices,
         batch=parameters.integer("per_device_train_batch_size"),
         sequence=sequence,
-        checkpointing=deepspeed or not lora,
+        checkpointing=may and kind in CHECKPOINTED,
+        certain=kind in CHECKPOINTED or not may,
         adafactor=parameters.text("optim") == "adafactor",
         evaluated=parameters.integer("per_device_eval_batch_size"),
     )
@@ -164,13 +175,16 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
     read = how.evaluated * how.sequence * shape.vocabulary * _READ
     worked = max(loss, gradients + worked_on, read)
     total = (weights + optimizer + worked) / GIB
+    low = total * (1 - BAND)
+    if not how.certain:
+        low = memory_estimate(shape, evolve(how, checkpointing=True, certain=True)).low
     return MemoryEstimate(
         weights / GIB,
         gradients / GIB,
         optimizer / GIB,
         (worked - (gradients if worked == gradients + worked_on else 0)) / GIB,
         total,
-        total * (1 - BAND),
+        low,
         total * (1 + BAND),
     )
 
@@ -222,7 +236,8 @@ def memory_look(
     shape = model.architecture
     if shape is None or not (model.tuned_by_registry and compute.gpus):
         return None
-    how = training_of(parameters, devices=gpus * nodes, sequence=row_length(shape, parameters, tokens, longest))
+    length = row_length(shape, parameters, tokens, longest)
+    how = training_of(parameters, kind=shape.kind, devices=gpus * nodes, sequence=length)
     estimate = memory_estimate(shape, how)
     room = compute.gpu_memory_gib - RESERVE_GIB if compute.gpu_memory_gib else 0.0
     return MemoryLook(estimate.low, estimate.high, room)
@@ -235,17 +250,20 @@ def _layer(shape: Architecture, how: Training) -> float:
     return how.batch * how.sequence * (hidden * shape.hidden + _INNER[how.regime] * inner)
 
 
-def fit_findings(shape: Architecture, how: Training, gpu_memory_gib: float, subject: str) -> tuple[Finding, ...]:
+def fit_findings(
+    shape: Architecture, how: Training, gpu_memory_gib: float, subject: str, *, place: str = "on each GPU"
+) -> tuple[Finding, ...]:
     """Return whether the job fits: an error where even the low end does not, a warning within the band."""
     estimate = memory_estimate(shape, how)
     room = gpu_memory_gib - RESERVE_GIB
     fit = estimate.fit(gpu_memory_gib)
     if fit == "fits":
         return ()
-    expected = f"at most {room:.0f} of {gpu_memory_gib:.0f} GiB on each GPU"
+    expected = f"at most {room:.0f} of {gpu_memory_gib:.0f} GiB {place}"
     fix = "; ".join(_cures(how))
     code, severity = _VERDICTS[fit]
-    return (Finding(code, severity, subject, f"needs {estimate}", expected, fix),)
+    doubt = "" if how.certain else f"; the low end where the component computes activations again, {_DOUBT}"
+    return (Finding(code, severity, subject, f"needs {estimate}{doubt}", expected, fix),)
 
 
 def _cures(how: Training) -> list[str]:

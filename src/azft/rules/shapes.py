@@ -42,6 +42,7 @@ def shape_of(config: Mapping[str, Any]) -> Architecture | None:
         experts=numbers.get("experts", 1),
         head=numbers.get("head", 0),
         tied=bool(told.get("tie_word_embeddings", False)),
+        kind=str(told.get("model_type") or ""),
     )
 
 

@@ -10,6 +10,8 @@ from azft.domain.parameters import Parameters
 from azft.rules.parameters import RECIPE, USER
 
 CHAT_METRIC = "loss"
+HIGH_RATE = 0.1
+"""A learning rate above this is a slip of the pen: published ones for fine-tuning are 1e-6 to 1e-2."""
 SOURCES = ("huggingface_id", "pytorch_model_path", "mlflow_model_path")
 _NEEDS = {
     **dict.fromkeys(("lora_r", "lora_alpha", "lora_dropout", "merge_lora_weights"), "apply_lora"),
@@ -22,7 +24,7 @@ _NEEDS = {
 def together(parameters: Parameters, *, context: int = 0, forecast: Forecast | None = None) -> tuple[Finding, ...]:
     """Return every contradiction; `context` is the longest sequence the model reads, 0 if not known."""
     look = _Look(parameters)
-    return (*_switches(look), *_without_effect(look), *_lengths(look, context), *_steps(look, forecast))
+    return (*_switches(look), *_without_effect(look), *_lengths(look, context), *_steps(look, forecast), *_rate(look))
 
 
 class _Look:
@@ -75,6 +77,14 @@ def _switches(look: _Look) -> Iterator[Finding]:
         name = "metric_for_best_model"
         found = f"{look.text(name)!r}: chat completion measures the loss only"
         yield look.finding("AZFT-P016", name, found, f"{CHAT_METRIC!r}", f"leave {name} out")
+
+
+def _rate(look: _Look) -> Iterator[Finding]:
+    name = "learning_rate"
+    if look.chosen(name) and look.all.number(name) > HIGH_RATE:
+        found = f"{look.all.number(name):g}, with which a model forgets what it knows within a few steps"
+        fix = "1e-5 to 1e-3 is usual; 5e-6 is what the tutorial takes"
+        yield look.finding("AZFT-P022", name, found, f"at most {HIGH_RATE:g}", fix, severity="warning")
 
 
 def _without_effect(look: _Look) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -62,6 +63,10 @@ class VirtualMachine:
     peak: float = 0.0
 
 
+_MADE_BY = re.compile(r"^(?:mistralai|meta-llama|microsoft|google|tiiuae|qwen)-(?=[a-z])|^meta-(?=llama)")
+_TUNED_FOR = re.compile(r"(?:-(?:instruct|chat|it|base|hf|\d{4}|v\d\d?|v\d\.\d))+$")
+
+
 def _load(name: str) -> Any:
     return json.loads((files(__name__) / name).read_text(encoding="utf-8"))
 
@@ -102,6 +107,22 @@ def taken() -> str:
 def architectures() -> dict[str, Architecture]:
     """Return the shapes of the models that are known by name."""
     return {name: Architecture(**shape) for name, shape in _load("architectures.json")["models"].items()}
+
+
+def architecture_of(name: str) -> Architecture | None:
+    """Return the shape of a model by its name in a registry or a hub, tuned for chat or not; None if it is not known.
+
+    >>> architecture_of("mistralai-Mistral-7B-Instruct-v01") == architecture_of("mistralai/Mistral-7B-v0.1")
+    True
+    >>> architecture_of("Mistral-8B") is None
+    True
+    """
+    return {_bare(known): shape for known, shape in architectures().items()}.get(_bare(name))
+
+
+def _bare(name: str) -> str:
+    """Return a model's name without who made it and what it was tuned for, in small letters."""
+    return _TUNED_FOR.sub("", _MADE_BY.sub("", name.rpartition("/")[2].lower()))
 
 
 @cache

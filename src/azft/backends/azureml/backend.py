@@ -37,6 +37,7 @@ from azft.domain.specs import ModelSpec
 from azft.errors import RunError, UnsupportedError
 from azft.rules.marks import TOKEN
 from azft.rules.parameters import USER
+from azft.rules.pipeline_inputs import bypassing
 from azft.rules.quotas import deployment_findings, quota_findings
 from azft.views.description import Line, View, facts
 
@@ -159,7 +160,7 @@ class AzureMLBackend(Line):
         ]
         found = "the component declares it and connects it to nothing"
         ignored = [Finding("AZFT-P101", "note", name, f"ignored: {found}", fix="leave it out") for name in dead]
-        return [*ignored, *self._computes.unread()]
+        return [*ignored, *bypassing(plan.parameters, plan.compute), *self._computes.unread()]
 
     def uploads(self, job: Job) -> Sequence[str]:
         """Return where the job's files will lie in the workspace's store."""

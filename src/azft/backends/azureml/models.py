@@ -12,7 +12,7 @@ from azft.domain.model import Model
 from azft.domain.specs import ModelSpec
 from azft.errors import UnsupportedError
 from azft.rules.card import read_card
-from azft.snapshot import architectures, with_snapshot
+from azft.snapshot import architecture_of, with_snapshot
 
 
 def find_registry_model(clients: Clients, spec: ModelSpec) -> Model:
@@ -45,5 +45,5 @@ def _model(raw: Mapping[str, Any], spec: ModelSpec) -> Model:
         {**(card.defaults.value or {}), **spec.defaults},
         trust_remote_code=spec.trust_remote_code,
         card=with_snapshot(card, spec.name),
-        architecture=architectures().get(spec.name),
+        architecture=architecture_of(spec.name),
     )

@@ -11,12 +11,13 @@ import psutil
 from azft.backends.local.endpoints import LocalEndpoints
 from azft.backends.local.home import Home
 from azft.backends.local.inputs import check_inputs, local_component, precision_findings, process_findings
+from azft.backends.local.memory import memory_findings
 from azft.backends.local.models import find_local_model
 from azft.backends.local.runs import LocalRuns
 from azft.backends.local.tracking import Tracking
 from azft.domain.capabilities import EVERYTHING
 from azft.domain.component import Component
-from azft.domain.compute import Compute, ComputeSize, Usage
+from azft.domain.compute import Compute, ComputeSize, Usage, machines
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.findings import Finding
 from azft.domain.job import Job
@@ -26,7 +27,7 @@ from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState
 from azft.domain.specs import ModelSpec
 from azft.engine.gguf import check_gguf, is_gguf
-from azft.engine.machine import cores, gpus
+from azft.engine.machine import cores, gpu_memory_gib, gpus
 from azft.errors import UnsupportedError
 from azft.views.description import Line, View, facts
 
@@ -60,13 +61,13 @@ class LocalBackend(Line):
         if name not in {"", "local"}:
             return None
         size = self.list_sizes()[0]
-        return Compute("local", size.name, size.gpus, size.cores, size.memory_gib, max_nodes=1)
+        return machines("local", size, nodes=1)
 
     def list_sizes(self) -> Sequence[ComputeSize]:
         """Return the one size there is."""
         memory = round(psutil.virtual_memory().total / GIB, 1)
         name = f"{cores()} cores, {memory:g} GiB" + (f", {gpus()} GPU" if gpus() else "")
-        return [ComputeSize(name, gpus(), cores(), memory)]
+        return [ComputeSize(name, gpus(), cores(), memory, gpu_memory_gib=gpu_memory_gib() if gpus() else 0.0)]
 
     def usage(self) -> Sequence[Usage]:
         """Return nothing: no quota holds here."""
@@ -102,6 +103,7 @@ class LocalBackend(Line):
             findings.append(Finding("AZFT-M102", "note", plan.model.name, found, fix="nothing to do"))
         findings += precision_findings(plan.parameters, gpus=gpus())
         findings += process_findings(plan.parameters, gpus=gpus())
+        findings += memory_findings(plan)
         return findings
 
     def uploads(self, job: Job) -> Sequence[str]:

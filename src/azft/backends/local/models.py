@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from azft.domain.architecture import Architecture
 from azft.domain.card import ModelCard
 from azft.domain.model import Model
 from azft.domain.parameters import ParameterValue
@@ -12,7 +13,8 @@ from azft.domain.specs import ModelSpec
 from azft.engine.gguf import check_gguf, is_gguf
 from azft.engine.loading import template_text
 from azft.errors import NotFoundError
-from azft.snapshot import architectures, registry_model, with_snapshot
+from azft.rules.shapes import shape_of
+from azft.snapshot import architecture_of, registry_model, with_snapshot
 
 STAND_IN_DEFAULTS: dict[str, ParameterValue] = {
     "apply_lora": True,
@@ -46,7 +48,7 @@ def find_local_model(spec: ModelSpec) -> Model:
             weights=weights,
             trust_remote_code=spec.trust_remote_code,
             card=card,
-            architecture=architectures().get(spec.name),
+            architecture=_shape(Path(weights)) or architecture_of(spec.name),
             chat_template=template_text(spec.chat_template) if spec.chat_template else "",
         )
     architecture = {name: value for name, value in registry.items() if name not in STAND_IN_DEFAULTS}
@@ -82,6 +84,17 @@ def _checked(spec: ModelSpec) -> str:
             hint="give one: ModelSpec(..., chat_template=FILE or TEXT); a base model without one is not a chat model",
         )
     return str(folder.absolute())
+
+
+def _shape(folder: Path) -> Architecture | None:
+    """Return the shape that a folder's configuration tells; None for a hub's id or a file."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        return shape_of(json.loads(path.read_text(encoding="utf-8")))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise NotFoundError(f"{path} is not JSON: {error}", hint="save the model again") from error
 
 
 def _has_template(folder: Path) -> bool:

@@ -14,11 +14,12 @@ from transformers import TrainingArguments
 
 from azft.backends.local.engine.group import Group
 from azft.backends.local.inputs import CHECKPOINTING, SHARDING
+from azft.backends.local.memory import training_here
 from azft.domain.architecture import Architecture
 from azft.domain.parameters import Parameters
 from azft.engine.collate import micro_batch
 from azft.rules.devices import processes_used
-from azft.rules.memory import GIB, Training, memory_estimate
+from azft.rules.memory import GIB, memory_estimate
 
 _SAME_NAME = (
     "max_steps",
@@ -171,18 +172,7 @@ def _fits(parameters: Parameters, shape: Architecture, *, longest: int, batch: i
     """Return whether one device holds what training takes, by the high end of the estimate."""
     on_gpu = torch.cuda.is_available()
     room = torch.cuda.get_device_properties(0).total_memory if on_gpu else psutil.virtual_memory().available
-    lora = parameters.flag("apply_lora")
-    how = Training(
-        lora_rank=parameters.integer("lora_r") if lora else 0,
-        # Weights that an adapter leaves as they are stay in the 16 bit that they came in.
-        regime="32" if parameters.text("precision") != "16" else "half" if lora else "mixed",
-        stage=0,
-        devices=1,
-        batch=batch,
-        sequence=longest,
-        checkpointing=checkpointing,
-        adafactor=parameters.text("optim") == "adafactor",
-    )
+    how = training_here(parameters, longest=longest, batch=batch, checkpointing=checkpointing)
     return memory_estimate(shape, how).high * GIB <= room
 
 

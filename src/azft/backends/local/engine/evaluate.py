@@ -31,7 +31,7 @@ def evaluate(context: StageContext, target: Path) -> None:
         lambda: load_model(context.folder / "import", trust_remote_code=context.trusted),
         lambda: tuned_model(context),
         load_chat_tokenizer(context.folder / "import", day=context.day),
-        read_rows(context.folder / "preprocess" / "test.safetensors"),
+        read_rows(context.folder / "preprocess" / "test"),
         trained_on=context.job.data.trained_on,
         test=context.job.data.test.path,
         train=context.job.data.train.path,

@@ -37,7 +37,7 @@ def finetune(context: StageContext, target: Path) -> None:
     parameters = context.job.parameters
     working = context.folder / "checkpoints"
     shape = shape_of(orjson.loads((context.folder / "import" / "config.json").read_bytes()))
-    rows = read_rows(context.folder / "preprocess" / "train.safetensors")
+    rows = read_rows(context.folder / "preprocess" / "train")
     group = group_wanted(parameters, shape, longest=max(rows.lengths, default=1))
     if group.size > 1:
         said = f"{group.size} processes train together" + (", each with a part of the weights" * group.sharded)

@@ -11,9 +11,10 @@ from attrs import frozen
 from azft.backends.local.engine.context import StageContext
 from azft.domain.jsonable import to_json
 from azft.engine.loading import context_limit, load_chat_tokenizer, quiet
+from azft.engine.machine import tokenise_on
 from azft.engine.rendering import TemplateRefusalError
-from azft.engine.rows import Rows, write_rows
-from azft.engine.tokens import ChatTokenizer, Encoded
+from azft.engine.rows import RowWriter
+from azft.engine.tokens import ChatTokenizer
 from azft.errors import DatasetError
 
 SPLITS = ("train", "validation", "test")
@@ -34,29 +35,29 @@ def preprocess(context: StageContext, target: Path) -> None:
     """Write token ids of each split, and a report of what was truncated and dropped."""
     quiet()
     job = context.job
+    tokenise_on(job.parameters.integer("threads"))
     tokenizer = load_chat_tokenizer(context.folder / "import", day=context.day)
     limit = context_limit(context.folder / "import", job.parameters.integer("max_seq_length"))
     files = {"train": job.data.train, "validation": job.data.validation, "test": job.data.test}
     reports = {}
     for split in SPLITS:
         skipped = frozenset(job.data.trained_on if split == "test" else ())
-        rows, reports[split] = _encode_split(tokenizer, files[split].path, limit, skipped)
-        if not len(rows) and (split != "validation" or files[split].rows):
+        reports[split] = encode_split(tokenizer, files[split].path, limit, skipped, target / split)
+        if not reports[split].conversations and (split != "validation" or files[split].rows):
             raise DatasetError(
                 f"{files[split].path} has no conversation left to learn from within {limit} tokens",
                 hint="raise max_seq_length, or look at the data",
             )
-        write_rows(target / f"{split}.safetensors", rows)
         _tell(context, split, reports[split])
     (target / "report.json").write_bytes(to_json(reports))
 
 
-def _encode_split(
-    tokenizer: ChatTokenizer, path: Path, limit: int, skipped: frozenset[int]
-) -> tuple[Rows, SplitReport]:
-    rows: list[Encoded] = []
-    truncated = dropped = 0
-    with path.open("rb") as lines:
+def encode_split(
+    tokenizer: ChatTokenizer, path: Path, limit: int, skipped: frozenset[int], target: Path
+) -> SplitReport:
+    """Write the token rows of a prepared file to a folder, few of them in memory at a time; `skipped` are left out."""
+    truncated = dropped = learned = 0
+    with path.open("rb") as lines, RowWriter(target) as rows:
         taken = ((number, orjson.loads(line)) for number, line in enumerate(lines) if number not in skipped)
         numbers, values = tee(taken)
         encoded = tokenizer.encode_all((value for _number, value in values), limit)
@@ -67,11 +68,11 @@ def _encode_split(
                 )
             truncated += found.truncated
             if found.learned:
-                rows.append(found)
+                learned += found.learned
+                rows.add(found)
             else:
                 dropped += 1
-    kept = Rows.of(rows)
-    return kept, SplitReport(len(rows), len(kept.ids), sum(row.learned for row in rows), truncated, dropped)
+        return SplitReport(len(rows), rows.tokens, learned, truncated, dropped)
 
 
 def _tell(context: StageContext, split: str, report: SplitReport) -> None:

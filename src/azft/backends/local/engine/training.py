@@ -62,9 +62,7 @@ def train(context: StageContext, group: Group, shrunk: int = 0) -> Trainer:
     set_threads(parameters.integer("threads"), context.folder / "threads.txt", processes=group.size)
     tokenizer = load_tokenizer(context.folder / "import")
     working = context.folder / "checkpoints"
-    rows, validation = (
-        read_rows(context.folder / "preprocess" / f"{split}.safetensors") for split in ("train", "validation")
-    )
+    rows, validation = (read_rows(context.folder / "preprocess" / split) for split in ("train", "validation"))
     model = _model(context, group)
     reading = _reading(context, model, tokenizer.pad_token_id, rows, validation)
     batches = _shrunk(batches_of(parameters, reading.mean), shrunk, context)
