@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import torch
-from attrs import evolve, frozen
+from attrs import evolve
 
 import azft
 from azft.backends.local.backend import LocalBackend
 from azft.backends.local.engine.arguments import group_wanted
 from azft.backends.local.engine.context import StageContext
 from azft.backends.local.engine.group import Group
-from azft.backends.local.engine.live import Untracked
 from azft.backends.local.engine.ranks import RankFailedError, TooLargeError, run_ranks
-from azft.backends.local.engine.training import train
-from azft.backends.local.events import EventLog, Unheard, read_events
+from azft.backends.local.events import read_events
 from azft.backends.local.inputs import local_component, process_findings
 from azft.backends.local.runs import LocalRuns
 from azft.domain.compute import Compute
-from azft.domain.job import Job
-from azft.domain.jsonable import from_json
 from azft.domain.parameters import Layer, Parameters
 from azft.files import sha256_of_folder
 from azft.rules.devices import gpus_used, processes_used
 from azft.rules.parameters import USER, resolve
 from azft.testing.contract import SAMPLE
-from tests.small_runs import FAMILIES, losses, replaced, staged_run
+from tests.small_runs import FAMILIES, staged_run
 from tests.test_kills import worker_of
 from tests.test_local_backend import own_model
-
-COUNT = 160
-"""Conversations, so many that no epoch ends: at its end processes read rows twice, and one process does not."""
-ROWS = 8
-"""Rows of a step, whichever way it is done."""
-ALIKE = 1e-5
-"""Relative difference of losses: sums in another order differ by the 6e-8 of 32 bit, and four steps add up to 1e-6."""
+from tests.ways import ALIKE, KINDS, RELEASED, WAYS, Way, losses_of, losses_of_trl, read_losses
 
 
 def chosen(**values: Any) -> Parameters:
@@ -125,79 +113,21 @@ def test_weights_are_sharded_where_one_gpu_does_not_hold_them(monkeypatch: pytes
 # The same losses whatever way.
 
 
-@frozen
-class Way:
-    """How a small network is trained."""
-
-    family: str
-    packing: bool = False
-    checkpointing: bool = False
-    accumulation: int = 1
-    lora: bool = False
-
-    def parameters(self, processes: int) -> dict[str, Any]:
-        """Return what each of the processes is told; a step of all has the same rows."""
-        return {
-            "apply_lora": self.lora,
-            "apply_deepspeed": False,
-            "packing": self.packing,
-            "pack_length": 16 if self.packing else -1,
-            "gradient_checkpointing": "on" if self.checkpointing else "off",
-            "gradient_accumulation_steps": self.accumulation,
-            "per_device_train_batch_size": ROWS // self.accumulation // processes,
-            "max_steps": 4,
-            "learning_rate": 1e-3,
-        }
-
-
-WAYS = [
-    *(Way(*how) for how in product(FAMILIES, (False, True), (False, True), (1, 4))),
-    Way("llama", lora=True),
-    Way("llama", packing=True, lora=True, accumulation=4),
-]
-KINDS = {"one": Group(), "ddp": Group(size=2), "fsdp2": Group(size=2, sharded=True)}
-
-
-def in_folder(context: StageContext, folder: Path, group: Group) -> StageContext:
-    """Return the context of a run's folder that was copied."""
-    job = from_json(Job, (folder / "job.json").read_bytes())
-    return evolve(context, folder=folder, job=job, live=Untracked(),
-                  events=(EventLog if group.first else Unheard)(folder / "events.jsonl"))  # fmt: skip
-
-
-def train_each(context: StageContext, group: Group, _shrunk: int) -> None:
-    """Train every way in the same processes, which are costly to start."""
-    for folder in sorted(context.folder.parent.glob("way-*")):
-        train(in_folder(context, folder, group), group)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 def test_every_way_of_training_has_the_same_losses(tmp_path: Path) -> None:
-    for family in FAMILIES:
-        replaced(own_model(tmp_path / family), family)
-    found = {}
-    for kind, group in KINDS.items():
-        place = tmp_path / kind
-        place.mkdir()
-        contexts = [staged_run(place, tmp_path / way.family, COUNT, **way.parameters(group.size)) for way in WAYS]
-        folders = [context.folder.with_name(f"way-{number:02}") for number, context in enumerate(contexts)]
-        for context, folder in zip(contexts, folders, strict=True):
-            shutil.copytree(context.folder, folder)
-        if group.size == 1:
-            train_each(contexts[0], group, 0)
-        else:
-            run_ranks(contexts[0], train_each, group, 0)
-        found[kind] = [losses(in_folder(contexts[0], folder, group)) for folder in folders]
-    plain = dict(zip(WAYS, found["one"], strict=True))
-    for number, way in enumerate(WAYS):
-        one, ddp, fsdp2 = (found[kind][number] for kind in KINDS)
+    found = {kind: dict(zip(WAYS, losses_of(tmp_path, kind), strict=True)) for kind in KINDS}
+    released = read_losses(RELEASED)
+    for way, one in found["one"].items():
         assert len(one) == 4
         assert one[-1] < one[0]
-        assert ddp == pytest.approx(one, rel=ALIKE), way
-        assert fsdp2 == pytest.approx(one, rel=ALIKE), way
+        assert found["ddp"][way] == pytest.approx(one, rel=ALIKE), way
+        assert found["fsdp2"][way] == pytest.approx(one, rel=ALIKE), way
         usual = evolve(way, checkpointing=False, accumulation=1)
-        assert one == pytest.approx(plain.get(usual, one), rel=ALIKE), way
+        assert one == pytest.approx(found["one"][usual], rel=ALIKE), way
+        assert one == pytest.approx(released[str(way)], rel=ALIKE), way
+    for family in FAMILIES:
+        assert losses_of_trl(tmp_path, family) == pytest.approx(found["one"][Way(family)], rel=ALIKE), family
 
 
 # What becomes of a process becomes of all.
