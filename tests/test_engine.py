@@ -27,6 +27,7 @@ from azft.backends.local.events import read_events
 from azft.backends.local.inputs import check_inputs, local_component
 from azft.backends.local.runs import LocalRuns
 from azft.domain.parameters import Layer, Parameters
+from azft.engine import losses as losses_of_batches
 from azft.engine import scoring
 from azft.engine.adapters import adapted_share, with_adapter
 from azft.engine.apart import kept_apart
@@ -524,3 +525,64 @@ def test_a_shape_counts_a_familys_weights(family: str) -> None:
     assert shape is not None
     # Norms and biases beside the layers' own are left out of the count.
     assert shape.parameters == pytest.approx(model.num_parameters(), rel=0.02)
+
+
+# Loss in parts, and weights in four bits.
+
+
+@pytest.mark.parametrize("items", [None, 11])
+def test_a_loss_in_parts_is_the_same_and_has_the_same_gradient(
+    monkeypatch: pytest.MonkeyPatch, items: int | None
+) -> None:
+    batch = Padded(0)([rows()[index] for index in range(5)])
+    found = []
+    for part in (None, 4 * 46 * 7):
+        if part is not None:
+            monkeypatch.setattr(losses_of_batches, "MOST", part)
+        model = network("llama")
+        labels = batch["labels"]
+        more = {} if items is None else {"num_items_in_batch": items}
+        if part is None:
+            loss = model(**batch, **more).loss
+        else:
+            given = {name: tensor for name, tensor in batch.items() if name != "labels"}
+            loss = losses_of_batches.loss_in_parts(model(**given), labels, items)
+        loss.backward()
+        found.append((loss.item(), [weight.grad for weight in model.parameters()]))
+    (whole, gradients), (parts, others) = found
+    assert parts == pytest.approx(whole, rel=1e-6)
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(gradients, others, strict=True))
+
+
+def test_an_adapter_is_trained_on_weights_in_four_bits_and_merged_into_those_of_the_file(
+    staged: Callable[..., StageContext], weights: Path
+) -> None:
+    settings = {"apply_lora": True, "lora_r": 4, "max_steps": 30, "learning_rate": 2e-2}
+    context = staged(llama(weights), load_in="4bit", **settings)
+    learned = trained(context)
+    assert learned[-1] < 0.9 * learned[0]
+    assert learned[0] == pytest.approx(trained(staged(weights, **settings))[0], rel=0.02)
+    base, adapter, tuned = (
+        load_file(path)
+        for path in (
+            weights / "model.safetensors",
+            context.folder / "finetune" / "adapter" / "adapter_model.safetensors",
+            context.folder / "finetune" / "model" / "model.safetensors",
+        )
+    )
+    name = "model.layers.0.mlp.up_proj"
+    a, b = (adapter[f"base_model.model.{name}.lora_{part}.weight"] for part in "AB")
+    scale = context.job.parameters.integer("lora_alpha") / 4
+    assert torch.allclose(tuned[f"{name}.weight"], base[f"{name}.weight"] + scale * b @ a, atol=1e-6)
+    assert torch.equal(tuned["model.embed_tokens.weight"], base["model.embed_tokens.weight"])
+
+
+def test_what_four_bits_need_is_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not check_inputs(chosen(load_in="4bit", apply_lora=True))
+    (finding,) = check_inputs(chosen(load_in="4bit", apply_lora=False))
+    assert (finding.code, finding.severity, finding.fix) == ("AZFT-P102", "error", "apply_lora=True")
+    (finding,) = check_inputs(chosen(load_in="4bit", apply_lora=True, sharding="on"))
+    assert "not sharded" in finding.found
+    monkeypatch.setattr("azft.backends.local.inputs.find_spec", lambda _name: None)
+    (finding,) = check_inputs(chosen(load_in="4bit", apply_lora=True))
+    assert finding.fix == "pip install 'azft[quantized]'"

@@ -74,12 +74,18 @@ def template_text(given: str) -> str:
 
 
 def load_model(
-    folder: Path, *, trust_remote_code: bool = False, dtype: str = "auto", attention: str | None = None
+    folder: Path,
+    *,
+    trust_remote_code: bool = False,
+    dtype: str = "auto",
+    attention: str | None = None,
+    four_bit: bool = False,
 ) -> Any:
     """Return the causal language model of the folder, on the best device here.
 
     `dtype` "auto" is the checkpoint's own, or 32 bit where a processor without half precision has to compute alone.
-    `attention` is one of transformers' implementations, its own choice without.
+    `attention` is one of transformers' implementations, its own choice without. With `four_bit` the weights of linear
+    layers are NF4 of bitsandbytes (QLoRA, arXiv 2305.14314), which an adapter can be trained on.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -88,10 +94,20 @@ def load_model(
     on_gpu = torch.cuda.is_available()
     if dtype == "auto" and not on_gpu and not has_half_precision():
         dtype = "float32"
+    device = f"cuda:{torch.cuda.current_device()}" if on_gpu else "cpu"
+    more: dict[str, Any] = {}
+    if four_bit:
+        from transformers import BitsAndBytesConfig
+
+        computed = torch.bfloat16 if on_gpu and dtype != "float32" else torch.float32
+        more["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=computed
+        )
+        more["device_map"] = {"": device}
     model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, trust_remote_code=trust_remote_code, dtype=dtype, attn_implementation=attention
+        folder, trust_remote_code=trust_remote_code, dtype=dtype, attn_implementation=attention, **more
     )
-    return model.to("cuda" if on_gpu else "cpu")
+    return model if four_bit else model.to(device)
 
 
 def own_dtype(folder: Path) -> str:

@@ -59,6 +59,8 @@ _HOST_VERDICTS: Mapping[bool, tuple[str, Severity]] = {
 }
 CHECKPOINTED = frozenset(("llama", "falcon", "mistral", "mixtral", "phi-longrope", "phi3mini", "llama4"))
 """Kinds of model for which the component's finetune.py turns gradient checkpointing on (azureml-acft-hf-components)."""
+NF4 = 0.5 + 4 / 64
+"""Bytes of a weight in NF4: four bits, and a 32-bit scale for each 64 of them (QLoRA, arXiv 2305.14314)."""
 _DOUBT = "which is not known for this kind of model"
 _RESIDUAL = {"32": 4, "mixed": 4, "half": 2}
 
@@ -68,7 +70,8 @@ class Training:
     """What decides the memory: how, on how many GPUs, and with how many tokens at once.
 
     `batch` and `evaluated` are the rows of `sequence` tokens that are trained on and evaluated on at once. Where it is
-    not `certain` that activations are kept, they may be computed again: `checkpointing` is False then.
+    not `certain` that activations are kept, they may be computed again: `checkpointing` is False then. With `four_bit`
+    the linear layers that LoRA leaves as they are take 4 bit a weight.
     """
 
     lora_rank: int
@@ -81,6 +84,7 @@ class Training:
     adafactor: bool = False
     evaluated: int = 0
     certain: bool = True
+    four_bit: bool = False
 
 
 @frozen
@@ -155,7 +159,7 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
     added = shape.adapter_parameters(how.lora_rank) if how.lora_rank else 0
     trained = added or shape.parameters
     width = _WEIGHT[how.regime]
-    weights: float = shape.parameters * width + added * width
+    weights: float = (_in_four_bits(shape) if how.four_bit else shape.parameters * width) + added * width
     if how.regime == "mixed":
         weights += shape.parameters * 2
     gradients: float = trained * width
@@ -187,6 +191,12 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
         low,
         total * (1 + BAND),
     )
+
+
+def _in_four_bits(shape: Architecture) -> float:
+    """Return the bytes of NF4 weights: embeddings and head stay in 16 bit."""
+    tables = shape.vocabulary * shape.hidden * (1 if shape.tied else 2)
+    return tables * 2 + (shape.parameters - tables) * NF4
 
 
 def host_memory(shape: Architecture, how: Training, *, nodes: int) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 from azft.domain.component import Component, ComponentInput
 from azft.domain.findings import Finding
@@ -83,6 +84,7 @@ REFUSED = {
 }
 CHECKPOINTING = "gradient_checkpointing"
 SHARDING = "sharding"
+LOAD_IN, FOUR_BIT = "load_in", "4bit"
 LOCAL_ONLY = (
     ComponentInput("packing", "boolean", default=False),
     ComponentInput("threads", "integer", default=0, minimum=0),
@@ -92,13 +94,15 @@ LOCAL_ONLY = (
     ComponentInput("save_minutes", "number", default=10.0, minimum=0),
     ComponentInput(PROCESSES, "integer", default=0, minimum=0),
     ComponentInput(SHARDING, "string", default="auto", enum=("auto", "on", "off")),
+    ComponentInput(LOAD_IN, "string", default="own", enum=("own", FOUR_BIT)),
 )
 """Inputs only this machine has.
 
 Best-fit packing, and how many tokens a packed row has (-1 for as many as the longest conversation); CPU threads (0 for
 all cores); questions asked side by side; whether activations are computed again rather than kept; the minutes
 between two checkpoints beside those of evaluations (0 for none); the processes that train together (0 for one a GPU,
-one on a CPU), and whether each of them keeps a part of the weights alone (FSDP2).
+one on a CPU), whether each of them keeps a part of the weights alone (FSDP2), and whether the weights that LoRA leaves
+as they are come in the type of their file or in 4 bit (QLoRA).
 """
 DATE = "template_date"
 """The input with the date (ISO) that a chat template is told which writes one; today's, unless it is set."""
@@ -138,7 +142,21 @@ def _without_effect(parameters: Parameters) -> list[Finding]:
     if not packs and "pack_length" in parameters and parameters.integer("pack_length") > 0:
         found = "ignored: nothing is packed"
         findings.append(Finding("AZFT-P101", "note", "pack_length", found, fix="packing=True"))
-    return findings
+    return [*findings, *_quantized(parameters)]
+
+
+def _quantized(parameters: Parameters) -> list[Finding]:
+    """Say what keeps weights from being trained on in 4 bit."""
+    if LOAD_IN not in parameters or parameters.text(LOAD_IN) != FOUR_BIT:
+        return []
+    wrong = []
+    if not parameters.flag("apply_lora"):
+        wrong.append(("weights in 4 bit cannot be trained, only an adapter beside them", "apply_lora=True"))
+    if SHARDING in parameters and parameters.text(SHARDING) == "on":
+        wrong.append(("weights in 4 bit are not sharded", f"leave {SHARDING} out"))
+    if find_spec("bitsandbytes") is None:
+        wrong.append(("bitsandbytes is not installed", "pip install 'azft[quantized]'"))
+    return [Finding("AZFT-P102", "error", LOAD_IN, f"{FOUR_BIT!r}: {found}", fix=fix) for found, fix in wrong]
 
 
 def process_findings(parameters: Parameters, *, gpus: int) -> list[Finding]:

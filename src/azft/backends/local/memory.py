@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from azft.backends.local.inputs import FOUR_BIT, LOAD_IN
 from azft.domain.architecture import Architecture
 from azft.domain.compute import Compute
 from azft.domain.findings import Finding
@@ -23,6 +24,7 @@ def training_here(parameters: Parameters, *, longest: int, batch: int, checkpoin
         batch=batch,
         sequence=longest,
         checkpointing=checkpointing,
+        four_bit=lora and parameters.text(LOAD_IN) == FOUR_BIT,
         adafactor=parameters.text("optim") == "adafactor",
     )
 

@@ -13,7 +13,7 @@ from attrs import frozen
 from transformers import TrainingArguments
 
 from azft.backends.local.engine.group import Group
-from azft.backends.local.inputs import CHECKPOINTING, SHARDING
+from azft.backends.local.inputs import CHECKPOINTING, FOUR_BIT, LOAD_IN, SHARDING
 from azft.backends.local.memory import training_here
 from azft.domain.architecture import Architecture
 from azft.domain.parameters import Parameters
@@ -138,7 +138,8 @@ def group_wanted(parameters: Parameters, shape: Architecture | None, *, longest:
         and shape is not None
         and not _fits(parameters, shape, longest=longest, batch=1, checkpointing=True)
     )
-    return Group(size=size, sharded=size > 1 and (said == "on" or (said == "auto" and too_large)))
+    whole = parameters.text(LOAD_IN) == FOUR_BIT
+    return Group(size=size, sharded=size > 1 and not whole and (said == "on" or (said == "auto" and too_large)))
 
 
 def _together(group: Group, *, on_gpu: bool, mixture: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import orjson
 import torch
+from transformers import Trainer
 
 from azft.backends.local.engine.arguments import group_wanted
 from azft.backends.local.engine.context import StageContext
@@ -18,6 +19,7 @@ from azft.backends.local.engine.group import Group
 from azft.backends.local.engine.ranks import TooLargeError, run_ranks
 from azft.backends.local.engine.reasons import reason
 from azft.backends.local.engine.training import train
+from azft.backends.local.inputs import FOUR_BIT, LOAD_IN
 from azft.domain.parameters import Parameters
 from azft.engine.adapters import adapted
 from azft.engine.loading import load_model, load_tokenizer, own_dtype, quiet
@@ -59,13 +61,18 @@ def finetune(context: StageContext, target: Path) -> None:
 
 def _trained(context: StageContext, group: Group, shrunk: int) -> tuple[Any, str | None]:
     """Return the trained model, and the folder of its best checkpoint, if one was looked for."""
-    if group.size == 1:
+    if group.size > 1:
+        run_ranks(context, train_as_one_of_several, group, shrunk)
+    else:
         try:
             trainer = train(context, group, shrunk)
         except torch.OutOfMemoryError as error:
             raise TooLargeError(reason(error)) from error
-        return trainer.model, trainer.state.best_model_checkpoint
-    run_ranks(context, train_as_one_of_several, group, shrunk)
+        if context.job.parameters.text(LOAD_IN) != FOUR_BIT:
+            return trainer.model, trainer.state.best_model_checkpoint
+        # An adapter is merged into the weights as they were, and not into their four bits.
+        _keep(trainer, context)
+        del trainer
     made = context.folder / "checkpoints" / TRAINED
     best = (made / BEST).read_text(encoding="utf-8")
     if not context.job.parameters.flag("apply_lora"):
@@ -76,12 +83,16 @@ def _trained(context: StageContext, group: Group, shrunk: int) -> tuple[Any, str
 
 def train_as_one_of_several(context: StageContext, group: Group, shrunk: int) -> None:
     """Train beside other processes, and write what was made, whole or as an adapter."""
-    trainer = train(context, group, shrunk)
+    _keep(train(context, group, shrunk), context)
+    group.wait()
+
+
+def _keep(trainer: Trainer, context: StageContext) -> None:
+    """Write what was trained beside the checkpoints: an adapter, or the whole model."""
     made = context.folder / "checkpoints" / TRAINED
     trainer.save_model(str(made))
-    if group.first:
+    if trainer.is_world_process_zero():
         write_whole(made / BEST, str(trainer.state.best_model_checkpoint or "").encode())
-    group.wait()
 
 
 def _fitting(train_it: Callable[[int], T], *, shrinks: bool) -> T:

@@ -15,10 +15,12 @@ from azft.backends.local.engine.arguments import Batches, batches_of, checkpoint
 from azft.backends.local.engine.context import CanceledError, StageContext
 from azft.backends.local.engine.group import Group
 from azft.backends.local.engine.reporting import RunReporter
+from azft.backends.local.inputs import FOUR_BIT, LOAD_IN
 from azft.engine.adapters import adapted_share, with_adapter
 from azft.engine.apart import kept_apart
 from azft.engine.collate import Packed, PackedRows, Padded
 from azft.engine.loading import context_limit, load_model, load_tokenizer, quiet, set_threads
+from azft.engine.losses import loss_in_parts
 from azft.engine.rows import Rows, read_rows
 from azft.rules.shapes import shape_of
 
@@ -96,13 +98,16 @@ def _shrunk(batches: Batches, times: int, context: StageContext) -> Batches:
 def _model(context: StageContext, group: Group) -> Any:
     """Return the model to train: weights that are trained are kept in 32 bit, or updates would be rounded away."""
     parameters = context.job.parameters
-    frozen_base = parameters.flag("apply_lora") and parameters.text("precision") == "16" and not group.sharded
+    quantized = parameters.text(LOAD_IN) == FOUR_BIT
+    half = parameters.text("precision") == "16"
+    frozen_base = parameters.flag("apply_lora") and half and not group.sharded
     flash = torch.cuda.is_available() and frozen_base and find_spec("flash_attn") is not None
     base = load_model(
         context.folder / "import",
         trust_remote_code=context.trusted,
         dtype="auto" if frozen_base else "float32",
         attention=VARIABLE_LENGTH if flash else None,
+        four_bit=quantized,
     )
     base.config.use_cache = False
     model = with_adapter(base, parameters)
@@ -178,6 +183,8 @@ def _trainer(context: StageContext, model: Any, reading: Reading, batches: Batch
         train_dataset=reading.train,
         eval_dataset=reading.held_out,
         callbacks=callbacks,
+        # liger's kernels have the loss within the model.
+        compute_loss_func=None if arguments.use_liger_kernel else loss_in_parts,
     )
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
