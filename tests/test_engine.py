@@ -557,11 +557,11 @@ def test_a_loss_in_parts_is_the_same_and_has_the_same_gradient(
 def test_an_adapter_is_trained_on_weights_in_four_bits_and_merged_into_those_of_the_file(
     staged: Callable[..., StageContext], weights: Path
 ) -> None:
-    settings = {"apply_lora": True, "lora_r": 4, "max_steps": 30, "learning_rate": 2e-2}
+    settings = {"apply_lora": True, "lora_r": 4, "max_steps": 30, "learning_rate": 2e-3}
     context = staged(llama(weights), load_in="4bit", **settings)
     learned = trained(context)
-    assert learned[-1] < 0.9 * learned[0]
-    assert learned[0] == pytest.approx(trained(staged(weights, **settings))[0], rel=0.02)
+    assert sum(learned[-5:]) < sum(learned[:5])
+    assert learned == pytest.approx(trained(staged(weights, **settings)), rel=0.05)
     base, adapter, tuned = (
         load_file(path)
         for path in (
