@@ -20,17 +20,17 @@ from torch.utils._pytree import tree_leaves
 
 from azft.domain.architecture import Architecture
 from azft.rules.memory import ADAM, BAND, GIB, Regime, Training, memory_estimate
+from azft.snapshot import architectures
 
 RANK = 8
-TARGETS = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
 SHAPES = [
-    (Architecture(128, 4, 4, 4, 384, 640, 4096), 4, 256),
-    (Architecture(128, 8, 4, 4, 384, 640, 4096), 4, 256),
-    (Architecture(256, 4, 4, 4, 384, 640, 4096), 4, 256),
-    (Architecture(128, 4, 4, 4, 1024, 640, 4096), 4, 256),
-    (Architecture(128, 4, 4, 4, 384, 8000, 4096), 4, 256),
-    (Architecture(128, 4, 4, 2, 384, 640, 4096), 8, 512),
-    (Architecture(256, 6, 8, 2, 768, 4000, 4096), 6, 384),
+    (Architecture(128, 4, 4, 4, 384, 640, 4096, kind="phi3"), 4, 256),
+    (Architecture(128, 8, 4, 4, 384, 640, 4096, kind="phi3"), 4, 256),
+    (Architecture(256, 4, 4, 4, 384, 640, 4096, kind="phi3"), 4, 256),
+    (Architecture(128, 4, 4, 4, 1024, 640, 4096, kind="phi3"), 4, 256),
+    (Architecture(128, 4, 4, 4, 384, 8000, 4096, kind="phi3"), 4, 256),
+    (Architecture(128, 4, 4, 2, 384, 640, 4096, kind="phi3"), 8, 512),
+    (Architecture(256, 6, 8, 2, 768, 4000, 4096, kind="phi3"), 6, 384),
 ]
 """Shape, rows in a batch, tokens in a row."""
 
@@ -46,7 +46,7 @@ class Case:
         shape, how = self.shape, self.how
         way = "LoRA" if how.lora_rank else "full"
         kept = "checkpointing" if how.checkpointing else "everything kept"
-        size = f"{shape.hidden}x{shape.layers}, {shape.intermediate}, {shape.vocabulary}"
+        size = f"{shape.kind} {shape.hidden}x{shape.layers}, {shape.intermediate}, {shape.vocabulary}"
         return f"{way} {how.regime}, {kept}, {size}, {how.batch}x{how.sequence}"
 
 
@@ -92,16 +92,49 @@ def cases(shapes: Iterable[tuple[Architecture, int, int]] = SHAPES) -> Iterator[
                     yield Case(shape, Training(rank, regime, 0, 1, batch, sequence, checkpointing))
 
 
+def full_cases() -> Iterator[Case]:
+    """Yield real models of six families at their full size, each in eight ways."""
+    names = (
+        "Phi-3-mini-4k-instruct",
+        "Llama-2-7b",
+        "Meta-Llama-3.1-8B",
+        "Mistral-7B",
+        "Qwen2.5-7B",
+        "Qwen3-4B",
+        "gemma-2-2b",
+    )
+    ways: tuple[tuple[int, Regime, bool], ...] = (
+        (RANK, "half", True),
+        (RANK, "half", False),
+        (RANK, "mixed", True),
+        (0, "32", True),
+        (0, "mixed", True),
+        (0, "mixed", False),
+        (RANK, "32", False),
+        (RANK, "mixed", False),
+    )
+    for name in names:
+        for rank, regime, checkpointing in ways:
+            yield Case(architectures()[name], Training(rank, regime, 0, 1, 1, 2048, checkpointing))
+
+
 def measured(case: Case) -> int:
     """Return the peak in bytes of two training steps; nothing is computed, as sizes are all that counts."""
-    model = _model(case)
-    with FakeTensorMode() as mode:
+    with torch.device("meta"):
+        model = _model(case)
+    with FakeTensorMode():
         for module in model.modules():
             for name, weight in list(module.named_parameters(recurse=False)):
-                setattr(module, name, torch.nn.Parameter(mode.from_tensor(weight), weight.requires_grad))
+                setattr(module, name, torch.nn.Parameter(_like(weight), weight.requires_grad))
             for name, buffer in list(module.named_buffers(recurse=False)):
-                setattr(module, name, mode.from_tensor(buffer))
+                setattr(module, name, _like(buffer))
+        model.tie_weights()
         return _measured(model, case)
+
+
+def _like(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor of that size on a processor, without content in the mode that is on."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
 
 
 def _measured(model: Any, case: Case) -> int:
@@ -131,10 +164,14 @@ def estimated(case: Case) -> float:
 
 
 def _model(case: Case) -> Any:
-    from transformers import Phi3Config, Phi3ForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     shape = case.shape
-    config = Phi3Config(
+    more = {"head_dim": shape.head} if shape.head else {}
+    if shape.kind == "phi3":
+        more["original_max_position_embeddings"] = shape.context
+    config = AutoConfig.for_model(
+        shape.kind,
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
         intermediate_size=shape.intermediate,
@@ -142,18 +179,19 @@ def _model(case: Case) -> Any:
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.kv_heads,
         max_position_embeddings=shape.context,
-        original_max_position_embeddings=shape.context,
+        tie_word_embeddings=shape.tied,
         pad_token_id=0,
         bos_token_id=0,
         eos_token_id=0,
         use_cache=False,
+        **more,
     )
-    model: Any = Phi3ForCausalLM(config)
+    model: Any = AutoModelForCausalLM.from_config(config)
     model = model.to(torch.bfloat16 if case.how.regime == "half" else torch.float32)
     if case.how.lora_rank:
         from peft import LoraConfig, get_peft_model
 
-        model = get_peft_model(model, LoraConfig(r=RANK, target_modules=TARGETS, task_type="CAUSAL_LM"))
+        model = get_peft_model(model, LoraConfig(r=RANK, target_modules="all-linear", task_type="CAUSAL_LM"))
     if case.how.checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         if case.how.lora_rank:
@@ -165,7 +203,7 @@ def _model(case: Case) -> Any:
 def main() -> None:
     """Print every case, and the largest error."""
     worst = 0.0
-    for case in cases():
+    for case in (*cases(), *full_cases()):
         peak, guess = measured(case), estimated(case)
         error = guess / peak - 1
         worst = max(worst, abs(error))

@@ -26,7 +26,7 @@ from azft.rules.memory import (
 from azft.rules.parameters import USER, resolve
 from azft.snapshot import architecture_of, architectures, chat_completion_pipeline
 from azft.testing.contract import SAMPLE
-from benchmarks.memory import SHAPES, Case, cases, estimated, measured
+from benchmarks.memory import SHAPES, Case, cases, estimated, full_cases, measured
 from tests.small_runs import replaced
 from tests.test_local_backend import own_model
 
@@ -36,6 +36,12 @@ HALF = Training(8, "half", 2, 1, batch=1, sequence=2048, checkpointing=True)
 
 @pytest.mark.parametrize("case", list(cases(SHAPES[::3])), ids=str)
 def test_the_estimate_is_within_its_band(case: Case) -> None:
+    assert estimated(case) == pytest.approx(measured(case), rel=BAND)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", list(full_cases())[::5], ids=str)
+def test_the_estimate_is_within_its_band_at_full_size(case: Case) -> None:
     assert estimated(case) == pytest.approx(measured(case), rel=BAND)
 
 

@@ -59,6 +59,15 @@ _HOST_VERDICTS: Mapping[bool, tuple[str, Severity]] = {
 }
 CHECKPOINTED = frozenset(("llama", "falcon", "mistral", "mixtral", "phi-longrope", "phi3mini", "llama4"))
 """Kinds of model for which the component's finetune.py turns gradient checkpointing on (azureml-acft-hf-components)."""
+_SPLIT = 1.2
+_ADAPTED = {"phi3": 1.0, "llama": 1.17, "mistral": 1.17, "qwen2": 1.14, "qwen3": 1.4, "gemma2": 1.4}
+"""What a layer with adapters keeps in 16 bit, against one of Phi-3, whose projections are fused.
+
+Where they are separate, each has an adapter and copies of its own. Counted on models at their full size
+(benchmarks/memory.py); `_SPLIT` is for kinds that were not.
+"""
+_CAPPED = {"gemma2": {"32": 8, "mixed": 4, "half": 4}}
+"""Bytes for each logit that a soft cap keeps."""
 NF4 = 0.5 + 4 / 64
 """Bytes of a weight in NF4: four bits, and a 32-bit scale for each 64 of them (QLoRA, arXiv 2305.14314)."""
 _DOUBT = "which is not known for this kind of model"
@@ -160,7 +169,8 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
     trained = added or shape.parameters
     width = _WEIGHT[how.regime]
     weights: float = (_in_four_bits(shape) if how.four_bit else shape.parameters * width) + added * width
-    if how.regime == "mixed":
+    # Copies in 16 bit: of weights that are trained, and where everything is kept for the backward pass, of all.
+    if how.regime == "mixed" and not (added and how.checkpointing):
         weights += shape.parameters * 2
     gradients: float = trained * width
     optimizer = 0.0 if how.stage else trained * (ADAFACTOR if how.adafactor else ADAM)
@@ -173,7 +183,7 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
     kept: float = how.batch * how.sequence * shape.hidden * _RESIDUAL[how.regime] * shape.layers
     if not how.checkpointing:
         kept = layer * shape.layers
-    logits = how.batch * how.sequence * shape.vocabulary * _LOGITS
+    logits = how.batch * how.sequence * shape.vocabulary * (_LOGITS + _CAPPED.get(shape.kind, {}).get(how.regime, 0))
     head = 0 if how.lora_rank else shape.vocabulary * shape.hidden * width
     loss = kept + (max(logits, worked_on) if how.checkpointing else logits) + head
     read = how.evaluated * how.sequence * shape.vocabulary * _READ
@@ -257,7 +267,8 @@ def _layer(shape: Architecture, how: Training) -> float:
     """Return the bytes one layer keeps for its backward pass."""
     hidden = _HIDDEN[how.regime] + (0 if how.lora_rank else _HIDDEN_TRAINED[how.regime])
     inner = shape.intermediate * min(shape.experts, 2)
-    return how.batch * how.sequence * (hidden * shape.hidden + _INNER[how.regime] * inner)
+    layer = how.batch * how.sequence * (hidden * shape.hidden + _INNER[how.regime] * inner)
+    return layer * _ADAPTED.get(shape.kind, _SPLIT) if how.lora_rank and how.regime != "32" else layer
 
 
 def fit_findings(
