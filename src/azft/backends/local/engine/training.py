@@ -81,18 +81,18 @@ def train(context: StageContext, group: Group, shrunk: int = 0) -> Trainer:
 
 def _shrunk(batches: Batches, times: int, context: StageContext) -> Batches:
     """Return the same step in smaller passes: what is learned does not change silently."""
-    for _again in range(times):
-        smaller = batches.halved
-        if smaller is None:
-            raise RuntimeError("CUDA out of memory: even a pass of one row does not fit")
-        whole, batches = batches, smaller
-    if times:
-        context.events.say(
-            "warning",
-            f"a pass of {whole.micro} rows does not fit in memory: the step of {batches.step} rows is now "
-            f"{batches.accumulation} passes of {batches.micro}",
-        )
-    return batches
+    if not times:
+        return batches
+    whole = _shrunk(batches, times - 1, context)
+    smaller = whole.halved
+    if smaller is None:
+        raise RuntimeError("CUDA out of memory: even a pass of one row does not fit")
+    context.events.say(
+        "warning",
+        f"a pass of {whole.micro} rows does not fit in memory: the step of {smaller.step} rows is now "
+        f"{smaller.accumulation} passes of {smaller.micro}",
+    )
+    return smaller
 
 
 def _model(context: StageContext, group: Group) -> Any:
