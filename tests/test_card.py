@@ -215,3 +215,11 @@ def test_time_grows_with_the_length_and_no_faster(piece: str) -> None:
 def test_sizes_match_whatever_their_case_and_dashes() -> None:
     assert same_size("STANDARD_NC24ADS_A100_V4", "Standard-NC24ads-A100-v4")
     assert not same_size("Standard_NC24ads_A100_v4", "Standard_NC48ads_A100_v4")
+
+
+@pytest.mark.parametrize("text", ["[" + "1," * 6_000_000, "{" * 12_000_000, '"' * 12_000_000, "'a' " * 3_000_000])
+def test_a_hostile_tag_is_not_read_at_all(text: str) -> None:
+    found = read_literal(text)
+    assert isinstance(found, Unparsable)
+    assert "12,000,00" in found.why
+    assert isinstance(read_literal("[" + "1," * 500_000 + "]"), list)
