@@ -1,9 +1,9 @@
 """A real model of 135 million weights, trained in every way on the same rows: the losses must agree.
 
 `python -m benchmarks.real_losses FOLDER [--steps 3]`, where FOLDER holds its weights, as `examples/real_model.py`
-leaves them in `.azft/weights`. Full fine-tuning, LoRA and packed rows, each in one process, with gradient checkpointing,
-in two processes (DDP), and in two with a part of the weights each (FSDP2). The rows of a step are the same in all ways
-of a kind.
+leaves them in `.azft/weights`. Full fine-tuning, LoRA and packed rows, each in one process, with gradient
+checkpointing, in two processes (DDP), and in two with a part of the weights each (FSDP2). The rows of a step are the
+same in all ways of a kind.
 """
 
 from __future__ import annotations

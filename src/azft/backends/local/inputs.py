@@ -57,6 +57,7 @@ HONOURED = frozenset(
         GPUS,
     ]
 )
+_DEEPSPEED = "DeepSpeed is not used here; several processes share the weights out by sharding="
 _MACHINE = "there is one machine here, this one"
 _PREPARED = "the prepared files are passed by azft itself"
 _WEIGHTS = "give the model as ModelSpec(..., weights=...) instead"
@@ -71,13 +72,13 @@ IGNORED = {
     "batch_size": "conversations are tokenized here as fast as they come, whatever the batch",
     "eval_accumulation_steps": "an evaluation keeps its loss alone, so nothing accumulates",
     "task_name": "there is one task here, chat",
-    "apply_deepspeed": "one device has nothing to shard over, so DeepSpeed is skipped",
-    "deepspeed_stage": "one device has nothing to shard over, so DeepSpeed is skipped",
+    "apply_deepspeed": _DEEPSPEED,
+    "deepspeed_stage": _DEEPSPEED,
     "resume_from_checkpoint": "an interrupted run always resumes from its last sealed checkpoint",
 }
 REFUSED = {
     "num_nodes_finetune": "there is one node here",
-    "deepspeed": "DeepSpeed configurations are not read on one device",
+    "deepspeed": "DeepSpeed is not used here, so its configurations are not read",
     **dict.fromkeys(("huggingface_id", "pytorch_model_path", "mlflow_model_path", "finetune_config_path"), _WEIGHTS),
     **dict.fromkeys(("train_file_path", "validation_file_path", "test_file_path"), _PREPARED),
     **dict.fromkeys(("train_mltable_path", "validation_mltable_path", "test_mltable_path"), _PREPARED),
