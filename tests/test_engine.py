@@ -21,6 +21,7 @@ from azft.backends.local.engine import finetune as finetuning
 from azft.backends.local.engine import training
 from azft.backends.local.engine.arguments import Batches, checkpointing_wanted
 from azft.backends.local.engine.context import StageContext
+from azft.backends.local.engine.group import Group
 from azft.backends.local.engine.reasons import reason
 from azft.backends.local.engine.reporting import RunReporter
 from azft.backends.local.events import read_events
@@ -353,6 +354,29 @@ def test_a_checkpoint_between_evaluations_is_gone_on_from(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_checkpoint_of_time_never_takes_the_place_of_an_epochs_evaluation(
+    staged: Callable[..., StageContext], weights: Path
+) -> None:
+    context = staged(
+        weights,
+        apply_lora=False,
+        per_device_train_batch_size=8,
+        num_train_epochs=2,
+        save_minutes=1e-6,
+        save_total_limit=-1,
+        evaluation_strategy="epoch",
+        settings=DataSettings(validation=0.2),
+    )
+    trained(context)
+    kept = {path.name: (path / "between.json").exists() for path in (context.folder / "checkpoints").iterdir()}
+    steps = sorted(int(name.rpartition("-")[2]) for name in kept)
+    last = steps[-1]
+    assert not kept[f"checkpoint-{last}"]
+    assert not kept[f"checkpoint-{last // 2}"]
+    evaluated = [event.step for event in read_events(context.events.path) if "eval_loss" in event.values]
+    assert evaluated == [last // 2, last]
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -455,10 +479,10 @@ def test_checkpointing_is_on_where_the_estimate_needs_it(monkeypatch: pytest.Mon
     shape = shape_of({**SMALL, "hidden_size": 2048, "intermediate_size": 8192, "max_position_embeddings": 8192})
     assert shape is not None
     auto = chosen(apply_lora=True)
-    assert not checkpointing_wanted(auto, shape, longest=16, batch=1)
-    assert checkpointing_wanted(auto, shape, longest=8192, batch=4096)
-    assert checkpointing_wanted(chosen(gradient_checkpointing="on"), None, longest=1, batch=1)
-    assert not checkpointing_wanted(chosen(gradient_checkpointing="off"), shape, longest=8192, batch=4096)
+    assert not checkpointing_wanted(auto, shape, Group(), longest=16, batch=1)
+    assert checkpointing_wanted(auto, shape, Group(), longest=8192, batch=4096)
+    assert checkpointing_wanted(chosen(gradient_checkpointing="on"), None, Group(), longest=1, batch=1)
+    assert not checkpointing_wanted(chosen(gradient_checkpointing="off"), shape, Group(), longest=8192, batch=4096)
 
 
 def test_checkpointing_changes_no_loss(staged: Callable[..., StageContext], weights: Path) -> None:

@@ -155,6 +155,20 @@ def test_the_memory_of_this_machine_is_in_the_plan(tmp_path: Path, monkeypatch: 
     assert "of 32 GiB of memory for each of 2" in said
 
 
+def test_weights_that_are_sharded_are_counted_once_among_the_processes() -> None:
+    llama = architectures()["Llama-2-7b"]
+    whole = Training(0, "mixed", 0, 1, batch=1, sequence=2048, checkpointing=True)
+    assert memory_estimate(llama, whole).fit(80.0) == "no"
+    assert memory_estimate(llama, evolve(whole, sharded=8)).fit(80.0) == "fits"
+
+
+def test_experts_stay_in_16_bit() -> None:
+    mixtral = architectures()["Mixtral-8x7B"]
+    how = Training(8, "half", 0, 1, batch=1, sequence=2048, checkpointing=True, four_bit=True)
+    assert memory_estimate(mixtral, how).weights > 80
+    assert 3.5 < memory_estimate(architectures()["Mistral-7B"], how).weights < 4.5
+
+
 def test_more_of_anything_takes_more_memory() -> None:
     less = memory_estimate(PHI3, HALF).total
     for more in ({"batch": 4}, {"sequence": 4096}, {"checkpointing": False}, {"regime": "32"}, {"lora_rank": 0}):

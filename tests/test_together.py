@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +13,15 @@ import psutil
 import pytest
 import torch
 from attrs import evolve
+from torch.multiprocessing.spawn import ProcessExitedException
 
 import azft
 from azft.backends.local.backend import LocalBackend
 from azft.backends.local.engine.arguments import group_wanted
 from azft.backends.local.engine.context import StageContext
+from azft.backends.local.engine.finetune import _group
 from azft.backends.local.engine.group import Group
-from azft.backends.local.engine.ranks import RankFailedError, TooLargeError, run_ranks
+from azft.backends.local.engine.ranks import FAILED, RankFailedError, TooLargeError, _judge, run_ranks
 from azft.backends.local.events import read_events
 from azft.backends.local.inputs import local_component, process_findings
 from azft.backends.local.runs import LocalRuns
@@ -27,7 +31,7 @@ from azft.files import sha256_of_folder
 from azft.rules.devices import gpus_used, processes_used
 from azft.rules.parameters import USER, resolve
 from azft.testing.contract import SAMPLE
-from tests.small_runs import FAMILIES, staged_run
+from tests.small_runs import FAMILIES, replaced, staged_run
 from tests.test_kills import worker_of
 from tests.test_local_backend import own_model
 from tests.ways import ALIKE, KINDS, RELEASED, WAYS, Way, losses_of, losses_of_trl, read_losses
@@ -227,3 +231,28 @@ def test_a_run_of_several_processes_is_canceled_as_one(tmp_path: Path) -> None:
             begun = time.monotonic()
     assert session.backend.result(run).status is azft.RunStatus.CANCELED
     assert time.monotonic() - begun < 60
+
+
+def test_a_kill_is_the_cause_of_what_the_other_processes_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = tmp_path / "rank.txt"
+    said.write_text("RuntimeError: Connection closed by peer")
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr("azft.backends.local.engine.ranks.os.kill", lambda *given: killed.append(given))
+    first = ProcessExitedException("", error_index=0, error_pid=1, exit_code=FAILED)
+    with pytest.raises(RankFailedError):
+        _judge(first, [FAILED, -signal.SIGTERM], said)
+    assert not killed
+    with pytest.raises(RankFailedError):  # Nobody is there after a real kill.
+        _judge(first, [FAILED, -signal.SIGKILL], said)
+    assert killed == [(os.getpid(), signal.SIGKILL)]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_run_goes_on_with_the_processes_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = staged_run(tmp_path, replaced(own_model(tmp_path / "weights"), "llama"), processes=2)
+    assert _group(context) == Group(size=2)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    assert _group(context) == Group(size=2)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(azft.ConfigurationError, match="begun on 2 GPUs, and 1 are in sight"):
+        _group(context)

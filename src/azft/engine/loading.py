@@ -80,8 +80,9 @@ def load_model(
     dtype: str = "auto",
     attention: str | None = None,
     four_bit: bool = False,
+    device: str = "",
 ) -> Any:
-    """Return the causal language model of the folder, on the best device here.
+    """Return the causal language model of the folder, on a device: the best one here, if none is named.
 
     `dtype` "auto" is the checkpoint's own, or 32 bit where a processor without half precision has to compute alone.
     `attention` is one of transformers' implementations, its own choice without. With `four_bit` the weights of linear
@@ -94,12 +95,13 @@ def load_model(
     on_gpu = torch.cuda.is_available()
     if dtype == "auto" and not on_gpu and not has_half_precision():
         dtype = "float32"
-    device = f"cuda:{torch.cuda.current_device()}" if on_gpu else "cpu"
+    device = device or (f"cuda:{torch.cuda.current_device()}" if on_gpu else "cpu")
     more: dict[str, Any] = {}
     if four_bit:
         from transformers import BitsAndBytesConfig
 
-        computed = torch.bfloat16 if on_gpu and dtype != "float32" else torch.float32
+        half = torch.bfloat16 if has_bf16() else torch.float16
+        computed = half if on_gpu and dtype != "float32" else torch.float32
         more["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=computed
         )
@@ -108,6 +110,13 @@ def load_model(
         folder, trust_remote_code=trust_remote_code, dtype=dtype, attn_implementation=attention, **more
     )
     return model if four_bit else model.to(device)
+
+
+def has_bf16() -> bool:
+    """Return whether the GPU here computes in bf16 by itself; torch emulates it on others, slowly."""
+    import torch
+
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def own_dtype(folder: Path) -> str:

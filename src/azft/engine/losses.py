@@ -1,4 +1,4 @@
-"""The loss of a batch, a part of its tokens at a time: 32-bit copies of all logits are never held at once."""
+"""The loss of a batch, a part of its tokens at a time: softmax and gradients of all logits are never held at once."""
 
 from __future__ import annotations
 

@@ -80,7 +80,8 @@ class Training:
 
     `batch` and `evaluated` are the rows of `sequence` tokens that are trained on and evaluated on at once. Where it is
     not `certain` that activations are kept, they may be computed again: `checkpointing` is False then. With `four_bit`
-    the linear layers that LoRA leaves as they are take 4 bit a weight.
+    the linear layers that LoRA leaves as they are take 4 bit a weight; among so many `sharded` processes weights,
+    gradients and optimizer are shared out (FSDP).
     """
 
     lora_rank: int
@@ -94,6 +95,7 @@ class Training:
     evaluated: int = 0
     certain: bool = True
     four_bit: bool = False
+    sharded: int = 1
 
 
 @frozen
@@ -178,6 +180,7 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
         weights /= how.devices
     if how.stage:
         gradients /= how.devices
+    weights, gradients, optimizer = (taken / how.sharded for taken in (weights, gradients, optimizer))
     layer = _layer(shape, how)
     worked_on = layer * (_WORKED_LORA if how.lora_rank else _WORKED_FULL)[how.regime]
     kept: float = how.batch * how.sequence * shape.hidden * _RESIDUAL[how.regime] * shape.layers
@@ -204,9 +207,11 @@ def memory_estimate(shape: Architecture, how: Training) -> MemoryEstimate:
 
 
 def _in_four_bits(shape: Architecture) -> float:
-    """Return the bytes of NF4 weights: embeddings and head stay in 16 bit."""
-    tables = shape.vocabulary * shape.hidden * (1 if shape.tied else 2)
-    return tables * 2 + (shape.parameters - tables) * NF4
+    """Return the bytes of NF4 weights: embeddings, head, and experts, which are one tensor, stay in 16 bit."""
+    whole = shape.vocabulary * shape.hidden * (1 if shape.tied else 2)
+    if shape.experts > 1:
+        whole += shape.layers * 3 * shape.hidden * shape.intermediate * shape.experts
+    return whole * 2 + (shape.parameters - whole) * NF4
 
 
 def host_memory(shape: Architecture, how: Training, *, nodes: int) -> tuple[float, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from azft.backends.local.inputs import FOUR_BIT, LOAD_IN
+from attrs import evolve
+
+from azft.backends.local.inputs import FOUR_BIT, LOAD_IN, SHARDING
 from azft.domain.architecture import Architecture
 from azft.domain.compute import Compute
 from azft.domain.findings import Finding
@@ -38,8 +40,13 @@ def memory_findings(plan: Plan) -> tuple[Finding, ...]:
     room, place = _room(plan.parameters, plan.compute)
     if shape is None or plan.model.stand_in or not room:
         return ()
-    batch = plan.parameters.integer("per_device_train_batch_size") if plan.compute.gpus else 1
-    how = training_here(plan.parameters, longest=_longest(plan, shape), batch=batch, checkpointing=True)
+    parameters, on_gpu = plan.parameters, plan.compute.gpus > 0
+    batch = parameters.integer("per_device_train_batch_size")
+    smallest = 1 if not on_gpu or parameters.flag("auto_find_batch_size") else batch
+    how = training_here(parameters, longest=_longest(plan, shape), batch=smallest, checkpointing=True)
+    processes = processes_used(parameters, plan.compute.gpus)
+    if on_gpu and parameters.text(SHARDING) != "off" and parameters.text(LOAD_IN) != FOUR_BIT:
+        how = evolve(how, sharded=processes)
     return fit_findings(shape, how, room, "this machine", place=place)
 
 
@@ -53,4 +60,6 @@ def _room(parameters: Parameters, compute: Compute) -> tuple[float, str]:
 
 def _longest(plan: Plan, shape: Architecture) -> int:
     look = plan.look
-    return row_length(shape, plan.parameters, look.tokens if look else 0.0, look.longest if look else 0)
+    longest = row_length(shape, plan.parameters, look.tokens if look else 0.0, look.longest if look else 0)
+    packed = plan.parameters.integer("pack_length") if plan.parameters.flag("packing") else 0
+    return max(longest, packed)

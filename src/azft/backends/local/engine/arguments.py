@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from transformers import TrainingArguments
 
 from azft.backends.local.engine.group import Group
@@ -18,6 +18,7 @@ from azft.backends.local.memory import training_here
 from azft.domain.architecture import Architecture
 from azft.domain.parameters import Parameters
 from azft.engine.collate import micro_batch
+from azft.engine.loading import has_bf16
 from azft.rules.devices import processes_used
 from azft.rules.memory import GIB, memory_estimate
 
@@ -75,7 +76,8 @@ def training_arguments(
     rows: int,
     evaluates: bool,
     checkpointing: bool,
-    mixture: bool = False,
+    evaluated: int,
+    unused: bool = False,
 ) -> TrainingArguments:
     """Return Trainer's arguments for an epoch of so many `rows`, which are packs where conversations are packed."""
     on_gpu = torch.cuda.is_available()
@@ -85,13 +87,13 @@ def training_arguments(
         strategy = "steps"
     save = "epoch" if strategy == "disable" else strategy
     half = parameters.text("precision") == "16"
-    bf16 = half and (not on_gpu or torch.cuda.is_bf16_supported())
+    bf16 = half and (not on_gpu or has_bf16())
     settings: dict[str, Any] = {name: parameters[name] for name in _SAME_NAME}
     arguments = TrainingArguments(
         output_dir=str(working),
         num_train_epochs=parameters.integer("num_train_epochs"),
         per_device_train_batch_size=batches.micro,
-        per_device_eval_batch_size=parameters.integer("per_device_eval_batch_size"),
+        per_device_eval_batch_size=evaluated,
         gradient_accumulation_steps=batches.accumulation,
         gradient_checkpointing=checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
@@ -117,7 +119,7 @@ def training_arguments(
         restore_callback_states_from_checkpoint=True,
         report_to=[],
         disable_tqdm=True,
-        **_together(group, on_gpu=on_gpu, mixture=mixture),
+        **_together(group, on_gpu=on_gpu, unused=unused),
         **settings,
     )
     if group.size == 1 and arguments.n_gpu > 1:
@@ -136,26 +138,27 @@ def group_wanted(parameters: Parameters, shape: Architecture | None, *, longest:
     too_large = (
         torch.cuda.is_available()
         and shape is not None
-        and not _fits(parameters, shape, longest=longest, batch=1, checkpointing=True)
+        and not _fits(parameters, shape, Group(size=size), longest=longest, batch=1, checkpointing=True)
     )
     whole = parameters.text(LOAD_IN) == FOUR_BIT
     return Group(size=size, sharded=size > 1 and not whole and (said == "on" or (said == "auto" and too_large)))
 
 
-def _together(group: Group, *, on_gpu: bool, mixture: bool) -> dict[str, Any]:
+def _together(group: Group, *, on_gpu: bool, unused: bool) -> dict[str, Any]:
     """Return what Trainer is told of the processes that train together."""
     if group.size == 1:
         return {}
     sharding = {"version": 2, "auto_wrap_policy": "TRANSFORMER_BASED_WRAP", "state_dict_type": "FULL_STATE_DICT"}
     return {
         "ddp_backend": "nccl" if on_gpu else "gloo",
-        # An expert that no token was sent to has no gradient.
-        "ddp_find_unused_parameters": mixture and not group.sharded,
+        "ddp_find_unused_parameters": unused and not group.sharded,
         **({"fsdp": True, "fsdp_config": sharding} if group.sharded else {}),
     }
 
 
-def checkpointing_wanted(parameters: Parameters, shape: Architecture | None, *, longest: int, batch: int) -> bool:
+def checkpointing_wanted(
+    parameters: Parameters, shape: Architecture | None, group: Group, *, longest: int, batch: int
+) -> bool:
     """Return whether activations are computed again in the backward pass rather than kept.
 
     "auto" is on where what is kept would not fit: by the estimate for rows of the `longest` length, or on a GPU where
@@ -166,14 +169,19 @@ def checkpointing_wanted(parameters: Parameters, shape: Architecture | None, *, 
         return said == "on"
     if shape is None:
         return torch.cuda.is_available()
-    return not _fits(parameters, shape, longest=longest, batch=batch, checkpointing=False)
+    return not _fits(parameters, shape, group, longest=longest, batch=batch, checkpointing=False)
 
 
-def _fits(parameters: Parameters, shape: Architecture, *, longest: int, batch: int, checkpointing: bool) -> bool:
-    """Return whether one device holds what training takes, by the high end of the estimate."""
+def _fits(
+    parameters: Parameters, shape: Architecture, group: Group, *, longest: int, batch: int, checkpointing: bool
+) -> bool:
+    """Return whether a process's device, or its part of the memory, holds what training takes at most."""
     on_gpu = torch.cuda.is_available()
-    room = torch.cuda.get_device_properties(0).total_memory if on_gpu else psutil.virtual_memory().available
+    room = (
+        torch.cuda.get_device_properties(0).total_memory if on_gpu else psutil.virtual_memory().available / group.size
+    )
     how = training_here(parameters, longest=longest, batch=batch, checkpointing=checkpointing)
+    how = evolve(how, sharded=group.size if group.sharded else 1)
     return memory_estimate(shape, how).high * GIB <= room
 
 

@@ -38,14 +38,12 @@ def is_whole(folder: Path) -> bool:
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint, and remove all those that are not whole."""
-    newest = None
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step):
+    """Return the newest whole checkpoint, and remove those behind it, which are not whole."""
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
         if is_whole(checkpoint):
-            newest = checkpoint
-        else:
-            shutil.rmtree(checkpoint)
-    return newest
+            return checkpoint
+        shutil.rmtree(checkpoint)
+    return None
 
 
 def is_last(checkpoint: Path) -> bool:

@@ -24,6 +24,7 @@ from azft.domain.parameters import Parameters
 from azft.engine.adapters import adapted
 from azft.engine.loading import load_model, load_tokenizer, own_dtype, quiet
 from azft.engine.rows import read_rows
+from azft.errors import ConfigurationError
 from azft.files import make_durable, write_whole
 from azft.rules.shapes import shape_of
 
@@ -38,9 +39,7 @@ def finetune(context: StageContext, target: Path) -> None:
     quiet()
     parameters = context.job.parameters
     working = context.folder / "checkpoints"
-    shape = shape_of(orjson.loads((context.folder / "import" / "config.json").read_bytes()))
-    rows = read_rows(context.folder / "preprocess" / "train")
-    group = group_wanted(parameters, shape, longest=max(rows.lengths, default=1))
+    group = _group(context)
     if group.size > 1:
         said = f"{group.size} processes train together" + (", each with a part of the weights" * group.sharded)
         context.events.say("log", said)
@@ -73,11 +72,13 @@ def _trained(context: StageContext, group: Group, shrunk: int) -> tuple[Any, str
         # An adapter is merged into the weights as they were, and not into their four bits.
         _keep(trainer, context)
         del trainer
+        _collect()
     made = context.folder / "checkpoints" / TRAINED
     best = (made / BEST).read_text(encoding="utf-8")
+    # One GPU may not hold what several shared, or what was in four bits.
     if not context.job.parameters.flag("apply_lora"):
-        return load_model(made, trust_remote_code=context.trusted, dtype="float32"), best or None
-    base = load_model(context.folder / "import", trust_remote_code=context.trusted)
+        return load_model(made, trust_remote_code=context.trusted, dtype="float32", device="cpu"), best or None
+    base = load_model(context.folder / "import", trust_remote_code=context.trusted, device="cpu")
     return adapted(base, made), best or None
 
 
@@ -103,10 +104,37 @@ def _fitting(train_it: Callable[[int], T], *, shrinks: bool) -> T:
         except TooLargeError as error:
             if not shrinks:
                 raise error.__cause__ or error from None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _collect()
     raise AssertionError  # There are numbers enough.
+
+
+def _collect() -> None:
+    """Give back what a training held."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _group(context: StageContext) -> Group:
+    """Return the processes that train: those that the run began with, as the rows of a step depend on them.
+
+    Errors: `ConfigurationError` where there are fewer GPUs than there were.
+    """
+    record = context.folder / "group.json"
+    if record.exists():
+        group = Group(**orjson.loads(record.read_bytes()))
+        there = torch.cuda.device_count()
+        if 0 < there < group.size:
+            raise ConfigurationError(
+                f"the run was begun on {group.size} GPUs, and {there} are in sight: its steps would have other rows",
+                hint="free the others (CUDA_VISIBLE_DEVICES) and resume it, or submit the plan again",
+            )
+        return group
+    shape = shape_of(orjson.loads((context.folder / "import" / "config.json").read_bytes()))
+    lengths = read_rows(context.folder / "preprocess" / "train").lengths
+    group = group_wanted(context.job.parameters, shape, longest=max(lengths, default=1))
+    write_whole(record, orjson.dumps({"size": group.size, "sharded": group.sharded}))
+    return group
 
 
 def _save(model: Any, tokenizer: Any, parameters: Parameters, target: Path, *, dtype: str) -> None:

@@ -9,16 +9,16 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from attrs import evolve, frozen
 from filelock import FileLock
 from torch import distributed
-from torch.multiprocessing.spawn import ProcessExitedException, start_processes
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from azft.backends.local.engine.context import CanceledError, StageContext
 from azft.backends.local.engine.group import Group
@@ -26,6 +26,7 @@ from azft.backends.local.engine.live import Untracked
 from azft.backends.local.engine.reasons import reason
 from azft.backends.local.events import EventLog, Unheard
 from azft.backends.local.home import Home
+from azft.backends.local.launch import hub_secrets
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.errors import AzftError
@@ -61,24 +62,37 @@ def run_ranks(context: StageContext, work: Work, group: Group, shrunk: int) -> N
     order = _Order(
         work, group, shrunk, context.folder, context.home.root, context.events.stage, os.getpid(), f"file://{meeting}"
     )
+    # The weights are here by now: what fetching them needed is no business of other processes.
+    for name in hub_secrets(os.environ):
+        del os.environ[name]
     ranks: Any = start_processes(  # type: ignore[no-untyped-call]
         _rank, (order,), nprocs=group.size, join=False, daemon=False, start_method="spawn"
     )
     try:
         while not ranks.join(LOOK):
             context.live.update()
-    except ProcessExitedException as error:
-        if error.exit_code < 0:
-            print(f"rank {error.error_index} was killed: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the log
-            os.kill(os.getpid(), signal.SIGKILL)
-        if error.exit_code == CANCELED:
-            raise CanceledError from error
-        told = said.read_text(encoding="utf-8") if said.exists() else f"process {error.error_index}: {error}"
-        if error.exit_code == TOO_LARGE:
-            raise TooLargeError(told) from None
-        raise RankFailedError(told) from error
+    except (ProcessExitedException, ProcessRaisedException) as error:
+        _judge(error, [rank.exitcode for rank in ranks.processes], said)
     finally:
+        for rank in ranks.processes:
+            if rank.is_alive():
+                rank.kill()
+            rank.join()
         meeting.unlink(missing_ok=True)
+
+
+def _judge(error: Any, codes: Sequence[int | None], said: Path) -> NoReturn:
+    """Say what became of the ranks: a kill of one is the cause of whatever the others met."""
+    killed = [number for number, code in enumerate(codes) if code and code < 0 and code != -signal.SIGTERM]
+    if killed or (isinstance(error, ProcessExitedException) and error.exit_code < 0):
+        print(f"a process of several was killed: {killed or error}", file=sys.stderr, flush=True)  # noqa: T201 - the log
+        os.kill(os.getpid(), signal.SIGKILL)
+    if CANCELED in codes:
+        raise CanceledError from error
+    told = said.read_text(encoding="utf-8") if said.exists() else str(error)
+    if TOO_LARGE in codes:
+        raise TooLargeError(told) from None
+    raise RankFailedError(told) from error
 
 
 @frozen

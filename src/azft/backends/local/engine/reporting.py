@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import SaveStrategy
 
 from azft.backends.local.engine import checkpoints
 from azft.backends.local.engine.context import StageContext
@@ -27,6 +28,7 @@ class RunReporter(TrainerCallback):
         self._since = (0, 0.0)
         self._saved = time.monotonic()
         self._between = False
+        self._canceled = False
         self._every = 60 * context.job.parameters.number("save_minutes")
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -39,7 +41,10 @@ class RunReporter(TrainerCallback):
         canceled, due = self._group.agreed(((self._context.folder / "cancel").exists(), due))
         if canceled:
             control.should_training_stop = True
-        self._between = due and not control.should_save
+            self._canceled = True
+        # The end of an epoch has a checkpoint of its own, behind its evaluation; one before would skip that.
+        ends = args.save_strategy == SaveStrategy.EPOCH and state.epoch == round(state.epoch or 0)
+        self._between = due and not control.should_save and not ends
         if self._between:
             control.should_save = True
 
@@ -70,10 +75,13 @@ class RunReporter(TrainerCallback):
         self._group.wait()
         if not self._group.first:
             return
+        if self._canceled:
+            return  # It would say that the training was over.
         working = Path(str(args.output_dir))
         saved = working / f"checkpoint-{state.global_step}"
         if self._between:
             checkpoints.mark_between(saved)
+            self._between = False
         checkpoints.seal(saved)
         checkpoints.prune_between(working, state.best_model_checkpoint)
         limit = self._context.job.parameters.integer("save_total_limit")

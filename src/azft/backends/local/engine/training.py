@@ -66,9 +66,9 @@ def train(context: StageContext, group: Group, shrunk: int = 0) -> Trainer:
     working = context.folder / "checkpoints"
     rows, validation = (read_rows(context.folder / "preprocess" / split) for split in ("train", "validation"))
     model = _model(context, group)
-    reading = _reading(context, model, tokenizer.pad_token_id, rows, validation)
+    reading = _reading(context, model, tokenizer.pad_token_id, rows, validation, group=group)
     batches = _shrunk(batches_of(parameters, reading.mean), shrunk, context)
-    trainer = _trainer(context, model, reading, batches, group)
+    trainer = _trainer(context, model, reading, batches, group=group, shrunk=shrunk)
     resume = group.agreed(checkpoints.newest_whole(working) if group.first and working.exists() else None)
     if resume is not None:
         context.events.say("log", f"resumed from {resume.name}")
@@ -108,6 +108,8 @@ def _model(context: StageContext, group: Group) -> Any:
         dtype="auto" if frozen_base else "float32",
         attention=VARIABLE_LENGTH if flash else None,
         four_bit=quantized,
+        # What is sharded is moved to the GPU part by part, as it would not fit there.
+        device="cpu" if group.sharded else "",
     )
     base.config.use_cache = False
     model = with_adapter(base, parameters)
@@ -121,13 +123,13 @@ def _model(context: StageContext, group: Group) -> Any:
     return model
 
 
-def _reading(context: StageContext, model: Any, pad: int, train: Rows, validation: Rows) -> Reading:
+def _reading(context: StageContext, model: Any, pad: int, train: Rows, validation: Rows, *, group: Group) -> Reading:
     """Return the rows as they are read: packed where that was asked for and the model keeps conversations apart."""
     parameters = context.job.parameters
     held_out = validation if len(validation) else None
     longest = max(train.lengths, default=1)
     flat = getattr(model.config, "_attn_implementation", "") == VARIABLE_LENGTH
-    if parameters.flag("packing") and not kept_apart(model, train, pad, flat=flat):
+    if parameters.flag("packing") and not group.agreed(kept_apart(model, train, pad, flat=flat)):
         context.events.say(
             "warning",
             f"nothing is packed: {model.config.model_type} lets packed conversations read each other (tried on two)",
@@ -147,11 +149,14 @@ def _reading(context: StageContext, model: Any, pad: int, train: Rows, validatio
     return Reading(train, held_out, Padded(pad, padded), mean, max(padded, longest))
 
 
-def _trainer(context: StageContext, model: Any, reading: Reading, batches: Batches, group: Group) -> _Trainer:
+def _trainer(
+    context: StageContext, model: Any, reading: Reading, batches: Batches, *, group: Group, shrunk: int
+) -> _Trainer:
     parameters = context.job.parameters
-    shape = shape_of(orjson.loads((context.folder / "import" / "config.json").read_bytes()))
-    checkpointing = getattr(model, "supports_gradient_checkpointing", False) and checkpointing_wanted(
-        parameters, shape, longest=reading.longest, batch=batches.micro
+    config = orjson.loads((context.folder / "import" / "config.json").read_bytes())
+    shape = shape_of(config)
+    checkpointing = getattr(model, "supports_gradient_checkpointing", False) and group.agreed(
+        checkpointing_wanted(parameters, shape, group, longest=reading.longest, batch=batches.micro)
     )
     if checkpointing:
         context.events.say("log", "activations are computed again rather than kept (gradient checkpointing)")
@@ -163,12 +168,16 @@ def _trainer(context: StageContext, model: Any, reading: Reading, batches: Batch
         rows=len(reading.train),
         evaluates=reading.held_out is not None,
         checkpointing=checkpointing,
-        mixture=shape is not None and shape.experts > 1,
+        evaluated=max(1, parameters.integer("per_device_eval_batch_size") >> shrunk),
+        # Experts that no token was sent to, or parts of the model that read no text, have no gradient.
+        unused=shape is None or shape.experts > 1 or "text_config" in config,
     )
     group.shard(arguments)
     repeated = -len(reading.train) % (batches.micro * group.size)
     if group.size > 1 and repeated:
-        context.events.say("log", f"{repeated} rows are read twice an epoch, so that every process has as many")
+        context.events.say(
+            "log", f"{repeated} rows are read once more at the end of an epoch, so that every process has as many"
+        )
     callbacks: list[Any] = [RunReporter(context, group, mean_tokens=reading.mean)]
     if parameters.flag("apply_early_stopping"):
         if arguments.load_best_model_at_end:
