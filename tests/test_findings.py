@@ -105,9 +105,12 @@ FAULTS = [
     Fault("AZFT-C009", {"model": ModelSpec("large")}, {"model": ModelSpec("large"), "compute": "two"}),
     Fault("AZFT-C010", {"compute": "cheap"}),
     Fault("AZFT-C014", {"model": ModelSpec("recommended")}),
+    Fault("AZFT-C008", {"compute": "none"}),
+    Fault("AZFT-C015", {"compute": "warm"}),
     Fault("AZFT-C012", {"compute": "two", **parameters(number_of_gpu_to_use_finetuning=1)}, {"compute": "two"}),
     Fault("AZFT-Q001", {"compute": "h100"}),
     Fault("AZFT-Q001", {"compute": "eight"}),
+    Fault("AZFT-Q005", {"compute": "far"}),
     Fault("AZFT-G001", parameters(apply_lora=False, precision="32"), parameters(apply_lora=True)),
     Fault("AZFT-G002", parameters(per_device_train_batch_size=600)),
     Fault("AZFT-P001", parameters(learning_rat=1e-5), parameters(learning_rate=1e-5)),
@@ -183,6 +186,9 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLEmulat
         amend(emulated, "failed", {"provisioningState": "Failed"})
         amend(emulated, "k80", {"properties": {"vmSize": "STANDARD_NC6"}})
         amend(emulated, "v100", {"properties": {"vmSize": "STANDARD_NC24S_V3"}})
+        emulated.place_compute("far", size="Standard_NC40ads_H100_v5", region="westus")
+        emulated.place_compute("warm", least=1)
+        emulated.place_compute("none", most=0)
         register(backend, tmp_path_factory.mktemp("model"))
         yield emulated
 

@@ -36,7 +36,8 @@ class Compute:
     `state` is the provider's word; `family` names the quota its cores count against; `retired` is the day on which
     the provider takes its size away (ISO date), empty for none. `kind` is what it is, "" for a cluster or this machine;
     `problems` are the errors that the provider tells of it, `nodes` how many machines it holds now, None if nobody
-    says, and `region` where it is, if that is told.
+    says, and `region` where it is, if that is told; `elsewhere` says that it is not where the quotas were read. So many
+    `min_nodes` are kept on though nothing runs.
     """
 
     name: str
@@ -57,6 +58,8 @@ class Compute:
     nodes: int | None = None
     region: str = ""
     peak: float = 0.0
+    min_nodes: int = 0
+    elsewhere: bool = False
 
 
 def machines(name: str, size: ComputeSize, *, nodes: int, state: str = "Succeeded", tier: str = "Dedicated") -> Compute:

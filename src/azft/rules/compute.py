@@ -76,6 +76,10 @@ def _of_itself(compute: Compute, day: date) -> Iterator[Finding]:
         yield Finding(
             "AZFT-C002", "warning", compute.name, f"it tells errors{said}", "no errors", "see the cluster in the studio"
         )
+    if compute.min_nodes:
+        found = f"{compute.min_nodes} of its machines are kept on, and billed, though nothing runs"
+        fix = "set its minimum to 0, if nobody needs them"
+        yield Finding("AZFT-C015", "warning", compute.name, found, "a minimum of 0", fix)
     if compute.size.lower() in UNSUPPORTED:
         yield finding("AZFT-C003", f"{compute.size} is an unsupported K80 size", "a current GPU size", "pick another")
     elif compute.retired and date.fromisoformat(compute.retired) <= day:

@@ -54,6 +54,10 @@ def quota_findings(compute: Compute, usage: Sequence[Usage], *, nodes: int = 1) 
     """
     if not usage or not compute.cores:
         return ()
+    if compute.elsewhere:
+        told = f"it is in {compute.region}, and the quotas that were read are those of the workspace's region"
+        fix = f"see the quotas of {compute.region} in the portal"
+        return (Finding("AZFT-Q005", "warning", compute.name, told, f"{compute.cores * nodes} free cores there", fix),)
     found = list(_gating(compute, usage))
     needed = compute.cores * nodes
     said = [finding for row in found for finding in _of_row(compute, row, needed, nodes)]

@@ -214,25 +214,33 @@ class AzureComputes:
         named = str(getattr(inner, "vm_size", "") or "")
         size = (self.size(named) or withdrawn(named)) if named else ComputeSize("", 0, 0, 0.0)
         scale = getattr(inner, "scale_settings", None)
-        most = int(getattr(scale, "max_node_count", None) or 1)
+        most, least = (getattr(scale, f"{end}_node_count", None) for end in ("max", "min"))
         kind = word(getattr(properties, "compute_type", None) or "AmlCompute")
         tier = word(getattr(inner, "vm_priority", None) or "Dedicated").replace("_", "")
         made = machines(
             str(found.name),
             size,
-            nodes=most,
+            nodes=1 if most is None else int(most),
             state=word(properties.provisioning_state),
             tier=TIERS.get(tier.lower(), tier),
         )
         nodes = getattr(inner, "current_node_count", None)
+        region = str(getattr(properties, "compute_location", None) or getattr(found, "location", "") or "")
         return evolve(
             made,
             size=size.name or ("unknown" if kind.lower() != CLUSTER else ""),
             kind="" if kind.lower() == CLUSTER else kind,
             problems=tuple(dict.fromkeys(problems_of(properties))),
             nodes=None if nodes is None else int(nodes),
-            region=str(getattr(properties, "compute_location", None) or getattr(found, "location", "") or ""),
+            region=region,
+            min_nodes=int(least or 0),
+            elsewhere=bool(region) and _plain(region) != _plain(self._clients.region),
         )
+
+
+def _plain(region: str) -> str:
+    """Return a region's name as the wire has it: "West US" is "westus"."""
+    return region.replace(" ", "").lower()
 
 
 def _fitting(there: Compute, size: ComputeSize, *, max_nodes: int, tier: str) -> Compute:

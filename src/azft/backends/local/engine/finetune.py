@@ -22,7 +22,7 @@ from azft.backends.local.engine.training import train
 from azft.backends.local.inputs import FOUR_BIT, LOAD_IN
 from azft.domain.parameters import Parameters
 from azft.engine.adapters import adapted
-from azft.engine.loading import load_model, load_tokenizer, own_dtype, quiet
+from azft.engine.loading import context_limit, load_model, load_tokenizer, own_dtype, quiet
 from azft.engine.rows import read_rows
 from azft.errors import ConfigurationError
 from azft.files import make_durable, write_whole
@@ -131,8 +131,13 @@ def _group(context: StageContext) -> Group:
             )
         return group
     shape = shape_of(orjson.loads((context.folder / "import" / "config.json").read_bytes()))
-    lengths = read_rows(context.folder / "preprocess" / "train").lengths
-    group = group_wanted(context.job.parameters, shape, longest=max(lengths, default=1))
+    parameters = context.job.parameters
+    longest = max(read_rows(context.folder / "preprocess" / "train").lengths, default=1)
+    if parameters.flag("packing"):
+        longest = max(longest, parameters.integer("pack_length"))
+    elif parameters.flag("pad_to_max_length"):
+        longest = context_limit(context.folder / "import", parameters.integer("max_seq_length"))
+    group = group_wanted(parameters, shape, longest=longest)
     write_whole(record, orjson.dumps({"size": group.size, "sharded": group.sharded}))
     return group
 

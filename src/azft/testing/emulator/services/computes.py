@@ -99,6 +99,7 @@ class Computes:
         state: str = "Succeeded",
         tier: str = "Dedicated",
         most: int = 2,
+        least: int = 0,
         nodes: int = 0,
         allocation: str = "Steady",
         errors: Sequence[tuple[str, str]] = (),
@@ -113,7 +114,7 @@ class Computes:
         inner = {
             "vmSize": size,
             "vmPriority": tier,
-            "scaleSettings": {"maxNodeCount": most, "minNodeCount": 0, "nodeIdleTimeBeforeScaleDown": "PT2M"},
+            "scaleSettings": {"maxNodeCount": most, "minNodeCount": least, "nodeIdleTimeBeforeScaleDown": "PT2M"},
             "allocationState": allocation,
             "currentNodeCount": nodes,
             "targetNodeCount": nodes,
