@@ -137,7 +137,7 @@ def _range(spec: ComponentInput, number: float) -> str:
         return "below 1"
     high = _AT_MOST.get(spec.name, spec.maximum)
     if high is not None and number > high:
-        return f"at most {high:g}"
+        return f"at most {int(high) if high == int(high) else high}"
     return ""
 
 
