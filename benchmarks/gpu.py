@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from attrs import evolve, frozen
-from transformers import Phi3Config, Phi3ForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from azft.domain.architecture import Architecture
 from azft.engine.adapters import PHI3_TARGETS
@@ -34,6 +35,10 @@ from azft.engine.tokens import IGNORE, Encoded
 from azft.rules.memory import Training, memory_estimate
 from azft.rules.throughput import operations
 from azft.snapshot import architectures, virtual_machines
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.memory import network
 
 RANK, CAPACITY, STEPS, WARM = 8, 4_096, 14, 4
 """LoRA's rank, tokens of a packed row, optimizer steps, and how many of them are not timed."""
@@ -73,23 +78,10 @@ class Clock(TrainerCallback):
 def weights(folder: Path, shape: Architecture) -> Path:
     """Write random weights of a shape, in bf16."""
     torch.manual_seed(0)
-    config = Phi3Config(
-        hidden_size=shape.hidden,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        intermediate_size=shape.intermediate,
-        vocab_size=shape.vocabulary,
-        max_position_embeddings=shape.context,
-        original_max_position_embeddings=shape.context,
-        pad_token_id=0,
-        eos_token_id=1,
-        bos_token_id=1,
-    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with torch.device(device):
-        model: Any = Phi3ForCausalLM(config)
-    model.save_pretrained(folder)
+        model = network(shape)
+    model.to(torch.bfloat16).save_pretrained(folder)
     del model
     free()
     return folder

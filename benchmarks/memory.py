@@ -163,10 +163,10 @@ def estimated(case: Case) -> float:
     return total
 
 
-def _model(case: Case) -> Any:
+def network(shape: Architecture) -> Any:
+    """Return a network of a shape, with random weights in 32 bit on the device of the context."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    shape = case.shape
     more = {"head_dim": shape.head} if shape.head else {}
     if shape.kind == "phi3":
         more["original_max_position_embeddings"] = shape.context
@@ -186,7 +186,11 @@ def _model(case: Case) -> Any:
         use_cache=False,
         **more,
     )
-    model: Any = AutoModelForCausalLM.from_config(config)
+    return AutoModelForCausalLM.from_config(config)
+
+
+def _model(case: Case) -> Any:
+    model = network(case.shape)
     model = model.to(torch.bfloat16 if case.how.regime == "half" else torch.float32)
     if case.how.lora_rank:
         from peft import LoraConfig, get_peft_model

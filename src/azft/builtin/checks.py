@@ -6,11 +6,10 @@ from azft.domain.findings import Finding
 from azft.domain.plan import Plan
 from azft.plugins import hookimpl
 from azft.rules.compute import compute_findings
-from azft.rules.devices import gpus_used
+from azft.rules.devices import gpus_asked, gpus_used
 from azft.rules.lifecycle import CHAT, NO_MODEL, model_findings
 from azft.rules.memory import fit_findings, host_findings, row_length, training_of
 from azft.rules.naming import name_findings
-from azft.rules.parameters import COMPONENT
 from azft.rules.quotas import quota_findings
 from azft.rules.together import together
 from azft.snapshot import registry_models, snapshot_card, virtual_machines
@@ -21,7 +20,7 @@ ALTERNATIVES = 3
 @hookimpl
 def azft_check(plan: Plan) -> list[Finding]:
     """Find what the model, the compute, the quota, the memory, the parameters and the names would stumble over."""
-    nodes, gpus = plan.nodes, _gpus(plan)
+    nodes, gpus = plan.nodes, gpus_asked(plan.parameters)
     compute = plan.compute
     # What follows from a model that is not there is no news of its own.
     missing = any(finding.code == NO_MODEL for finding in plan.findings)
@@ -42,14 +41,6 @@ def azft_check(plan: Plan) -> list[Finding]:
     context = shape.context if shape else 0
     found += together(plan.parameters, context=context, forecast=plan.forecast)
     return [*found, *name_findings(plan.display_name, plan.model_name)]
-
-
-def _gpus(plan: Plan) -> int | None:
-    """Return how many GPUs the user wants on each node; unsaid, the backend uses all of them."""
-    name = "number_of_gpu_to_use_finetuning"
-    if name not in plan.parameters or plan.parameters.explain(name).source == COMPONENT:
-        return None
-    return plan.parameters.integer(name)
 
 
 def _alternatives(plan: Plan) -> list[str]:

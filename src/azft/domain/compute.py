@@ -82,6 +82,15 @@ def machines(name: str, size: ComputeSize, *, nodes: int, state: str = "Succeede
     )
 
 
+def plain_region(region: str) -> str:
+    """Return a region's name as the wire has it.
+
+    >>> plain_region("West US 2")
+    'westus2'
+    """
+    return region.replace(" ", "").lower()
+
+
 UsageScope = Literal["family", "total", "clusters"]
 
 

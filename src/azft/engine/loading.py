@@ -119,9 +119,15 @@ def has_bf16() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def config_in(folder: Path) -> dict[str, Any]:
+    """Return the configuration of the model in a folder."""
+    found: dict[str, Any] = orjson.loads((folder / "config.json").read_bytes())
+    return found
+
+
 def own_dtype(folder: Path) -> str:
     """Return the type that a checkpoint's weights are kept in, such as "bfloat16"; 32 bit where it does not say."""
-    config = orjson.loads((folder / "config.json").read_bytes())
+    config = config_in(folder)
     nested = config.get("text_config") or {}
     found = next((part[key] for part in (config, nested) for key in ("dtype", "torch_dtype") if part.get(key)), "")
     return str(found or "float32")
@@ -146,7 +152,7 @@ def set_threads(wanted: int, record: Path, *, processes: int = 1) -> int:
 
 def context_limit(model_folder: Path, wanted: int) -> int:
     """Return how many tokens a row may have: what was asked for, or else what the model can read."""
-    limit = context_of(orjson.loads((model_folder / "config.json").read_bytes()))
+    limit = context_of(config_in(model_folder))
     return limit if wanted < 1 else min(wanted, limit)
 
 

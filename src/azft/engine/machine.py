@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 _NONE = ("", "-1", "NoDevFiles")
@@ -28,8 +29,9 @@ def tokenise_on(threads: int) -> None:
         os.environ["RAYON_NUM_THREADS"] = str(threads)
 
 
+@cache
 def gpu_memory_gib() -> float:
-    """Return the memory of the smallest GPU, 0 where the driver's tool does not tell."""
+    """Return the memory of the smallest GPU, 0 where the driver's tool, which is asked once, does not tell."""
     command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.split()

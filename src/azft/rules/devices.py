@@ -11,6 +11,13 @@ PROCESSES = "processes"
 """The input of this machine with the processes that train together."""
 
 
+def gpus_asked(parameters: Parameters) -> int | None:
+    """Return how many GPUs of each node somebody asked for; None means all of them."""
+    if GPUS not in parameters or parameters.explain(GPUS).source == COMPONENT:
+        return None
+    return parameters.integer(GPUS)
+
+
 def processes_used(parameters: Parameters, gpus: int) -> int:
     """Return the processes of one node that train: as many as were asked for, or else one a GPU that is used.
 
@@ -20,9 +27,8 @@ def processes_used(parameters: Parameters, gpus: int) -> int:
     asked = parameters.integer(PROCESSES) if PROCESSES in parameters else 0
     if asked > 0:
         return asked
-    if GPUS not in parameters or parameters.explain(GPUS).source == COMPONENT:
-        return max(gpus, 1)
-    return min(max(parameters.integer(GPUS), 1), max(gpus, 1))
+    wanted, most = gpus_asked(parameters), max(gpus, 1)
+    return most if wanted is None else min(max(wanted, 1), most)
 
 
 def gpus_used(parameters: Parameters, compute: Compute) -> int:

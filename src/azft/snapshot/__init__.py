@@ -14,6 +14,7 @@ from attrs import field, frozen
 from azft.domain.architecture import Architecture
 from azft.domain.card import ModelCard
 from azft.domain.component import Component, ComponentInput
+from azft.domain.compute import plain_region
 from azft.domain.offers import Prices
 from azft.rules.card import completed, read_card
 from azft.rules.throughput import Published
@@ -117,7 +118,12 @@ def architecture_of(name: str) -> Architecture | None:
     >>> architecture_of("Mistral-8B") is None
     True
     """
-    return {_bare(known): shape for known, shape in architectures().items()}.get(_bare(name))
+    return _bare_names().get(_bare(name))
+
+
+@cache
+def _bare_names() -> dict[str, Architecture]:
+    return {_bare(known): shape for known, shape in architectures().items()}
 
 
 def _bare(name: str) -> str:
@@ -146,7 +152,7 @@ def machine(name: str) -> VirtualMachine | None:
 def list_prices(region: str = "") -> Prices:
     """Return dated list prices of GPU sizes in a region, East US unless given; a size that is not listed has none."""
     found = _load("prices.json")
-    place = region.lower().replace(" ", "") or "eastus"
+    place = plain_region(region) or "eastus"
     label = f"{found['currency']}, {place}, dedicated, list of {found['taken']}"
     return Prices(found["an_hour"].get(place, {}), label)
 

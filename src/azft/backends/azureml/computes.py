@@ -15,7 +15,7 @@ from azft.backends.azureml.errors import absent, done_away, translated
 from azft.backends.azureml.internals import raw_compute
 from azft.backends.azureml.machines import problems_of, quota_row, size_of, withdrawn
 from azft.backends.azureml.saying import readable, status_code
-from azft.domain.compute import SERVERLESS, Compute, ComputeSize, Usage, machines
+from azft.domain.compute import SERVERLESS, Compute, ComputeSize, Usage, machines, plain_region
 from azft.domain.findings import Finding
 from azft.domain.resource import Leftover, Resource
 from azft.errors import BackendError, ComputeError, ConfigurationError, NameTakenError, NotOursError
@@ -234,13 +234,8 @@ class AzureComputes:
             nodes=None if nodes is None else int(nodes),
             region=region,
             min_nodes=int(least or 0),
-            elsewhere=bool(region) and _plain(region) != _plain(self._clients.region),
+            elsewhere=bool(region) and plain_region(region) != plain_region(self._clients.region),
         )
-
-
-def _plain(region: str) -> str:
-    """Return a region's name as the wire has it: "West US" is "westus"."""
-    return region.replace(" ", "").lower()
 
 
 def _fitting(there: Compute, size: ComputeSize, *, max_nodes: int, tier: str) -> Compute:

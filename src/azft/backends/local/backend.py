@@ -66,8 +66,9 @@ class LocalBackend(Line):
     def list_sizes(self) -> Sequence[ComputeSize]:
         """Return the one size there is."""
         memory = round(psutil.virtual_memory().total / GIB, 1)
-        name = f"{cores()} cores, {memory:g} GiB" + (f", {gpus()} GPU" if gpus() else "")
-        return [ComputeSize(name, gpus(), cores(), memory, gpu_memory_gib=gpu_memory_gib() if gpus() else 0.0)]
+        count = gpus()
+        name = f"{cores()} cores, {memory:g} GiB" + (f", {count} GPU" if count else "")
+        return [ComputeSize(name, count, cores(), memory, gpu_memory_gib=gpu_memory_gib() if count else 0.0)]
 
     def usage(self) -> Sequence[Usage]:
         """Return nothing: no quota holds here."""
@@ -101,8 +102,8 @@ class LocalBackend(Line):
         if is_gguf(plan.model.weights):
             found = f"the weights are a GGUF file ({check_gguf(Path(plan.model.weights))}), dequantised to 32 bit once"
             findings.append(Finding("AZFT-M102", "note", plan.model.name, found, fix="nothing to do"))
-        findings += precision_findings(plan.parameters, gpus=gpus())
-        findings += process_findings(plan.parameters, gpus=gpus())
+        findings += precision_findings(plan.parameters, gpus=plan.compute.gpus)
+        findings += process_findings(plan.parameters, gpus=plan.compute.gpus)
         findings += memory_findings(plan)
         return findings
 

@@ -9,8 +9,7 @@ from azft.domain.component import Component, ComponentInput
 from azft.domain.findings import Finding
 from azft.domain.parameters import Parameters
 from azft.engine.machine import has_half_precision
-from azft.rules.devices import PROCESSES, processes_used
-from azft.rules.parameters import COMPONENT
+from azft.rules.devices import PROCESSES, gpus_asked, processes_used
 from azft.rules.pipeline_inputs import GPUS
 from azft.snapshot import chat_completion_pipeline
 
@@ -168,7 +167,7 @@ def process_findings(parameters: Parameters, *, gpus: int) -> list[Finding]:
         found = f"{processes} processes cannot share {gpus} GPUs"
         fix = f"{PROCESSES}={gpus}, or leave it out"
         findings.append(Finding("AZFT-P102", "error", PROCESSES, found, f"at most {gpus}", fix))
-    if not gpus and GPUS in parameters and parameters.explain(GPUS).source != COMPONENT:
+    if not gpus and gpus_asked(parameters) is not None:
         found = f"ignored: this machine has no GPU, and {processes} processes train"
         findings.append(Finding("AZFT-P101", "note", GPUS, found, fix=f"{PROCESSES}= is the number of processes"))
     if processes == 1 and SHARDING in parameters and parameters.text(SHARDING) == "on":

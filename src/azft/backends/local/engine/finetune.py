@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +21,7 @@ from azft.backends.local.engine.training import train
 from azft.backends.local.inputs import FOUR_BIT, LOAD_IN
 from azft.domain.parameters import Parameters
 from azft.engine.adapters import adapted
-from azft.engine.loading import context_limit, load_model, load_tokenizer, own_dtype, quiet
+from azft.engine.loading import config_in, context_limit, load_model, load_tokenizer, own_dtype, quiet
 from azft.engine.rows import read_rows
 from azft.errors import ConfigurationError
 from azft.files import make_durable, write_whole
@@ -98,14 +97,15 @@ def _keep(trainer: Trainer, context: StageContext) -> None:
 
 def _fitting(train_it: Callable[[int], T], *, shrinks: bool) -> T:
     """Return what training brings; where a pass runs out of memory and may shrink, again with smaller ones."""
-    for shrunk in count():
+    shrunk = 0
+    while True:
         try:
             return train_it(shrunk)
         except TooLargeError as error:
             if not shrinks:
                 raise error.__cause__ or error from None
+        shrunk += 1
         _collect()
-    raise AssertionError  # There are numbers enough.
 
 
 def _collect() -> None:
@@ -130,7 +130,7 @@ def _group(context: StageContext) -> Group:
                 hint="free the others (CUDA_VISIBLE_DEVICES) and resume it, or submit the plan again",
             )
         return group
-    shape = shape_of(orjson.loads((context.folder / "import" / "config.json").read_bytes()))
+    shape = shape_of(config_in(context.folder / "import"))
     parameters = context.job.parameters
     longest = max(read_rows(context.folder / "preprocess" / "train").lengths, default=1)
     if parameters.flag("packing"):

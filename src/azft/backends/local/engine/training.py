@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-import orjson
 import torch
 from attrs import frozen
 from transformers import EarlyStoppingCallback, Trainer
@@ -19,7 +18,7 @@ from azft.backends.local.inputs import FOUR_BIT, LOAD_IN
 from azft.engine.adapters import adapted_share, with_adapter
 from azft.engine.apart import kept_apart
 from azft.engine.collate import Packed, PackedRows, Padded
-from azft.engine.loading import context_limit, load_model, load_tokenizer, quiet, set_threads
+from azft.engine.loading import config_in, context_limit, load_model, load_tokenizer, quiet, set_threads
 from azft.engine.losses import loss_in_parts
 from azft.engine.rows import Rows, read_rows
 from azft.rules.shapes import shape_of
@@ -153,7 +152,7 @@ def _trainer(
     context: StageContext, model: Any, reading: Reading, batches: Batches, *, group: Group, shrunk: int
 ) -> _Trainer:
     parameters = context.job.parameters
-    config = orjson.loads((context.folder / "import" / "config.json").read_bytes())
+    config = config_in(context.folder / "import")
     shape = shape_of(config)
     checkpointing = getattr(model, "supports_gradient_checkpointing", False) and group.agreed(
         checkpointing_wanted(parameters, shape, group, longest=reading.longest, batch=batches.micro)
