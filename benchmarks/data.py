@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 SPLITS = ("train_sft", "test_sft")
@@ -29,30 +31,36 @@ def made(name: str, source: object, target: Path, *arguments: object, **environm
 
 
 def run(name: str, *arguments: object, **environment: str) -> dict[str, float]:
-    """Run a part in a fresh process; returns its seconds, its peak of resident and of anonymous memory in MiB."""
+    """Run a part in a fresh process; returns its seconds and, in MiB, its peaks of memory.
+
+    `resident` is that of the process alone, `all` that of it and its workers, where what they share counts once.
+    """
     # What an earlier part left to be written would be written during this one.
     os.sync()
     command = [sys.executable, "-W", "ignore", __file__, "--part", name, *map(str, arguments)]
     begun = time.perf_counter()
     settings = {**os.environ, "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", **environment}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=settings, text=True)
-    anonymous = 0
+    together = 0.0
     while process.poll() is None:
-        anonymous = max(anonymous, _anonymous(process.pid))
-        time.sleep(0.02)
+        together = max(together, _together(process.pid))
+        # Asking where the pages are holds up the process that is asked about.
+        time.sleep(0.3)
     said, wrong = process.communicate()
     seconds = time.perf_counter() - begun
     if process.returncode:
         sys.exit(f"{name} failed\n{wrong}")
     found = dict(line.split("=") for line in said.splitlines() if "=" in line)
-    return {"seconds": seconds, "anonymous": anonymous / 1024, **{key: float(value) for key, value in found.items()}}
+    return {"seconds": seconds, "all": together, **{key: float(value) for key, value in found.items()}}
 
 
-def _anonymous(pid: int) -> int:
+def _together(pid: int) -> float:
+    """Return the memory of a process and its children: of pages that n of them have, each has an nth (PSS)."""
     try:
-        return _status("RssAnon", pid)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
+        first = psutil.Process(pid)
+        return sum(process.memory_full_info().pss for process in (first, *first.children(recursive=True))) / (1 << 20)
+    except psutil.Error:
+        return 0.0
 
 
 def _status(key: str, pid: int | str = "self") -> int:
@@ -79,13 +87,19 @@ def notebook(source: str, target: str, percent: str) -> None:
     told(inside=time.perf_counter() - begun)
 
 
-def azft(source: str, target: str, percent: str, keep: str = "keep", validation: str = "0") -> None:
-    """Convert with the whole gate."""
+def azft(source: str, target: str, percent: str, *options: str) -> None:
+    """Convert with the whole gate; `options` are "keep" (all columns), "validation=0.1", "workers=2"."""
     begun = time.perf_counter()
     from azft import DatasetPreparer, DatasetSpec
 
+    given = dict(option.split("=") for option in options if "=" in option)
     preparer = DatasetPreparer(
-        target, percent=float(percent), validation=float(validation), keep=keep == "keep", progress=False
+        target,
+        percent=float(percent),
+        validation=float(given.get("validation", 0)),
+        keep="keep" in options,
+        workers=int(given.get("workers", 1)),
+        progress=False,
     )
     scheme = "" if source.startswith("hf://") else "file://"
     spec = DatasetSpec("chats", f"{scheme}{source}", train_split="train_sft", test_split="test_sft")
@@ -226,7 +240,7 @@ def shown(name: str, runs: list[dict[str, float]]) -> dict[str, float]:
     spread = f"({min(entry['seconds'] for entry in runs):.2f} to {max(entry['seconds'] for entry in runs):.2f})"
     print(
         f"  {name:<34} {middle['seconds']:8.2f} s {spread:<18} {middle['resident']:8.0f} MiB resident,"
-        f" {middle['anonymous']:7.0f} anonymous",
+        f" {middle['all']:7.0f} in all",
         flush=True,
     )
     return middle
@@ -242,7 +256,7 @@ def compared(title: str, rounds: int, ways: dict[str, Callable[[], dict[str, flo
     found = {name: shown(name, entries) for name, entries in runs.items()}
     first = next(iter(found.values()))
     for name, entry in list(found.items())[1:]:
-        time_ratio, memory = first["seconds"] / entry["seconds"], entry["resident"] / first["resident"]
+        time_ratio, memory = first["seconds"] / entry["seconds"], entry["all"] / first["all"]
         print(f"    {name}: {time_ratio:.2f}x as fast, {memory:.3f} of the memory")
     return found
 
@@ -255,8 +269,10 @@ def conversion(folder: Path, rounds: int) -> None:
     ways = {
         "notebook": lambda: made("notebook", source, folder / "nb", 100),
         "azft, all columns": lambda: made("azft", source, folder / "azft", 100, "keep"),
-        "azft, messages": lambda: made("azft", source, folder / "azft2", 100, "messages"),
-        "azft, messages, validation cut": lambda: made("azft", source, folder / "azft3", 100, "messages", 0.1),
+        "azft, messages": lambda: made("azft", source, folder / "azft2", 100),
+        "azft, messages, two workers": lambda: made("azft", source, folder / "azft4", 100, "workers=2"),
+        "azft, all columns, two workers": lambda: made("azft", source, folder / "azft5", 100, "keep", "workers=2"),
+        "azft, messages, validation cut": lambda: made("azft", source, folder / "azft3", 100, "validation=0.1"),
         "(Parquet decoded, nothing else)": lambda: run("floor", source),
     }
     compared(f"1. {TRAIN_ROWS + TEST_ROWS:,} rows, whole process", rounds, ways)
@@ -269,8 +285,10 @@ def repeats(folder: Path, rounds: int) -> None:
 
     plain, again = generate(folder / "full"), generate(folder / "repeated", repeated=0.15)
     ways = {
-        "azft, messages, unique prompts": lambda: made("azft", plain, folder / "azft6", 100, "messages"),
-        "azft, messages, 15 % repeated": lambda: made("azft", again, folder / "azft7", 100, "messages"),
+        "notebook, 15 % repeated": lambda: made("notebook", again, folder / "nb7", 100),
+        "azft, messages, 15 % repeated": lambda: made("azft", again, folder / "azft7", 100),
+        "azft, messages, 15 %, two workers": lambda: made("azft", again, folder / "azft8", 100, "workers=2"),
+        "azft, messages, unique prompts": lambda: made("azft", plain, folder / "azft6", 100),
     }
     compared("6. prompts that repeat, whole process", rounds, ways)
 
@@ -333,7 +351,7 @@ def statistics(folder: Path, rounds: int) -> None:
             trained(source, target)
     for percent, target in ((5, small), (100, whole)):
         if not (target / "data").exists():
-            made("azft", source, target / "data", percent, "messages")
+            made("azft", source, target / "data", percent)
     ways = {
         "plain pass of the tokenizer, 5 %": lambda: run("tokens", small / "data", small, "plain"),
         "exact statistics, 5 %": lambda: run("tokens", small / "data", small, "exact"),
@@ -383,8 +401,8 @@ def growth(folder: Path, rounds: int) -> None:
     one = generate(folder / "third", scale=0.3, seed=1)
     ten = ten_copies(one, folder / "ten")
     ways = {
-        "one": lambda: made("azft", one, folder / "one-out", 100, "messages"),
-        "ten": lambda: made("azft", ten, folder / "ten-out", 100, "messages"),
+        "one": lambda: made("azft", one, folder / "one-out", 100),
+        "ten": lambda: made("azft", ten, folder / "ten-out", 100),
     }
     found = compared("7. ten times the data", rounds, ways)
     print(f"    inside: {found['ten']['inside'] / found['one']['inside']:.2f} times the time for ten times the rows")

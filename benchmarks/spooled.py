@@ -10,6 +10,7 @@ from azft.gate.conversion import RowConverter
 from azft.gate.judging import Policy, RowJudge
 from azft.gate.rejects import Rejects
 from azft.gate.spool import Spool
+from azft.gate.spooling import SpoolWriter
 from azft.gate.template_check import TemplateCheck
 from azft.sources.files import parts_of_file
 
@@ -19,7 +20,10 @@ def spooled(folder: Path, work: Path) -> Spool:
     path = next(folder.glob("*/prepared.json")).with_name("train.jsonl")
     work.mkdir(exist_ok=True)
     converter = RowConverter((azft_converters()[0],), "as it was prepared")
-    with Rejects(work) as rejects:
-        checker = Checker("train", RowJudge(converter, Policy(), TemplateCheck(None)), rejects)
-        chunks = (chunk for part in parts_of_file(path) for chunk in part.read(None))
-        return checker.run(chunks, work, final=False)
+    judge = RowJudge(converter, Policy(), TemplateCheck(None))
+    with Rejects(work) as rejects, SpoolWriter("train", work, final=False) as out:
+        checker = Checker("train", judge, out, rejects, keep=False)
+        for part in parts_of_file(path):
+            for chunk in part.read(None):
+                checker.take(chunk)
+    return out.spool(checker.tally.unit)

@@ -6,7 +6,7 @@ import inspect
 from importlib.metadata import entry_points
 from typing import Any
 
-from azft.builtin import PLUGINS
+from azft.builtin import backends, checks, converters, datasets, log, models, naming, readers, recipes
 from azft.errors import ConfigurationError, PluginError
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.installed import InstalledPlugins, installed
@@ -22,6 +22,7 @@ from azft.ports import (
 )
 
 GROUP = "azft"
+PLUGINS = (models, datasets, readers, converters, recipes, naming, backends, checks, log)
 LATER = ("takes", "run_prefix", "resume", "uploads", "leftovers", "state")
 """Parts of a backend that came after the first release: what needs them says so."""
 

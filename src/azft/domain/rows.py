@@ -107,6 +107,11 @@ class Wanted:
         self.left -= wanted
         return wanted
 
+    def of_next(self, rows: int) -> Wanted:
+        """Return what is wanted of the next so many rows, as something that another process can be told."""
+        flags = bytes(self.takes() for _row in range(rows))
+        return Wanted(map(bool, flags), sum(flags))
+
 
 T = TypeVar("T")
 
@@ -163,7 +168,8 @@ class Part:
     finds it out, once. `content()` is a digest of what would be read, empty where nothing can be told without reading.
     `clustered` says that the part is one of several pieces of a file, so that some can be left unread, and `piece`
     which. `columns` are the names of the columns where they are known without reading. `notes` say how the file is
-    read, where that had to be guessed.
+    read, where that had to be guessed. `size` is how many bytes it has, uncompressed where that is known, if another
+    process can read it as well as this one; 0 for all others.
     """
 
     file: str
@@ -176,6 +182,7 @@ class Part:
     revision: str = ""
     piece: Piece | None = None
     notes: tuple[str, ...] = ()
+    size: int = 0
 
 
 def read_all(parts: Iterable[Part], wanted: Wanted | None, columns: tuple[str, ...] = ()) -> Iterator[Chunk]:

@@ -22,7 +22,7 @@ from azft.domain.jsonable import to_dict, to_json
 from azft.domain.rows import BadRow
 from azft.engine.loading import load_chat_tokenizer
 from azft.engine.tokens import ChatTokenizer
-from azft.errors import DatasetError
+from azft.errors import ConfigurationError, DatasetError
 from azft.files import remove_leftovers, scratch_folder, settle
 from azft.gate.cache import MANIFEST, key_of, made_before
 from azft.gate.gate import Gate
@@ -57,8 +57,11 @@ class DatasetPreparer:
     to those that converters know, and `convert` is a function of your own that makes messages of a row. `tokenizer` (a
     folder, a hub id, or a loaded one), `max_seq_length` and `batch` tell what the tokens mean for training, and the
     tokenizer's chat template whether it takes every row; `exact` counts every row, or none but those near the limit,
-    where it is not left to the size of the data. `takes` is what may be trained on beside plain turns. `progress` shows
-    a bar on a terminal.
+    where it is not left to the size of the data. `takes` is what may be trained on beside plain turns. `workers` is how
+    many processes read local files (Parquet row groups, several files), by default one for each core, four at most,
+    where a split has 256 MiB or more; each takes about 100 MiB of memory. `progress` shows a bar on a terminal.
+
+    Errors: `ConfigurationError` for a setting that cannot be.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class DatasetPreparer:
         batch: int = 1,
         exact: bool | None = None,
         takes: Collection[str] = EVERYTHING,
+        workers: int | None = None,
         progress: bool = True,
         plugins: Plugins | None = None,
         **options: Unpack[DataOptions],
@@ -85,6 +89,7 @@ class DatasetPreparer:
         self._tokenizer: ChatTokenizer | None = tokenizer if known else load_chat_tokenizer(tokenizer)
         self._counting = Counting(self._tokenizer, max(max_seq_length, 0), max(batch, 1), exact)
         self._takes = frozenset(takes)
+        self._workers = _at_least_one(workers)
         self._progress = progress
         self._catalogue = Catalogue(plugins or load_plugins())
 
@@ -163,7 +168,9 @@ class DatasetPreparer:
             policy = Policy.of(self._settings, spec.leave_out)
             judge = RowJudge(reading.converter, policy, TemplateCheck(self._tokenizer, self._takes))
             with Rejects(files) as rejects:
-                gate = Gate(self._settings, reading, judge, self._counting, rejects=rejects, steps=steps)
+                gate = Gate(
+                    self._settings, reading, judge, self._counting, rejects=rejects, steps=steps, workers=self._workers
+                )
                 sides = gate.check(work)
             if rejects.refused:
                 raise refusal(spec.source, rejects, files, report)
@@ -213,6 +220,12 @@ class DatasetPreparer:
             tokens=gate.tokens.of_rows(made[TRAIN].rows) if gate.tokens else None,
             chat_template=tokenizer.given_template if tokenizer else "",
         )
+
+
+def _at_least_one(workers: int | None) -> int | None:
+    if workers is not None and (not isinstance(workers, int) or isinstance(workers, bool) or workers < 1):
+        raise ConfigurationError(f"workers is {workers!r}, expected a whole number of processes, at least 1")
+    return workers
 
 
 def _few_rows(train: DataFile, batch: int) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import orjson
@@ -12,23 +12,22 @@ from attrs import field, frozen
 
 from azft.domain.rows import LONGEST
 from azft.gate.conversion import FAILURES
-from azft.gate.spool import RECORD
+from azft.gate.spool import RECORD, Records
 from azft.rules.chat import are_sound
-from azft.rules.text import prompt_print
+from azft.rules.text import ending_print, prompt_print
 
 Convert = Callable[[Mapping[str, Any]], Any]
-RECORDED = 2_000
-"""Rows whose records are made at once."""
 
 
 @frozen
 class Batch:
-    """Lines, and for each its prompt's fingerprint, its number, and its number of messages."""
+    """Lines, and for each its prompt's fingerprint, its number, its number of messages, and how it ends."""
 
     lines: list[bytes] = field(factory=list)
     prints: list[bytes] = field(factory=list)
     numbers: list[int] = field(factory=list)
     messages: list[int] = field(factory=list)
+    endings: list[int] = field(factory=list)
 
     def add(self, line: bytes, messages: Sequence[Any], number: int) -> None:
         """Take one more row."""
@@ -36,47 +35,53 @@ class Batch:
         self.prints.append(prompt_print(messages))
         self.numbers.append(number)
         self.messages.append(len(messages))
+        self.endings.append(ending_print(messages))
 
 
 class Recorder:
-    """Makes records of rows and writes them, many rows at a time."""
+    """Makes records of rows, many at a time."""
 
-    def __init__(self, index: BinaryIO) -> None:
-        self._index = index
-        self._offset = 0
+    def __init__(self) -> None:
         self._prints: list[bytes] = []
-        self._columns: tuple[list[int], ...] = ([], [], [], [])
+        self._columns: tuple[list[int], ...] = ([], [], [], [], [])
+        self._files: dict[str, int] = {}
 
-    def take(self, rows: Batch, file: int) -> None:
-        """Remember the rows, and write when there are enough."""
-        new = (map(len, rows.lines), rows.numbers, rows.messages, repeat(file, len(rows.lines)))
+    def __len__(self) -> int:
+        return len(self._prints)
+
+    def take(self, rows: Batch, file: str) -> None:
+        """Remember the rows."""
+        place = self._files.setdefault(file, len(self._files))
+        new = (map(len, rows.lines), rows.numbers, rows.messages, rows.endings, repeat(place, len(rows.lines)))
         for column, values in zip(self._columns, new, strict=True):
             column.extend(values)
         self._prints += rows.prints
-        if len(self._prints) >= RECORDED:
-            self.flush()
 
-    def flush(self) -> None:
-        """Write the records of the rows that are remembered."""
-        sizes, numbers, messages, files = (np.array(column, np.int64) for column in self._columns)
+    def made(self) -> tuple[Records, tuple[str, ...]]:
+        """Return the records of what is remembered, counted from its first line and its first file, and forget it."""
+        sizes, numbers, messages, endings, files = (np.array(column, np.int64) for column in self._columns)
         found = np.zeros(len(sizes), RECORD)
         prints = np.frombuffer(b"".join(self._prints), "<u8").reshape(-1, 2)
         found["high"], found["low"] = prints[:, 0], prints[:, 1]
-        found["offset"] = self._offset + np.cumsum(sizes) - sizes
-        found["size"], found["line"], found["messages"], found["file"] = sizes, numbers, messages, files
-        self._index.write(found.tobytes())
-        self._offset += int(sizes.sum())
+        found["offset"] = np.cumsum(sizes) - sizes
+        found["size"], found["line"], found["file"] = sizes, numbers, files
+        found["messages"], found["ending"] = messages, endings
+        names = tuple(self._files)
+        self._files.clear()
         self._prints.clear()
         for column in self._columns:
             column.clear()
+        return found, names
 
 
 def line_of(value: Any, messages: Sequence[Any], tools: Any = None, *, keep: bool) -> bytes:
     """Return the row as a line of JSON, with its tools, and with its other columns if they are kept."""
+    if keep and value.get("messages") is messages and "tools" not in value:
+        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
     row: Any = {"messages": messages} if tools is None else {"messages": messages, "tools": tools}
     if keep:
-        others = {name: cell for name, cell in value.items() if name not in ("messages", "tools")}
-        row = value if value.get("messages") is messages and "tools" not in value else {**others, **row}
+        # Columns stay where they are, so that a line does not tell how its row was looked at.
+        row = {**{name: cell for name, cell in value.items() if name != "tools"}, **row}
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -102,4 +107,6 @@ def all_at_once(
         return None
     if max(map(len, lines), default=0) > LONGEST:
         return None
-    return Batch(lines, list(map(prompt_print, talks)), list(numbers), list(map(len, talks)))
+    return Batch(
+        lines, list(map(prompt_print, talks)), list(numbers), list(map(len, talks)), list(map(ending_print, talks))
+    )

@@ -1,22 +1,18 @@
-"""One pass over one split: every row is judged, and written with a record, or is a bad row."""
+"""One pass over the rows of a split: every row is judged, and goes on with its record, or is a bad row."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
-from attrs import evolve
+from attrs import define, evolve, field
 
 from azft.domain.rows import LONGEST, BadRow, Chunk, Fault
-from azft.gate.batch import Batch, Recorder, all_at_once, line_of
+from azft.gate.batch import Batch, all_at_once, line_of
 from azft.gate.judging import RowJudge, Verdict
-from azft.gate.rejects import Rejects
-from azft.gate.spool import Spool
-from azft.gate.writer import LineWriter
 from azft.rules.chat import fault_of
 from azft.rules.preferences import MARKED
 
@@ -26,39 +22,58 @@ SPECIAL = MARKED | {"tools", "functions"}
 """Columns that ask for a closer look at the row that has them."""
 
 
+class TakesRows(Protocol):
+    """Takes the good rows of one file after the other."""
+
+    def take(self, rows: Batch, file: str) -> None:
+        """Take rows of one file."""
+        ...
+
+
+class TakesBadRows(Protocol):
+    """Takes rows that cannot be used."""
+
+    def add(self, row: BadRow) -> None:
+        """Take one."""
+        ...
+
+
+@define
+class Tally:
+    """What was seen of a split: rows, fields of messages that nothing is made of, columns, and what a number counts."""
+
+    read: int = 0
+    ignored: Counter[str] = field(factory=Counter)
+    columns: dict[str, None] = field(factory=dict)
+    unit: str = "line"
+
+    def add(self, other: Tally) -> None:
+        """Count what was seen elsewhere too."""
+        self.read += other.read
+        self.ignored += other.ignored
+        self.columns.update(other.columns)
+        self.unit = other.unit
+
+
 class Checker:
     """Checks the rows of one split; `keep` keeps the other columns beside the messages."""
 
-    def __init__(self, split: str, judge: RowJudge, rejects: Rejects, *, keep: bool = False) -> None:
-        self.read = 0
-        self.ignored: Counter[str] = Counter()
-        self.columns: dict[str, None] = {}
+    def __init__(self, split: str, judge: RowJudge, out: TakesRows, rejects: TakesBadRows, *, keep: bool) -> None:
+        self.tally = Tally()
         self._split = split
         self._judge = judge
+        self._out = out
         self._rejects = rejects
         self._keep = keep
-        self._files: dict[str, int] = {}
-        self._unit = "line"
         self._suited: dict[tuple[str, ...], bool] = {}
 
-    def run(self, chunks: Iterable[Chunk], folder: Path, *, final: bool) -> Spool:
-        """Check everything and return the rows that went through; `final` says that their lines are a file already."""
-        lines, index = folder / f"{self._split}.lines", folder / f"{self._split}.index"
-        with LineWriter(lines, final=final) as out, index.open("wb") as records:
-            recorder = Recorder(records)
-            for chunk in chunks:
-                self._take(chunk, out, recorder)
-            recorder.flush()
-        return Spool(self._split, lines, index, out.rows, tuple(self._files), self._unit, out.sha256)
-
-    def _take(self, chunk: Chunk, out: LineWriter, recorder: Recorder) -> None:
-        self._unit = chunk.unit
-        self.read += len(chunk.numbers)
-        file = self._files.setdefault(chunk.file, len(self._files))
+    def take(self, chunk: Chunk) -> None:
+        """Check rows; good ones go on in their order."""
+        self.tally.unit = chunk.unit
+        self.tally.read += len(chunk.numbers)
         for numbers, values in chunk.pieces(TOGETHER):
-            taken = self._all_at_once(numbers, values) or self._one_by_one(chunk, numbers, values)
-            recorder.take(taken, file)
-            out.write(taken.lines)
+            rows = self._all_at_once(numbers, values) or self._one_by_one(chunk, numbers, values)
+            self._out.take(rows, chunk.file)
 
     def _all_at_once(self, numbers: Sequence[int], values: Sequence[Any]) -> Batch | None:
         """Return the rows if every one is good as it is; None where one of them needs a closer look."""
@@ -73,7 +88,7 @@ class Checker:
             return None
         taken = all_at_once(quick, values, numbers, keep=self._keep, passes=self._judge.template.passes)
         if taken is not None:
-            self.columns.update(names)
+            self.tally.columns.update(names)
         return taken
 
     def _suits(self, names: tuple[str, ...]) -> bool:
@@ -86,7 +101,7 @@ class Checker:
         taken = Batch()
         for number, value in zip(numbers, values, strict=True):
             if isinstance(value, dict):
-                self.columns.update(dict.fromkeys(map(str, value)))
+                self.tally.columns.update(dict.fromkeys(map(str, value)))
             verdict = self._judge.judge(value)
             if verdict.messages is None:
                 self._refuse(verdict, chunk, number, value)
@@ -102,7 +117,7 @@ class Checker:
                 continue
             if verdict.fault is not None:
                 self._refuse(verdict, chunk, number, value)
-            self.ignored.update(verdict.ignored)
+            self.tally.ignored.update(verdict.ignored)
             taken.add(line, verdict.messages, number)
         return taken
 

@@ -142,11 +142,11 @@ def renamed(row: Any, columns: Mapping[str, str]) -> Any:
 
 
 def trimmed(messages: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the messages with what is trained on alone, and the names of what else they hold."""
+    """Return the messages with what is trained on alone, in its order, and the names of what else they hold."""
     kept, others = [], []
     for message in messages:
         names = (*_KEPT, *_CALLING, *(("name",) if message["role"] == "tool" else ()), MASK)
-        made = {name: message[name] for name in names if message.get(name) is not None}
+        made = {name: value for name, value in message.items() if name in names and value is not None}
         made.setdefault("content", "")
         kept.append(made)
         others += [visible(str(name)) for name, value in message.items() if value is not None and name not in made]

@@ -1,9 +1,10 @@
 """Find conversations that stand twice, and prompts that stand on both sides, in constant memory.
 
 Every row has a 128-bit fingerprint of its normalised prompt on disk. Rows are taken a slice of fingerprints at a time,
-as many slices as the memory needs, and sorted; equal neighbours share a prompt. Those of them that stand on one side
-and have as many messages are read again, to compare the whole conversation in the same way. No duplicate is missed; two
-different texts pass for one with a probability of 2**-128 for each pair, below 1e-28 for a quarter of a million rows.
+as many slices as the memory needs, and sorted; equal neighbours share a prompt. Those of them that stand on one side,
+have as many messages and end alike are read again, to compare the whole conversation in the same way. No duplicate is
+missed; two different texts pass for one with a probability of 2**-128 for each pair, below 1e-28 for a quarter of a
+million rows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from azft.rules.text import conversation_print
 
 BUDGET = 1 << 17
 """Fingerprints in memory at once: a few MiB of them."""
-PRINT = np.dtype([("high", "<u8"), ("low", "<u8"), ("side", "<u4"), ("row", "<u4"), ("messages", "<u4")])
+PRINT = np.dtype(
+    [("high", "<u8"), ("low", "<u8"), ("side", "<u4"), ("row", "<u4"), ("messages", "<u4"), ("ending", "<u4")]
+)
 Prints = NDArray[Any]
 
 
@@ -67,8 +70,8 @@ def find_duplicates(spools: Sequence[Spool]) -> Found:
 
 
 def _candidates(group: Prints) -> Iterator[tuple[int, int]]:
-    """Yield (side, row) of what may be the same conversation: of one prompt, on one side, with as many messages."""
-    kinds = list(zip(group["side"].tolist(), group["messages"].tolist(), strict=True))
+    """Yield (side, row) of what may be the same conversation: of one prompt, on one side, as long, ending alike."""
+    kinds = list(zip(*(group[name].tolist() for name in ("side", "messages", "ending")), strict=True))
     times = Counter(kinds)
     if len(times) < len(kinds):
         yield from ((kind[0], row) for kind, row in zip(kinds, group["row"].tolist(), strict=True) if times[kind] > 1)
@@ -100,7 +103,7 @@ class _Exact:
                 rows = self._spool.values(lines, records, (inside - first).tolist())
                 for place, (row, value) in enumerate(zip(inside.tolist(), rows, strict=True)):
                     digest = conversation_print(value["messages"], exact=False)
-                    found[place] = (*np.frombuffer(digest, "<u8").tolist(), side, row, len(value["messages"]))
+                    found[place] = (*np.frombuffer(digest, "<u8").tolist(), side, row, len(value["messages"]), 0)
                 yield found
 
     def of(self, row: int) -> bytes:
@@ -112,7 +115,7 @@ def _prompts(side: int, spool: Spool) -> Iterator[Prints]:
         found = np.empty(len(records), PRINT)
         found["high"], found["low"] = records["high"], records["low"]
         found["side"], found["row"] = side, np.arange(first, first + len(records))
-        found["messages"] = records["messages"]
+        found["messages"], found["ending"] = records["messages"], records["ending"]
         yield found
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,13 @@ import orjson
 from azft.domain.checks import Checks
 from azft.domain.data import DUPLICATES, DataFile, DataSettings
 from azft.domain.findings import Finding
-from azft.domain.rows import Action, BadRow, Chunk, Fault, Part, read_all
+from azft.domain.rows import Action, BadRow, Fault, Part
 from azft.domain.tokens import TokenStatistics
-from azft.gate.checking import Checker
+from azft.gate.checking import Tally
 from azft.gate.columns import left_out
 from azft.gate.duplicates import Duplicate, find_duplicates
 from azft.gate.judging import RowJudge
-from azft.gate.prefetch import prefetched
+from azft.gate.one_pass import OnePass, Selection
 from azft.gate.reading import TEST, TRAIN, Reading
 from azft.gate.rejects import Rejects
 from azft.gate.sampling import chosen
@@ -49,6 +48,7 @@ class Gate:
         *,
         rejects: Rejects,
         steps: Steps,
+        workers: int | None = None,
     ) -> None:
         self._settings = settings
         self._reading = reading
@@ -56,10 +56,9 @@ class Gate:
         self._counting = counting
         self._rejects = rejects
         self._steps = steps
-        self._read = 0
+        self._workers = workers
         self._whole: Collection[str] = ()
-        self._ignored: Counter[str] = Counter()
-        self._columns: dict[str, None] = {}
+        self._seen = Tally()
         self._findings: list[Finding] = list(reading.notes)
         self._trained_on: Flags | None = None
         self.tokens: TokenStatistics | None = None
@@ -70,10 +69,10 @@ class Gate:
         """What was found so far."""
         found = self._rejects
         return Checks(
-            self._read,
+            self._seen.read,
             dict(sorted(found.codes.items())),
             dict(found.actions),
-            dict(self._ignored),
+            dict(self._seen.ignored),
             tuple(dict.fromkeys((*self._findings, *self._about_rows()))),
             dict(sorted(found.duplicates.items())),
             dict(found.unread),
@@ -84,7 +83,18 @@ class Gate:
         splits = self._reading.splits
         # A split that nothing is cut from is written once, and needs its digest then.
         self._whole = {TEST} if TEST not in splits or self._settings.validation else {TRAIN, TEST}
-        spools = [self._checked(split, parts, work) for split, parts in splits.items()]
+        selections = [self._selected(split, parts) for split, parts in splits.items()]
+        one_pass = OnePass(
+            selections,
+            self._judge,
+            self._rejects,
+            keep=self._settings.keep,
+            steps=self._steps,
+            folder=work,
+            workers=self._workers,
+        )
+        with one_pass:
+            spools = [self._checked(one_pass, selection) for selection in selections]
         kept = [np.ones(spool.rows, bool) for spool in spools]
         self._steps.stage("compare rows")
         found = find_duplicates(spools)
@@ -134,25 +144,19 @@ class Gate:
         _spool, kept = sides[1]
         return tuple(np.flatnonzero(self._trained_on[kept]).tolist())
 
-    def _checked(self, split: str, parts: Sequence[Part], work: Path) -> Spool:
+    def _selected(self, split: str, parts: Sequence[Part]) -> Selection:
         taken, wanted, rows = chosen(parts, self._settings)
         self.revision = next((part.revision for part in taken), "")
         self._same_columns(split, taken)
-        self._steps.stage(f"check {split}", rows)
         there = self._reading.columns(split)
-        reads = () if self._settings.keep else self._judge.converter.reads(there)
-        checker = Checker(split, self._judge, self._rejects, keep=self._settings.keep)
-        chunks = self._watched(prefetched(read_all(taken, wanted, reads)))
-        spool = checker.run(chunks, work, final=split in self._whole)
-        self._read += checker.read
-        self._ignored += checker.ignored
-        self._columns.update(dict.fromkeys((*there, *checker.columns)))
-        return spool
+        self._seen.columns.update(dict.fromkeys(there))
+        return Selection(split, taken, wanted, () if self._settings.keep else self._judge.converter.reads(there), rows)
 
-    def _watched(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        for chunk in chunks:
-            yield chunk
-            self._steps.advance(len(chunk.numbers))
+    def _checked(self, one_pass: OnePass, selection: Selection) -> Spool:
+        self._steps.stage(f"check {selection.split}", selection.rows)
+        spool, seen = one_pass.run(selection, final=selection.split in self._whole)
+        self._seen.add(seen)
+        return spool
 
     def _same_columns(self, split: str, parts: Sequence[Part]) -> None:
         """Say which files of a split have other columns than the first."""
@@ -202,7 +206,7 @@ class Gate:
         """Say in a line each what was left out, what repeats, and what was not read."""
         name, found = self._reading.spec.name, self._rejects
         for code, rows in sorted(found.left_out.items()):
-            yield left_out_rows(name, code, rows, f"{self._read:,}")
+            yield left_out_rows(name, code, rows, f"{self._seen.read:,}")
         repeated = sum(rows for code, rows in found.duplicates.items() if code != "AZFT-R103")
         if repeated and self._action("AZFT-R101") != "refused":
             done = self._action("AZFT-R101")
@@ -216,4 +220,4 @@ class Gate:
             yield Finding("AZFT-D016", "warning", name, said, fix='duplicates="drop" leaves them out of the training')
         yield from (unread(file, part) for file, part in found.unread.items())
         if not self._settings.keep:
-            yield from columns_left_out(name, left_out(self._judge.converter, self._reading.first, self._columns))
+            yield from columns_left_out(name, left_out(self._judge.converter, self._reading.first, self._seen.columns))

@@ -21,10 +21,13 @@ RECORD = np.dtype(
         ("file", "<u4"),
         ("size", "<u4"),
         ("messages", "<u4"),
-        ("spare", "<u4"),
+        ("ending", "<u4"),
     ]
 )
-"""The prompt's fingerprint in two halves, where the line lies, where the row came from, its bytes, and its messages."""
+"""The prompt's fingerprint in two halves, where the line lies and where the row came from, its bytes and messages.
+
+`ending` tells conversations apart that end with other words.
+"""
 AT_ONCE = 1 << 14
 Records = NDArray[Any]
 

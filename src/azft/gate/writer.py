@@ -55,6 +55,12 @@ class LineWriter:
                 self._spread(memoryview(line))
             self.size += len(line)
 
+    def append(self, lines: memoryview, rows: int) -> None:
+        """Take so many lines that lie one behind the other."""
+        self.rows += rows
+        self.size += len(lines)
+        self._spread(lines)
+
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:

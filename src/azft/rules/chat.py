@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain, repeat
+from itertools import chain, filterfalse, repeat
 from operator import contains
 from typing import Any
 
@@ -37,7 +37,7 @@ def are_sound(talks: Sequence[Any]) -> bool:
             return False
         if not all(texts) or any(map(str.isspace, texts)) or any(map(contains, texts, repeat("\0"))):
             return False
-        return all(map(str.isascii, texts)) or all(text.strip(BLANK) for text in texts)
+        return all(map(str.strip, filterfalse(str.isascii, texts), repeat(BLANK)))
     except (KeyError, TypeError):
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
@@ -15,6 +16,9 @@ BLANK = (
     "\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u200d\u2060\ufeff"
 )
 """Unicode's spaces, and the characters of no width: a text of these alone says nothing."""
+_PLAIN = ("role", "content")
+_LOOKED_AT, _SIGNS = 48, 16
+"""Characters at the end of a conversation, and how many signs of them without spaces stand for it."""
 _UNEVEN = b"\t\n\r\v\f\x1c\x1d\x1e\x1f"
 """White space of ASCII that is no plain space."""
 _INDENTED = re.compile(r"\n[^\S\n]+\S")
@@ -82,6 +86,19 @@ def prompt_print(messages: Sequence[Mapping[str, Any]]) -> bytes:
         return xxhash.xxh3_128_digest(normalised(first["content"]))
     prompt = takewhile(lambda message: message["role"] != "assistant", messages)
     return xxhash.xxh3_128_digest(b"\0".join(normalised(_said(message)) for message in prompt))
+
+
+def ending_print(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Return 32 bits that two conversations share if they are equal but for case and white space, and few others do.
+
+    It looks at the last signs alone, so that most conversations with one prompt are told apart without reading them.
+    """
+    last = messages[-1]
+    said = last["content"] if len(last) == len(_PLAIN) else _said(last)
+    signs = "".join(said[-_LOOKED_AT:].casefold().split())
+    if len(signs) < _SIGNS < len(said):
+        signs = "".join(said.casefold().split())
+    return zlib.crc32(signs[-_SIGNS:].encode("utf-8", "surrogatepass"))
 
 
 def _said(message: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ def json_part(path: Path, *, by_line: bool) -> Part:
         partial(form.count, path, codec),
         content=partial(content_of, path),
         notes=(note,) if note else (),
+        size=path.stat().st_size,
     )
 
 

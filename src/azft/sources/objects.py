@@ -20,12 +20,12 @@ def _values(column: Any) -> Iterable[Any]:
     if not pa.types.is_list(column.type) or not pa.types.is_struct(column.type.value_type) or column.null_count:
         values: list[Any] = column.to_pylist()
         return values
-    inner = column.flatten()
+    offsets = column.offsets.to_pylist()
+    inner = column.values.slice(offsets[0], offsets[-1] - offsets[0])
     fields = [inner.type.field(index).name for index in range(inner.type.num_fields)]
     if inner.null_count or len(set(fields)) != 2:  # noqa: PLR2004 - chat messages have a role and a content
         return list(column.to_pylist())
     first, second = fields
     cells = zip(inner.field(0).to_pylist(), inner.field(1).to_pylist(), strict=True)
     items = [{first: one, second: other} for one, other in cells]
-    offsets = column.offsets.to_pylist()
     return [items[start - offsets[0] : stop - offsets[0]] for start, stop in pairwise(offsets)]

@@ -54,6 +54,10 @@ class ParquetSource:
         """Return the numbers of a row group's rows, counted from 1 through the file."""
         return range(self._ends[group] - self.rows(group) + 1, self._ends[group] + 1)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open file out: another process opens it for itself."""
+        return {**self.__dict__, "_file": None}
+
     def file(self) -> Any:
         """Return the open file."""
         import pyarrow.parquet as pq
@@ -79,10 +83,10 @@ def footer(name: str, stream: Any) -> Any:
 
 def path_parts(path: Path) -> list[Part]:
     """Return a part for each row group of a local file."""
-    return parts_of(ParquetSource(str(path), lambda: str(path), footer(str(path), str(path))))
+    return parts_of(ParquetSource(str(path), partial(str, path), footer(str(path), str(path))), local=True)
 
 
-def parts_of(source: ParquetSource) -> list[Part]:
+def parts_of(source: ParquetSource, *, local: bool = False) -> list[Part]:
     """Return a part for each row group; neighbours are read in one go."""
     return [
         Part(
@@ -95,6 +99,7 @@ def parts_of(source: ParquetSource) -> list[Part]:
             columns=source.columns,
             revision=source.revision,
             piece=Piece(source, group, partial(_read, source)),
+            size=int(source.metadata.row_group(group).total_byte_size) if local else 0,
         )
         for group in range(source.metadata.num_row_groups)
     ]

@@ -42,6 +42,7 @@ def table_part(path: Path) -> Part:
         content=partial(content_of, path),
         columns=tuple(_header(path, codec, delimiter)),
         notes=tuple(filter(None, (note, said))),
+        size=path.stat().st_size,
     )
 
 
