@@ -178,7 +178,7 @@ def test_a_users_own_model_and_own_file_go_through_the_same_flow(tmp_path: Path)
         azft.DatasetSpec("sums", f"file://{source}"),
         parameters={
             "num_train_epochs": 3, "learning_rate": 1e-2, "per_device_train_batch_size": 4, "apply_lora": False,
-            "packing": True, "evaluation_strategy": "disable",
+            "packing": True, "pack_length": 120, "evaluation_strategy": "disable", "logging_steps": 1,
         },
         progress=False,
     )  # fmt: skip
@@ -187,6 +187,12 @@ def test_a_users_own_model_and_own_file_go_through_the_same_flow(tmp_path: Path)
     done = session.run(plan)
     assert done.report.tuned.loss < done.report.base.loss
     assert done.model.name == "my-gpt2-sums"
+    # Packed rows are what steps are made of.
+    steps = max(step for curve in done.result.curves.values() for step, _value in curve)
+    after = session.plan().forecast
+    assert plan.forecast is not None
+    assert after is not None
+    assert plan.forecast.steps == after.steps == steps < 3 * 24 / 4
     with session.deploy(done.model) as endpoint:
         assert isinstance(endpoint.ask("2 plus one", max_tokens=4), str)
     report = session.cleanup(everything=True)

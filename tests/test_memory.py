@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from azft import FineTuneSession, ModelSpec
+from azft.backends.local.memory import memory_findings
 from azft.domain.architecture import Architecture
 from azft.domain.parameters import Layer, Parameters, ParameterValue
 from azft.rules.memory import (
@@ -160,6 +161,24 @@ def test_the_memory_of_this_machine_is_in_the_plan(tmp_path: Path, monkeypatch: 
     assert found(64.0, apply_lora=True) == []
     (said,) = found(64.0, apply_lora=True, processes=2)
     assert "of 32 GiB of memory for each of 2" in said
+
+
+def test_what_many_gpus_train_must_fit_on_the_one_that_evaluates_it(tmp_path: Path) -> None:
+    weights = own_model(tmp_path / "weights")
+    parameters: dict[str, ParameterValue] = {"apply_lora": False, "precision": "16"}
+    plan = FineTuneSession(
+        ModelSpec("mine", weights=str(weights)), SAMPLE, parameters=parameters, folder=tmp_path / "home", progress=False
+    ).plan()
+
+    def found(gpus: int, gib: float) -> list[str]:
+        shape = architectures()["Llama-2-7b"]
+        model = evolve(plan.model, architecture=evolve(shape, layers=10 * shape.layers))
+        compute = evolve(plan.compute, gpus=gpus, gpu_memory_gib=gib)
+        return [finding.code for finding in memory_findings(evolve(plan, model=model, compute=compute))]
+
+    assert "AZFT-G005" in found(64, 80.0)
+    assert "AZFT-G005" not in found(64, 160.0)
+    assert "AZFT-G005" not in found(1, 80.0)
 
 
 def test_weights_that_are_sharded_are_counted_once_among_the_processes() -> None:

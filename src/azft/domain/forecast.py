@@ -70,7 +70,8 @@ class DataLook(Line):
 
     `tokens` is the mean length of a conversation, `longest` that of the longest (0 if it is not known), and `too_long`
     the share of the rows looked at that is longer than the model reads; `exact` says that they were counted, and not
-    estimated from the text. `used` are the training rows that the chosen share of them is.
+    estimated from the text. `used` are the training rows that the chosen share of them is. `packs` are the packed rows
+    that one row makes, 1 where rows are not packed.
     """
 
     looked_at: int
@@ -81,6 +82,7 @@ class DataLook(Line):
     exact: bool = False
     used: int | None = None
     longest: int = 0
+    packs: float = 1.0
 
     def view(self) -> View:
         """Describe rows and lengths in one line."""

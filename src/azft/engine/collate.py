@@ -71,9 +71,10 @@ class Packed:
     """Lays packed rows above each other; positions that restart, and no mask, keep conversations apart.
 
     This holds only with `use_cache=False` (transformers builds the block-diagonal mask then, and silently not
-    otherwise). What a row is shorter than the longest is filled with padding that counts as one more conversation, so
-    that the cost grows with the rows and not with their square. With `flat`, for attention of variable length, all
-    rows lie end to end, and nothing is padded.
+    otherwise). What a row is shorter than the longest is filled with padding that counts as more conversations, none
+    longer than those that are there: so the cost grows with the rows and not with their square, and no position lies
+    behind what the model has. With `flat`, for attention of variable length, all rows lie end to end, and nothing is
+    padded.
     """
 
     pad: int
@@ -88,7 +89,12 @@ class Packed:
         def stacked(name: str, value: int) -> torch.Tensor:
             return torch.tensor([row[name] + [value] * (longest - len(row[name])) for row in batch])
 
-        positions = [row["position_ids"] + list(range(longest - len(row["position_ids"]))) for row in batch]
+        span = 1 + max(max(row["position_ids"]) for row in batch)
+        lacks = [longest - len(row["position_ids"]) for row in batch]
+        positions = [
+            row["position_ids"] + [place % span for place in range(lack)]
+            for row, lack in zip(batch, lacks, strict=True)
+        ]
         return {
             "input_ids": stacked("input_ids", self.pad),
             "labels": stacked("labels", IGNORE),

@@ -23,7 +23,7 @@ from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
 from azft.rules.devices import gpus_used, processes_used
-from azft.rules.forecast import Rows, forecast, sequence_limit, steps_of
+from azft.rules.forecast import Rows, forecast, pack_length, sequence_limit, steps_of
 from azft.rules.memory import memory_look
 from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, USER, Problem, resolve
 
@@ -147,15 +147,22 @@ class Planner:
     ) -> _Seen:
         """Return what every row says where the data is prepared, and the first ones otherwise."""
         tokenizer, said = self._tokenizers.findings(model, _template_day(parameters, self._day))
+        how = Looking(
+            self._convert,
+            tokenizer,
+            _taken(self._backend),
+            sequence_limit(model, parameters),
+            self._backend.name == AZUREML,
+            pack_length(parameters),
+        )
         if prepared is not None and (prepared.source, prepared.settings) == (dataset.source, settings):
-            look, findings = look_back(prepared)
-            ahead = steps_of(prepared.train.rows, prepared.validation.rows, parameters, devices=devices)
-            return _Seen(look, ahead, (*said, *findings))
-        limit = sequence_limit(model, parameters)
-        how = Looking(self._convert, tokenizer, _taken(self._backend), limit, self._backend.name == AZUREML)
+            look, findings = look_back(prepared, how)
+            rows_of = (prepared.train.rows, prepared.validation.rows)
+            return _Seen(look, steps_of(*rows_of, parameters, devices=devices, packs=look.packs), (*said, *findings))
         first, findings = look_at(dataset, settings, self._catalogue, how)
         rows = Rows(first.train_rows, first.test_rows if dataset.test_split else None) if first else Rows(None, None)
-        return _Seen(first, forecast(rows, settings, parameters, devices=devices), (*said, *findings))
+        ahead = forecast(rows, settings, parameters, devices=devices, packs=first.packs if first else 1.0)
+        return _Seen(first, ahead, (*said, *findings))
 
 
 @frozen

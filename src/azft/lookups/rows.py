@@ -18,6 +18,7 @@ from azft.domain.findings import Finding, Severity
 from azft.domain.forecast import DataLook
 from azft.domain.rows import BadRow, Part, SourceRow, read_all
 from azft.domain.specs import DatasetSpec
+from azft.domain.tokens import TokenStatistics
 from azft.engine.rendering import TemplateRefusalError
 from azft.engine.tokens import ChatTokenizer
 from azft.errors import AzftError
@@ -31,12 +32,15 @@ from azft.gate.template_check import TemplateCheck
 from azft.plugins.catalogue import Catalogue
 from azft.rules.calibration import UNCALIBRATED
 from azft.rules.data_findings import columns_left_out, left_out_rows, not_used, too_few, unread
+from azft.rules.lengths import packs
 from azft.rules.sampling import portion, share
 from azft.rules.words import counted
 
 LOOKED_AT = 1_000
 """Rows of each split; a plan must stay quick, and every row is checked before anything is uploaded."""
 SHOWN = 3
+MODELLED = 2_000
+"""Rows that stand for all of them where it is told how many packed rows they make."""
 WHOLE = 100.0
 
 
@@ -45,6 +49,7 @@ class Looking:
     """How a plan looks at data: what converts it, which tokenizer reads it then, and what is taken beside plain turns.
 
     `limit` is the longest sequence, 0 if it is not known; `pipeline` says that the pipeline of Azure ML trains.
+    `packed` is the least length that rows are packed to, None where they are not.
     """
 
     convert: Convert | None = None
@@ -52,6 +57,7 @@ class Looking:
     takes: Collection[str] = EVERYTHING
     limit: int = 0
     pipeline: bool = False
+    packed: int | None = None
 
 
 @frozen
@@ -97,6 +103,7 @@ def look_at(
         used=None if train.total is None else portion(train.total, settings.percent),
         longest=max(lengths, default=0) if train.total is not None and train.total <= train.rows else 0,
         exact=False,
+        packs=1.0 if how.packed is None else packs(lengths, how.packed, how.limit),
     )
     return look, (
         *_of_rows(reading, settings, seen),
@@ -114,7 +121,7 @@ def _as_told(dataset: DatasetSpec, settings: DataSettings) -> DataLook | None:
     return DataLook(0, told.train_rows, told.test_rows or None, told.tokens, used=used)
 
 
-def look_back(prepared: PreparedData) -> tuple[DataLook, tuple[Finding, ...]]:
+def look_back(prepared: PreparedData, how: Looking) -> tuple[DataLook, tuple[Finding, ...]]:
     """Return what is known of data that is prepared, every row of it, and what is to be said of that."""
     tokens = prepared.tokens
     rows = prepared.train.rows + prepared.validation.rows
@@ -127,10 +134,17 @@ def look_back(prepared: PreparedData) -> tuple[DataLook, tuple[Finding, ...]]:
         exact=tokens.exact if tokens else False,
         used=rows,
         longest=max((length for _percent, length in tokens.quantiles), default=0) if tokens else 0,
+        packs=1.0 if how.packed is None or not tokens else packs(_about(tokens), how.packed, how.limit),
     )
     whole = evolve(prepared.settings, percent=100.0)
     spec = DatasetSpec(prepared.name, prepared.source, test_split="test")
     return look, (*prepared.checks.findings, *_of_look(spec, whole, look, Looking()))
+
+
+def _about(tokens: TokenStatistics) -> list[int]:
+    """Return lengths as the histogram has them, few enough to be packed."""
+    each = max(tokens.rows // MODELLED, 1)
+    return [(low + high - 1) // 2 for low, high, rows in tokens.histogram for _row in range(-(-rows // each))]
 
 
 def _look(parts: Sequence[Part], judge: RowJudge, how: Looking) -> _Split:

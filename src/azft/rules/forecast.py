@@ -34,8 +34,17 @@ def rows_in_a_step(parameters: Parameters, devices: int) -> int:
     return per_device * parameters.integer("gradient_accumulation_steps") * max(devices, 1)
 
 
-def forecast(rows: Rows, settings: DataSettings, parameters: Parameters, *, devices: int) -> Forecast | None:
-    """Return the steps of the run; None where the number of rows is not known.
+def pack_length(parameters: Parameters) -> int | None:
+    """Return the least length that conversations are packed to, 0 for the longest one; None where they are not."""
+    if "packing" not in parameters or not parameters.flag("packing"):
+        return None
+    return max(parameters.integer("pack_length"), 0) if "pack_length" in parameters else 0
+
+
+def forecast(
+    rows: Rows, settings: DataSettings, parameters: Parameters, *, devices: int, packs: float = 1.0
+) -> Forecast | None:
+    """Return the steps of the run, `packs` packed rows for each row; None where the number of rows is not known.
 
     >>> from azft.domain.parameters import Resolved
     >>> values = (("per_device_train_batch_size", 4), ("gradient_accumulation_steps", 2), ("num_train_epochs", 3))
@@ -50,13 +59,20 @@ def forecast(rows: Rows, settings: DataSettings, parameters: Parameters, *, devi
     if rows.test is None:
         train -= share(train, settings.test)
     validation = share(train, settings.validation)
-    return steps_of(train - validation, validation, parameters, devices=devices)
+    return steps_of(train - validation, validation, parameters, devices=devices, packs=packs)
 
 
-def steps_of(train: int, validation: int, parameters: Parameters, *, devices: int) -> Forecast:
-    """Return the steps that so many rows to train on take."""
+def steps_of(train: int, validation: int, parameters: Parameters, *, devices: int, packs: float = 1.0) -> Forecast:
+    """Return the steps that so many rows to train on take.
+
+    >>> from azft.domain.parameters import Resolved
+    >>> values = (("per_device_train_batch_size", 4), ("gradient_accumulation_steps", 1), ("num_train_epochs", 1))
+    >>> p = Parameters(tuple(Resolved(name, value, "user") for name, value in (*values, ("max_steps", -1))))
+    >>> steps_of(1000, 0, p, devices=1).steps, steps_of(1000, 0, p, devices=1, packs=0.25).steps
+    (250, 63)
+    """
     batch = rows_in_a_step(parameters, devices)
-    per_epoch = max(1, math.ceil(train / batch))
+    per_epoch = max(1, math.ceil(train * packs / batch))
     limit = parameters.integer("max_steps")
     steps = limit if limit > 0 else per_epoch * parameters.integer("num_train_epochs")
     return Forecast(train, validation, batch, per_epoch, steps)

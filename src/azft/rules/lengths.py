@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,16 @@ def padding_waste(lengths: NDArray[np.int64], batch: int) -> float:
         int(lengths[at : at + batch].max()) * len(lengths[at : at + batch]) for at in range(0, len(lengths), batch)
     )
     return 1 - int(lengths.sum()) / max(padded, 1)
+
+
+def packs(lengths: Sequence[int], least: int, limit: int) -> float:
+    """Return packed rows for one row: cut at the limit (0 for none), and as long as the longest, or `least`.
+
+    >>> packs([10, 10, 20, 40], 0, 0), packs([10, 10, 20, 40], 80, 0), packs([], 0, 0)
+    (0.5, 0.25, 1.0)
+    """
+    cut = np.minimum(lengths, limit) if limit > 0 else np.array(lengths, np.int64)
+    return packing(cut, max(least, int(cut.max(initial=0))))[1]
 
 
 def packing(lengths: NDArray[np.int64], capacity: int) -> tuple[float, float]:

@@ -11,7 +11,10 @@ from azft.domain.findings import Finding
 from azft.domain.parameters import Parameters
 from azft.domain.plan import Plan
 from azft.rules.devices import processes_used
-from azft.rules.memory import Training, fit_findings, row_length
+from azft.rules.memory import RESERVE_GIB, Training, fit_findings, row_length
+
+HALF = 2
+"""Bytes of a weight as it is evaluated and saved: in 16 bit, as checkpoints of these sizes are."""
 
 
 def training_here(parameters: Parameters, *, longest: int, batch: int, checkpointing: bool) -> Training:
@@ -47,7 +50,17 @@ def memory_findings(plan: Plan) -> tuple[Finding, ...]:
     processes = processes_used(parameters, plan.compute.gpus)
     if on_gpu and parameters.text(SHARDING) != "off" and parameters.text(LOAD_IN) != FOUR_BIT:
         how = evolve(how, sharded=processes)
-    return fit_findings(shape, how, room, "this machine", place=place)
+    return (*fit_findings(shape, how, room, "this machine", place=place), *_whole(shape, how, room))
+
+
+def _whole(shape: Architecture, how: Training, room: float) -> tuple[Finding, ...]:
+    """Say where a model that several GPUs train does not fit on the one that evaluates and saves it."""
+    needed = shape.parameters * HALF / (1 << 30)
+    if how.sharded == 1 or needed <= room - RESERVE_GIB:
+        return ()
+    found = f"the evaluation loads the whole model, {needed:.0f} GiB of weights, on one GPU of {room:.0f} GiB"
+    fix = "a smaller model, or larger GPUs"
+    return (Finding("AZFT-G005", "error", "this machine", found, f"at most {room - RESERVE_GIB:.0f} GiB", fix),)
 
 
 def _room(parameters: Parameters, compute: Compute) -> tuple[float, str]:
