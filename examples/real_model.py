@@ -1,7 +1,7 @@
 """Teach a real chat model one narrow skill: to turn a support ticket into a fixed JSON form.
 
 The model is SmolLM2-135M-Instruct, from the plugin in `examples/azft-smollm2`; the 120 tickets lie beside this file and
-were written for it. From plan to cleanup it takes about four minutes on two cores, no GPU needed.
+were written for it. From plan to cleanup it takes about two minutes on two cores, no GPU needed.
 """
 
 import json
