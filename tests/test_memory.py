@@ -161,6 +161,8 @@ def test_the_memory_of_this_machine_is_in_the_plan(tmp_path: Path, monkeypatch: 
     assert found(64.0, apply_lora=True) == []
     (said,) = found(64.0, apply_lora=True, processes=2)
     assert "of 32 GiB of memory for each of 2" in said
+    assert "a machine with more memory" in said
+    assert "GPU" not in said
 
 
 def test_what_many_gpus_train_must_fit_on_the_one_that_evaluates_it(tmp_path: Path) -> None:

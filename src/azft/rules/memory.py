@@ -286,7 +286,8 @@ def fit_findings(
     if fit == "fits":
         return ()
     expected = f"at most {room:.0f} of {gpu_memory_gib:.0f} GiB {place}"
-    fix = "; ".join(_cures(how))
+    more = "larger GPUs" if "GPU" in place else "a machine with more memory"
+    fix = "; ".join((*_cures(how), more))
     code, severity = _VERDICTS[fit]
     doubt = "" if how.certain else f"; the low end where the component computes activations again, {_DOUBT}"
     return (Finding(code, severity, subject, f"needs {estimate}{doubt}", expected, fix),)
@@ -303,4 +304,4 @@ def _cures(how: Training) -> list[str]:
         cures.append("apply_lora=True")
     if how.stage != SHARDED_WEIGHTS and how.devices > 1:
         cures.append("apply_deepspeed=True with deepspeed_stage='3'")
-    return [*cures, "a shorter max_seq_length", "larger GPUs"]
+    return [*cures, "a shorter max_seq_length"]
