@@ -16,7 +16,9 @@ INTRODUCTION = """\
 
 An Azure ML workspace on this machine, for the unmodified Azure SDK. A program under test keeps the real host names and
 knows nothing of it: environment variables lead it there, and every host that is not emulated is refused. Jobs of the
-registry's `chat_completion_pipeline` really train, on a small network of the model's architecture; see
+registry's `chat_completion_pipeline` really train, on a small network of the model's architecture, and any `command()`
+runs its program: code, inputs and outputs of each mode, several processes and nodes, MLflow, cancel and time limit;
+`emulator.preempt(job)` takes its machines away; see
 [the how-to](howto.md#test-azure-ml-scripts-without-azure) for how to use it in your own tests.
 
 It is built from what the SDK sends and reads, from the REST specification and from documentation; no answer was
@@ -25,6 +27,11 @@ recorded from Azure. Each operation says where its behaviour comes from: *SDK so
 
 ## Known differences from Azure
 
+- A command job runs with the interpreter, the packages, the rights and the files of the user who started the emulator,
+  whatever its environment says: nothing is built, and nothing is isolated. Run no code that you would not run yourself.
+- The ranks of a command job are processes of this machine, on as many nodes as were asked for; they speak over
+  loopback. A mounted input is a copy of each node; a mounted output reaches the storage when a file was left alone for
+  half a second.
 - Machines are not allocated: a cluster is ready at once, nothing bills; quotas are used as a test says (`used=`).
 - A model is a stand-in unless its registry entry has `weights`; training runs on one device whatever the cluster is.
 - DeepSpeed is skipped, as on the backend `local`; the learned loss is close in kind, not in bits.

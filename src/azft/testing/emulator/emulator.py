@@ -28,9 +28,11 @@ from azft.testing.emulator.jobs import Jobs
 from azft.testing.emulator.router import Router
 from azft.testing.emulator.scripts import EVICTED, Outcome
 from azft.testing.emulator.server import Server
+from azft.testing.emulator.services.codes import Codes
 from azft.testing.emulator.services.computes import Computes
 from azft.testing.emulator.services.deployments import Deployments
 from azft.testing.emulator.services.endpoints import OnlineEndpoints
+from azft.testing.emulator.services.environments import Environments
 from azft.testing.emulator.services.history import RunHistory
 from azft.testing.emulator.services.jobs import JobService
 from azft.testing.emulator.services.models import Assets
@@ -112,7 +114,7 @@ class AzureMLEmulator:
         self._store = store
         self.faults = Faults()
         self._registries = Registries(self.world, known)
-        self.jobs = Jobs(self.world, self._registries.find)
+        self.jobs = Jobs(self.world, self._registries.find, self.environment)
         self.servers = Servers(self.world)
         self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
         self._quotas = Quotas(self.world, quotas or {}, used or {})
@@ -140,6 +142,7 @@ class AzureMLEmulator:
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
         models = Assets(self.world, self.jobs, "models")
+        environments = Environments(self.world)
         deployments = Deployments(
             self.world, self.servers, models.folder_of, lambda call: not self._identity.why_not(call)[0]
         )
@@ -151,7 +154,9 @@ class AzureMLEmulator:
             self._quotas,
             Assets(self.world, self.jobs, "data"),
             models,
-            JobService(self.world, self.jobs, self._computes.exists),
+            JobService(self.world, self.jobs, self._computes.exists, environments.check),
+            Codes(self.world),
+            environments,
             RunHistory(self.world, self.jobs),
             deployments,
             OnlineEndpoints(self.world, deployments),
@@ -175,6 +180,10 @@ class AzureMLEmulator:
     def place_compute(self, name: str, **settings: Any) -> dict[str, Any]:
         """Put a compute of somebody else's there, of any kind, in any state: see `Computes.place`."""
         return self._computes.place(name, **settings)
+
+    def preempt(self, job: str, *, restart: bool = True) -> None:
+        """Take the machines of a running command job away: the service restarts it, or lets it fail."""
+        self.jobs.commands.preempt(job, restart=restart)
 
     def script(self, outcome: Outcome, *, always: bool = False) -> None:
         """Give the next job (or every one) an outcome instead of training."""

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from azft.domain.run import RunEvent, RunStatus
 from azft.errors import AzftError
 from azft.snapshot import RegistryVersion
+from azft.testing.emulator.commands.jobs import CommandJobs
 from azft.testing.emulator.scripts import Outcome, scripted_events
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.story import NESTED, STEPS, Story, child_id, tell
 from azft.testing.emulator.training import JobRefusedError, local_job
-from azft.testing.emulator.wire import WireError, not_found
-from azft.testing.emulator.world import CONTAINER, World
+from azft.testing.emulator.wire import WireError, bad_request, not_found
+from azft.testing.emulator.world import CONTAINER, World, path_of
 
 KIND = "jobs"
 CHILDREN = "children"
@@ -28,9 +29,15 @@ IMPORTED = "chat_completion_model_import"
 class Jobs:
     """Every job's document, and what it has said so far; scripts are used up one a job."""
 
-    def __init__(self, world: World, find_model: Callable[[str, str, str], RegistryVersion | None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        find_model: Callable[[str, str, str], RegistryVersion | None],
+        given: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._world = world
         self._find_model = find_model
+        self.commands = CommandJobs(world, find_model, self.output_path, given)
         self._scripts: deque[Outcome] = deque()
         self.default: Outcome | None = None
         self._publishing = threading.Lock()
@@ -52,11 +59,14 @@ class Jobs:
         now = self._world.clock.now()
         outcome = self._scripts.popleft() if self._scripts else self.default
         document: Document = {"name": name, "properties": properties, "submitted": now}
+        command = is_command(document)
         if outcome is not None:
             document["outcome"] = asdict(outcome)
+        elif command:
+            self.commands.begin(name, properties)
         else:
             document |= self._begun(name, properties)
-        for step in (*STEPS, NESTED):
+        for step in () if command else (*STEPS, NESTED):
             self._world.state.put(CHILDREN, child_id(name, step), {"job": name, "step": step})
         return self._world.state.put(KIND, name, document)
 
@@ -78,9 +88,13 @@ class Jobs:
 
     def story(self, document: Document) -> Story:
         """Return what the job has told so far; once it has completed, its outputs are there."""
+        if is_command(document) and "outcome" not in document:
+            return self.commands.story(document)
         canceling = document.get("canceled") is not None
         failed = outcome_of(document).failed_step if "outcome" in document else ""
         story = tell(document["name"], self.events(document), canceling=canceling, failed_step=failed)
+        if is_command(document):
+            return evolve(story, steps=())
         if story.status == "Completed" and not document.get("published"):
             self._publish(document)
         return story
@@ -104,6 +118,8 @@ class Jobs:
         if "outcome" in document:
             outcome = outcome_of(document)
             return (outcome.code, outcome.error) if outcome.status == "failed" or outcome.failed_step else ("", "")
+        if is_command(document):
+            return "UserError", self.commands.progress(document).error
         if "refused" in document:
             return "UserError", str(document["refused"])
         return "UserError", self._world.local.result(self._world.local.find_run(document["local_run"])).error
@@ -125,6 +141,8 @@ class Jobs:
         self._world.state.put(KIND, name, document)
         if "local_run" in document:
             self._world.local.cancel(self._world.local.find_run(document["local_run"]))
+        elif is_command(document) and "outcome" not in document:
+            self.commands.cancel(name)
 
     def delete(self, name: str) -> None:
         """Forget a job that has ended."""
@@ -132,6 +150,15 @@ class Jobs:
         if self.story(document).ended is None:
             raise WireError(409, "Conflict", f"job {name} is still running; cancel it first")
         self._world.state.delete(KIND, name)
+        self.commands.forget(name)
+
+    def output_path(self, name: str, output: str) -> str:
+        """Return where an output of a job lies in storage."""
+        properties = self.get(name)["properties"]
+        if output not in output_names(properties):
+            raise bad_request(f"job {name} has no output {output!r}")
+        uri = str((properties["outputs"][output] or {}).get("uri") or "")
+        return path_of(uri).rstrip("/") or f"azureml/{name}/{output}"
 
     def model_folder(self, document: Document) -> Path | None:
         """Return the folder with the model that a completed job really made, or None for a scripted one."""
@@ -164,6 +191,11 @@ class Jobs:
                 run = self._world.local.home.run(document["local_run"])
                 blobs.publish(CONTAINER, f"azureml/{child_id(name, IMPORTED)}/output_dir", run / "import")
             self._world.state.put(KIND, name, {**document, "published": True})
+
+
+def is_command(document: Document) -> bool:
+    """Return whether a job is a command, and no pipeline."""
+    return bool(document["properties"].get("jobType") == "Command")
 
 
 def outcome_of(document: Document) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from attrs import evolve, frozen
@@ -28,13 +28,14 @@ _STAGES_OF = {
     "chat_completion_finetune": ("finetune",),
     "ft_nlp_model_converter": ("evaluate", "export"),
 }
-_AZURE = {
+AZURE: Mapping[RunStatus, str] = {
     RunStatus.QUEUED: "NotStarted",
     RunStatus.RUNNING: "Running",
     RunStatus.COMPLETED: "Completed",
     RunStatus.FAILED: "Failed",
     RunStatus.CANCELED: "Canceled",
 }
+"""The service's words."""
 ENDED = frozenset({"Completed", "Failed", "Canceled"})
 
 
@@ -91,7 +92,7 @@ def tell(job: str, events: Sequence[RunEvent], *, canceling: bool = False, faile
     'Canceled'
     """
     said = [event for event in events if event.kind == "status"]
-    status = _AZURE[RunStatus(said[-1].message)] if said else _AZURE[RunStatus.QUEUED]
+    status = AZURE[RunStatus(said[-1].message)] if said else AZURE[RunStatus.QUEUED]
     ended = said[-1].time if status in ENDED else None
     found = [step for name in STEPS if (step := _step(job, name, events, status, ended)) is not None]
     steps = tuple(evolve(step, status="Failed") if step.name == failed_step else step for step in found)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from azft.testing.emulator.clock import iso
-from azft.testing.emulator.jobs import IMPORTED, Jobs, outcome_of, output_names
+from azft.testing.emulator.jobs import IMPORTED, Jobs, is_command, outcome_of, output_names
 from azft.testing.emulator.scripts import PARENT_ERROR
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.story import NESTED, Step, Story, child_id
@@ -96,13 +96,22 @@ class RunHistory:
         wanted = [str(value) for value in (call.body or {}).get("values") or []]
         known = {value: self._places.get(value) for value in wanted}
         return Reply(
-            {"values": {value: {"uri": uri, "type": "uri_folder"} for value, uri in known.items() if uri is not None}}
+            {
+                "values": {
+                    value: {"uri": uri, "type": "uri_folder" if uri.endswith("/") else "uri_file"}
+                    for value, uri in known.items()
+                    if uri is not None
+                }
+            }
         )
 
     def _details(self, call: Call) -> Reply:
         document, story, step = self._find(call["run"])
         described = self._described(document, story, step)
-        files = {ROOT_LOG: story.log} if step is None else self._logs(document, step)
+        if step is not None:
+            files = self._logs(document, step)
+        else:
+            files = self._jobs.commands.logs(document) if is_command(document) else {ROOT_LOG: story.log}
         logs = {}
         for path, text in files.items():
             blob = f"ExperimentRun/dcid.{described['runId']}/{path}"
@@ -128,8 +137,8 @@ class RunHistory:
         name = str(document["properties"].get("displayName") or root) if step is None else step.name
         status = self._jobs.shown_state(document, story.status) if step is None else step.status
         begun, ended = (story.begun, story.ended) if step is None else (step.begun, step.ended)
-        pipeline = step is None or step.name == NESTED
-        kind = "PipelineRun" if pipeline else "StepRun"
+        pipeline = not is_command(document) and (step is None or step.name == NESTED)
+        kind = "commandjob" if is_command(document) else "PipelineRun" if pipeline else "StepRun"
         source = {"azureml.runsource": f"azureml.{kind}"}
         more = (
             {"runSource": "SDK"} if step is None else {"azureml.pipelinerunid": root, "azureml.moduleName": step.name}
@@ -183,6 +192,9 @@ class RunHistory:
         found = {}
         for output in output_names(document["properties"]) if step is None else ("output_dir",):
             identity = f"azureml://locations/{self._world.region}/workspaces/{self._world.tenant}/data/{name}_{output}/versions/1"
-            self._places[identity] = self._world.store_uri(f"azureml/{name}/{output}/")
-            found[output] = {"assetId": identity, "type": "uri_folder"}
+            path = self._jobs.output_path(name, output) if step is None else f"azureml/{name}/{output}"
+            asked = (document["properties"].get("outputs") or {}).get(output) or {}
+            kind = "uri_file" if asked.get("jobOutputType") == "uri_file" else "uri_folder"
+            self._places[identity] = self._world.store_uri(path + ("" if kind == "uri_file" else "/"))
+            found[output] = {"assetId": identity, "type": kind}
         return found

@@ -34,10 +34,17 @@ SERVERLESS = "serverless"
 class JobService:
     """The job resources of the workspace."""
 
-    def __init__(self, world: World, jobs: Jobs, has_compute: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        world: World,
+        jobs: Jobs,
+        has_compute: Callable[[str], bool],
+        check_environment: Callable[[str], None],
+    ) -> None:
         self._world = world
         self._jobs = jobs
         self._has_compute = has_compute
+        self._check_environment = check_environment
 
     def operations(self) -> Sequence[Operation]:
         """Return the operations."""
@@ -49,7 +56,7 @@ class JobService:
                 "PUT",
                 one,
                 self._put,
-                note="only chat_completion_pipeline; an unknown input or compute is refused (inferred)",
+                note="commands and chat_completion_pipeline; an unknown input or compute is refused (inferred)",
             ),
             arm("POST", one + "/cancel", self._cancel),
             arm("DELETE", one, self._delete, "REST specification"),
@@ -83,8 +90,12 @@ class JobService:
         return Reply(self._described(self._jobs.create(call["name"], properties)), 201)
 
     def _check(self, properties: dict[str, Any]) -> None:
-        if word(properties, "jobType", JOB_TYPES, needed=True) != "Pipeline":
-            raise WireError(501, "EmulatorUnhandled", f"not emulated: jobs of the type {properties.get('jobType')!r}")
+        kind = word(properties, "jobType", JOB_TYPES, needed=True)
+        if kind == "Command":
+            self._check_command(properties)
+            return
+        if kind != "Pipeline":
+            raise WireError(501, "EmulatorUnhandled", f"not emulated: jobs of the type {kind!r}")
         node = node_of(properties)
         if not node:
             raise WireError(501, "EmulatorUnhandled", "not emulated: pipelines without chat_completion_pipeline")
@@ -102,6 +113,13 @@ class JobService:
             if name.startswith("compute_") and value != SERVERLESS and not self._has_compute(value):
                 raise bad_request(f"input {name!r}: unknown compute target {value!r}")
 
+    def _check_command(self, properties: dict[str, Any]) -> None:
+        self._jobs.commands.order("checked", properties)
+        self._check_environment(str(properties.get("environmentId") or ""))
+        compute = str(properties.get("computeId") or "").rpartition("/")[2]
+        if compute and compute != SERVERLESS and not self._has_compute(compute):
+            raise bad_request(f"unknown compute target {compute!r}")
+
     def _cancel(self, call: Call) -> Reply:
         self._jobs.cancel(call["name"])
         return Reply(None, 202, self._world.operations.start(call, "mfe"))
@@ -115,7 +133,9 @@ class JobService:
         story = self._jobs.story(document)
         outputs = dict(given.get("outputs") or {})
         for output in output_names(given):
-            outputs[output] = {**outputs[output], "uri": world.store_uri(f"azureml/{name}/{output}/")}
+            file = (outputs[output] or {}).get("jobOutputType") == "uri_file"
+            uri = world.store_uri(self._jobs.output_path(name, output) + ("" if file else "/"))
+            outputs[output] = {**(outputs[output] or {}), "uri": uri}
         studio = f"https://ml.azure.com/runs/{name}?wsid={world.id}"
         services = {
             "Tracking": {"jobServiceType": "Tracking", "endpoint": f"azureml://{world.host}/mlflow/v1.0{world.id}"},

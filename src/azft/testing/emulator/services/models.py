@@ -143,7 +143,7 @@ class Assets:
                 raise bad_request(f"{uri}: job {found[1]} has no output {found[2]!r}")
             if self._jobs.story(job).status != "Completed":
                 raise bad_request(f"{uri}: job {found[1]} has not completed, so the output does not exist")
-            return self._world.store_uri(f"azureml/{found[1]}/{found[2]}/")
+            return self._world.store_uri(self._jobs.output_path(found[1], found[2]) + "/")
         path = path_of(uri)
         if not path or not self._world.blobs.names(CONTAINER, path.rstrip("/")):
             raise bad_request(f"nothing at {uri or 'no address'}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply, arm, not_found
+from azft.testing.emulator.wire import ARM, DATA_PLANE, WORKSPACE, Call, Operation, Reply, arm, not_found
 from azft.testing.emulator.world import ARTIFACTS, CONTAINER, STORE, World
 
 SERVICES = ("api", "experimentation", "history", "mlflow", "hyperdrive", "pipelines")
@@ -32,6 +32,9 @@ class Workspaces:
                 "SDK source",
                 note="the SDK asks without a token",
                 open=True,
+            ),
+            Operation(
+                "GET", ARM, "/metadata/endpoints", _clouds, "documentation", note="asked by MLflow's plugin", open=True
             ),
             arm("GET", WORKSPACE + "/datastores", self._stores),
             arm("GET", store, self._store),
@@ -103,3 +106,30 @@ class Workspaces:
     def _secrets(self, call: Call) -> Reply:
         self._store(call)
         return Reply({"secretsType": "Sas", "sasToken": self._world.blobs.sas(CONTAINER)})
+
+
+def _clouds(_call: Call) -> Reply:
+    """Return where the services of the public cloud are (Azure Resource Manager, api-version 2019-05-01)."""
+    login = {
+        "loginEndpoint": "https://login.microsoftonline.com/",
+        "audiences": ["https://management.core.windows.net/", "https://management.azure.com/"],
+        "tenant": "common",
+        "identityProvider": "AAD",
+    }
+    suffixes = {
+        "acrLoginServer": "azurecr.io",
+        "keyVaultDns": "vault.azure.net",
+        "sqlServerHostname": "database.windows.net",
+        "storage": "core.windows.net",
+    }
+    public = {
+        "name": "AzureCloud",
+        "portal": "https://portal.azure.com",
+        "authentication": login,
+        "graph": "https://graph.windows.net/",
+        "graphAudience": "https://graph.windows.net/",
+        "batch": "https://batch.core.windows.net/",
+        "resourceManager": "https://management.azure.com/",
+        "suffixes": suffixes,
+    }
+    return Reply([public])
