@@ -20,11 +20,11 @@ from unittest import mock
 from attrs import evolve
 
 from azft.backends.local.engine.finetune import train_as_one_of_several
-from azft.backends.local.engine.group import Group
 from azft.backends.local.engine.live import Untracked
 from azft.backends.local.engine.ranks import run_ranks
-from azft.backends.local.engine.training import train
 from azft.backends.local.runs import LocalRuns
+from azft.training.group import Group
+from azft.training.loop import train
 from tests.small_runs import losses, staged_run
 
 ROWS = 4
@@ -72,7 +72,7 @@ def _losses(weights: Path, group: Group, parameters: dict[str, Any]) -> list[flo
             threads=2, **parameters,
         )  # fmt: skip
         if group.size == 1:
-            train(evolve(context, live=Untracked()), group)
+            train(evolve(context, live=Untracked()).task, group)
         else:
             run_ranks(context, train_as_one_of_several, group, 0)
         found = losses(context)

@@ -15,7 +15,7 @@ from azft.backends.local.engine.context import StageContext
 from azft.backends.local.engine.importing import import_model
 from azft.backends.local.engine.live import LiveTracking
 from azft.backends.local.engine.preprocess import preprocess
-from azft.backends.local.events import EventLog, read_events
+from azft.training.events import EventLog, read_events
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 46}
 FAMILIES = ("phi3", "llama", "qwen2", "gemma2")

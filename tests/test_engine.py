@@ -18,13 +18,8 @@ from transformers import AutoModelForCausalLM
 import azft
 from azft import DataSettings
 from azft.backends.local.engine import finetune as finetuning
-from azft.backends.local.engine import training
-from azft.backends.local.engine.arguments import Batches, checkpointing_wanted
 from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.group import Group
 from azft.backends.local.engine.reasons import reason
-from azft.backends.local.engine.reporting import RunReporter
-from azft.backends.local.events import read_events
 from azft.backends.local.inputs import check_inputs, local_component
 from azft.backends.local.runs import LocalRuns
 from azft.domain.parameters import Layer, Parameters
@@ -39,6 +34,11 @@ from azft.engine.tokens import Encoded
 from azft.engine.weights import check_unchanged, is_whole, link_weights
 from azft.rules.parameters import USER, resolve
 from azft.rules.shapes import shape_of
+from azft.training import loop
+from azft.training.arguments import Batches, checkpointing_wanted
+from azft.training.events import read_events
+from azft.training.group import Group
+from azft.training.reporting import RunReporter
 from tests.small_runs import FAMILIES, SMALL, losses, network, replaced, staged_run
 from tests.test_local_backend import own_model
 
@@ -449,7 +449,7 @@ def test_a_batch_that_does_not_fit_is_run_in_parts_and_the_step_stays(
         model.register_forward_pre_hook(refuse, with_kwargs=True)
         return model
 
-    monkeypatch.setattr(training, "load_model", small)
+    monkeypatch.setattr(loop, "load_model", small)
     context = staged(weights, auto_find_batch_size=True, **settings)
     assert trained(context) == pytest.approx(usual, rel=1e-4)
     assert "a pass of 4 rows does not fit in memory: the step of 8 rows is now 4 passes of 2" in said(context)

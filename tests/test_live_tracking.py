@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 
 import azft
 from azft.backends.local.backend import LocalBackend
-from azft.backends.local.events import read_events
 from azft.domain.jsonable import to_json
+from azft.training.events import read_events
 from tests.test_kills import worker_of
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import azft
 from azft import ComponentInput, ConfigurationError, FineTuneSession, PlanError, UnknownNameError
-from azft.backends.local.inputs import HONOURED, IGNORED, LOCAL_ONLY, REFUSED
+from azft.backends.local.inputs import HONOURED, IGNORED, REFUSED
+from azft.rules.engine import OWN_INPUTS
 from azft.rules.inputs import Refused, encode, read_value
 from azft.snapshot import chat_completion_pipeline
 
@@ -142,7 +143,7 @@ def test_every_input_of_the_component_is_honoured_ignored_or_refused_exactly_onc
     assert len(component.inputs) == 69
     names = [*HONOURED, *IGNORED, *REFUSED]
     assert sorted(names) == sorted(spec.name for spec in component.inputs)
-    assert not {spec.name for spec in LOCAL_ONLY} & set(names)
+    assert not {spec.name for spec in OWN_INPUTS} & set(names)
 
 
 NUMBER = ComponentInput("anything", "number", minimum=0, maximum=10)

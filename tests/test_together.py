@@ -17,12 +17,9 @@ from torch.multiprocessing.spawn import ProcessExitedException
 
 import azft
 from azft.backends.local.backend import LocalBackend
-from azft.backends.local.engine.arguments import group_wanted
 from azft.backends.local.engine.context import StageContext
 from azft.backends.local.engine.finetune import _group
-from azft.backends.local.engine.group import Group
 from azft.backends.local.engine.ranks import FAILED, RankFailedError, TooLargeError, _judge, run_ranks
-from azft.backends.local.events import read_events
 from azft.backends.local.inputs import local_component, process_findings
 from azft.backends.local.runs import LocalRuns
 from azft.domain.compute import Compute
@@ -31,6 +28,9 @@ from azft.files import sha256_of_folder
 from azft.rules.devices import gpus_used, processes_used
 from azft.rules.parameters import USER, resolve
 from azft.testing.contract import SAMPLE
+from azft.training.arguments import group_wanted
+from azft.training.events import read_events
+from azft.training.group import Group
 from tests.small_runs import FAMILIES, replaced, staged_run
 from tests.test_kills import worker_of
 from tests.test_local_backend import own_model

@@ -11,15 +11,15 @@ from typing import Any
 from attrs import evolve, frozen
 
 from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.group import Group
 from azft.backends.local.engine.live import Untracked
 from azft.backends.local.engine.ranks import run_ranks
-from azft.backends.local.engine.training import train
-from azft.backends.local.events import EventLog, Unheard
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.engine.loading import load_model, load_tokenizer
 from azft.engine.rows import read_rows
+from azft.training.events import EventLog, Unheard
+from azft.training.group import Group
+from azft.training.loop import train
 from tests.small_runs import FAMILIES, losses, replaced, staged_run
 from tests.test_local_backend import own_model
 
@@ -86,7 +86,7 @@ def in_folder(context: StageContext, folder: Path, group: Group) -> StageContext
 def train_each(context: StageContext, group: Group, _shrunk: int) -> None:
     """Train every way in the same processes, which are costly to start."""
     for folder in sorted(context.folder.parent.glob("way-*")):
-        train(in_folder(context, folder, group), group)
+        train(in_folder(context, folder, group).task, group)
 
 
 def losses_of(place: Path, kind: str) -> list[list[float]]:

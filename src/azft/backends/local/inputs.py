@@ -10,6 +10,7 @@ from azft.domain.findings import Finding
 from azft.domain.parameters import Parameters
 from azft.engine.machine import has_half_precision
 from azft.rules.devices import PROCESSES, gpus_asked, processes_used
+from azft.rules.engine import FOUR_BIT, LOAD_IN, OWN_INPUTS, SHARDING
 from azft.rules.pipeline_inputs import GPUS
 from azft.snapshot import chat_completion_pipeline
 
@@ -82,28 +83,6 @@ REFUSED = {
     **dict.fromkeys(("train_file_path", "validation_file_path", "test_file_path"), _PREPARED),
     **dict.fromkeys(("train_mltable_path", "validation_mltable_path", "test_mltable_path"), _PREPARED),
 }
-CHECKPOINTING = "gradient_checkpointing"
-SHARDING = "sharding"
-LOAD_IN, FOUR_BIT = "load_in", "4bit"
-LOCAL_ONLY = (
-    ComponentInput("packing", "boolean", default=False),
-    ComponentInput("threads", "integer", default=0, minimum=0),
-    ComponentInput("answers", "integer", default=4, minimum=0),
-    ComponentInput("pack_length", "integer", default=-1),
-    ComponentInput(CHECKPOINTING, "string", default="auto", enum=("auto", "on", "off")),
-    ComponentInput("save_minutes", "number", default=10.0, minimum=0),
-    ComponentInput(PROCESSES, "integer", default=0, minimum=0),
-    ComponentInput(SHARDING, "string", default="auto", enum=("auto", "on", "off")),
-    ComponentInput(LOAD_IN, "string", default="own", enum=("own", FOUR_BIT)),
-)
-"""Inputs only this machine has.
-
-Best-fit packing, and how many tokens a packed row has (-1 for as many as the longest conversation); CPU threads (0 for
-all cores); questions asked side by side; whether activations are computed again rather than kept; the minutes
-between two checkpoints beside those of evaluations (0 for none); the processes that train together (0 for one a GPU,
-one on a CPU), whether each of them keeps a part of the weights alone (FSDP2), and whether the weights that LoRA leaves
-as they are come in the type of their file or in 4 bit (QLoRA).
-"""
 DATE = "template_date"
 """The input with the date (ISO) that a chat template is told which writes one; today's, unless it is set."""
 
@@ -112,7 +91,7 @@ def local_component() -> Component:
     """Return the Azure component with the local inputs beside its own."""
     azure = chat_completion_pipeline()
     today = ComponentInput(DATE, "string", default=datetime.now(UTC).date().isoformat())
-    return Component(azure.name, azure.version, (*azure.inputs, *LOCAL_ONLY, today))
+    return Component(azure.name, azure.version, (*azure.inputs, *OWN_INPUTS, today))
 
 
 def check_inputs(parameters: Parameters) -> list[Finding]:

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from azft.backends.local.inputs import FOUR_BIT, LOAD_IN, SHARDING
 from azft.domain.architecture import Architecture
 from azft.domain.compute import Compute
 from azft.domain.findings import Finding
 from azft.domain.parameters import Parameters
 from azft.domain.plan import Plan
 from azft.rules.devices import processes_used
+from azft.rules.engine import FOUR_BIT, LOAD_IN, SHARDING, training_here
 from azft.rules.memory import RESERVE_GIB, Training, fit_findings, row_length
 
 HALF = 2
 """Bytes of a weight as it is evaluated and saved: in 16 bit, as checkpoints of these sizes are."""
-
-
-def training_here(parameters: Parameters, *, longest: int, batch: int, checkpointing: bool) -> Training:
-    """Return what the parameters mean for the memory of one process, for passes of `batch` rows of `longest` tokens."""
-    lora = parameters.flag("apply_lora")
-    return Training(
-        lora_rank=parameters.integer("lora_r") if lora else 0,
-        # Weights that an adapter leaves as they are stay in the 16 bit that they came in.
-        regime="32" if parameters.text("precision") != "16" else "half" if lora else "mixed",
-        stage=0,
-        devices=1,
-        batch=batch,
-        sequence=longest,
-        checkpointing=checkpointing,
-        four_bit=lora and parameters.text(LOAD_IN) == FOUR_BIT,
-        adafactor=parameters.text("optim") == "adafactor",
-    )
 
 
 def memory_findings(plan: Plan) -> tuple[Finding, ...]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from attrs import evolve
 from filelock import FileLock, Timeout
 
-from azft.backends.local.events import EventLog, EventReader, read_events, status_of
 from azft.backends.local.home import Home
 from azft.backends.local.launch import ending, hub_secrets, start_detached, told, wait_until
 from azft.backends.local.tracking import Tracking
@@ -28,6 +27,7 @@ from azft.errors import BackendError, NameTakenError, NotFoundError, NotOursErro
 from azft.files import discard, linked_or_copied, whole_folder, write_whole
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
+from azft.training.events import EventLog, EventReader, read_events, status_of
 
 OWN = "AZFT-F098"
 """The code of a failure that azft's own error explains."""

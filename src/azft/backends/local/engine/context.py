@@ -8,14 +8,14 @@ from pathlib import Path
 from attrs import frozen
 
 from azft.backends.local.engine.live import LiveTracking, Untracked
-from azft.backends.local.events import EventLog
 from azft.backends.local.home import Home
 from azft.backends.local.inputs import DATE
 from azft.domain.job import Job
+from azft.training.events import EventLog
+from azft.training.task import CanceledError, Task, TaskFile
 
-
-class CanceledError(Exception):
-    """The user canceled the run."""
+OUTPUT = "output"
+"""Where a script puts its result, until it is the run's."""
 
 
 @frozen
@@ -27,6 +27,24 @@ class StageContext:
     job: Job
     events: EventLog
     live: LiveTracking | Untracked
+
+    @property
+    def task(self) -> Task:
+        """What a training is given of the run."""
+        data = self.job.data
+        file = TaskFile(
+            self.folder / "import",
+            self.folder / "preprocess",
+            {"train": data.train.path, "validation": data.validation.path, "test": data.test.path},
+            self.folder / "checkpoints",
+            self.folder / OUTPUT,
+            self.events.path,
+            self.folder / "cancel",
+            self.job.parameters,
+            self.job.key,
+            self.trusted,
+        )
+        return Task(file, self.events, heard=self.live.update)
 
     @property
     def trusted(self) -> bool:

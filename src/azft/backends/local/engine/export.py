@@ -8,12 +8,12 @@ from pathlib import Path
 from azft.backends.local.engine.context import StageContext
 from azft.backends.local.engine.evaluate import tuned_model
 from azft.backends.local.engine.pictures import loss_curve
-from azft.backends.local.events import read_events
 from azft.backends.local.tracking import Tracking
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.jsonable import from_json
 from azft.engine.loading import load_tokenizer, quiet
 from azft.files import share
+from azft.training.events import read_events
 
 
 def export(context: StageContext, target: Path) -> None:

@@ -12,20 +12,21 @@ import orjson
 import torch
 from transformers import Trainer
 
-from azft.backends.local.engine.arguments import group_wanted
 from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.group import Group
 from azft.backends.local.engine.ranks import TooLargeError, run_ranks
 from azft.backends.local.engine.reasons import reason
-from azft.backends.local.engine.training import train
-from azft.backends.local.inputs import FOUR_BIT, LOAD_IN
 from azft.domain.parameters import Parameters
 from azft.engine.adapters import adapted
-from azft.engine.loading import config_in, context_limit, load_model, load_tokenizer, own_dtype, quiet
+from azft.engine.loading import config_in, context_limit, load_model, load_tokenizer, quiet
 from azft.engine.rows import read_rows
 from azft.errors import ConfigurationError
-from azft.files import make_durable, write_whole
+from azft.files import write_whole
+from azft.rules.engine import FOUR_BIT, LOAD_IN
 from azft.rules.shapes import shape_of
+from azft.training.arguments import group_wanted
+from azft.training.group import Group
+from azft.training.loop import train
+from azft.training.saving import write_model
 
 TRAINED = "trained"
 """In the folder of checkpoints: what several processes made together."""
@@ -45,14 +46,7 @@ def finetune(context: StageContext, target: Path) -> None:
     model, best = _fitting(
         lambda shrunk: _trained(context, group, shrunk), shrinks=parameters.flag("auto_find_batch_size")
     )
-    _save(
-        model,
-        load_tokenizer(context.folder / "import"),
-        parameters,
-        target,
-        dtype=own_dtype(context.folder / "import"),
-    )
-    make_durable(target)
+    write_model(context.task, model, load_tokenizer(context.folder / "import"), target)
     shutil.rmtree(working / TRAINED, ignore_errors=True)
     _keep_only_asked(working, parameters, best)
 
@@ -63,7 +57,7 @@ def _trained(context: StageContext, group: Group, shrunk: int) -> tuple[Any, str
         run_ranks(context, train_as_one_of_several, group, shrunk)
     else:
         try:
-            trainer = train(context, group, shrunk)
+            trainer = train(context.task, group, shrunk)
         except torch.OutOfMemoryError as error:
             raise TooLargeError(reason(error)) from error
         if context.job.parameters.text(LOAD_IN) != FOUR_BIT:
@@ -83,7 +77,7 @@ def _trained(context: StageContext, group: Group, shrunk: int) -> tuple[Any, str
 
 def train_as_one_of_several(context: StageContext, group: Group, shrunk: int) -> None:
     """Train beside other processes, and write what was made, whole or as an adapter."""
-    _keep(train(context, group, shrunk), context)
+    _keep(train(context.task, group, shrunk), context)
     group.wait()
 
 
@@ -140,18 +134,6 @@ def _group(context: StageContext) -> Group:
     group = group_wanted(parameters, shape, longest=longest)
     write_whole(record, orjson.dumps({"size": group.size, "sharded": group.sharded}))
     return group
-
-
-def _save(model: Any, tokenizer: Any, parameters: Parameters, target: Path, *, dtype: str) -> None:
-    """Save the adapter, if there is one, and the whole model in the type that its checkpoint had."""
-    if parameters.flag("apply_lora"):
-        model.save_pretrained(target / "adapter")
-        if not parameters.flag("merge_lora_weights"):
-            return
-        model = model.merge_and_unload()
-    model.config.use_cache = True
-    model.to(getattr(torch, dtype)).save_pretrained(target / "model")
-    tokenizer.save_pretrained(target / "model")
 
 
 def _keep_only_asked(working: Path, parameters: Parameters, best: str | None) -> None:

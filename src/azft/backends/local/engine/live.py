@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from azft.backends.local.events import EventLog, EventReader
 from azft.backends.local.home import Home
 from azft.domain.job import Job
 from azft.domain.run import RunStatus
+from azft.training.events import EventLog, EventReader
 
 if TYPE_CHECKING:
     from azft.backends.local.tracking import Tracking

@@ -20,17 +20,18 @@ from filelock import FileLock
 from torch import distributed
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
-from azft.backends.local.engine.context import CanceledError, StageContext
-from azft.backends.local.engine.group import Group
+from azft.backends.local.engine.context import StageContext
 from azft.backends.local.engine.live import Untracked
 from azft.backends.local.engine.reasons import reason
-from azft.backends.local.events import EventLog, Unheard
 from azft.backends.local.home import Home
 from azft.backends.local.launch import hub_secrets
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.errors import AzftError
 from azft.files import write_whole
+from azft.training.events import EventLog, Unheard
+from azft.training.group import Group
+from azft.training.task import CanceledError
 
 TOO_LARGE, CANCELED, FAILED = 75, 76, 77
 """How a rank ends that ran out of its device's memory, was canceled, or failed."""

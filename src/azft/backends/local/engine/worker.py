@@ -12,16 +12,17 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from azft.backends.local.engine.context import CanceledError, StageContext
+from azft.backends.local.engine.context import StageContext
 from azft.backends.local.engine.live import LiveTracking
 from azft.backends.local.engine.reasons import reason
-from azft.backends.local.events import EventLog, read_events, status_of
 from azft.backends.local.home import Home
 from azft.backends.local.launch import received_secrets
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.domain.run import RunStatus
 from azft.files import remove_leftovers, whole_folder, write_whole
+from azft.training.events import EventLog, read_events, status_of
+from azft.training.task import CanceledError
 
 STAGES = ("import", "preprocess", "finetune", "evaluate", "export")
 LOCK_WAIT = 5.0

@@ -12,15 +12,14 @@ import torch
 from attrs import evolve, frozen
 from transformers import TrainingArguments
 
-from azft.backends.local.engine.group import Group
-from azft.backends.local.inputs import CHECKPOINTING, FOUR_BIT, LOAD_IN, SHARDING
-from azft.backends.local.memory import training_here
 from azft.domain.architecture import Architecture
 from azft.domain.parameters import Parameters
 from azft.engine.collate import micro_batch
 from azft.engine.loading import has_bf16
 from azft.rules.devices import processes_used
+from azft.rules.engine import CHECKPOINTING, FOUR_BIT, LOAD_IN, SHARDING, training_here
 from azft.rules.memory import GIB, memory_estimate
+from azft.training.group import Group
 
 _SAME_NAME = (
     "max_steps",

@@ -9,10 +9,10 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
-from azft.backends.local.engine import checkpoints
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.group import Group
 from azft.domain.run import EventKind
+from azft.training import checkpoints
+from azft.training.group import Group
+from azft.training.task import Task
 
 
 class RunReporter(TrainerCallback):
@@ -21,15 +21,15 @@ class RunReporter(TrainerCallback):
     `mean_tokens` are those of a row, which is a pack of conversations where they are packed.
     """
 
-    def __init__(self, context: StageContext, group: Group, *, mean_tokens: float) -> None:
-        self._context = context
+    def __init__(self, task: Task, group: Group, *, mean_tokens: float) -> None:
+        self._task = task
         self._group = group
         self._mean_tokens = mean_tokens
         self._since = (0, 0.0)
         self._saved = time.monotonic()
         self._between = False
         self._canceled = False
-        self._every = 60 * context.job.parameters.number("save_minutes")
+        self._every = 60 * task.parameters.number("save_minutes")
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock."""
@@ -38,7 +38,7 @@ class RunReporter(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Stop where the user asked for it, and save where the last checkpoint is long ago."""
         due = bool(self._every) and time.monotonic() - self._saved >= self._every
-        canceled, due = self._group.agreed(((self._context.folder / "cancel").exists(), due))
+        canceled, due = self._group.agreed((self._task.canceled, due))
         if canceled:
             control.should_training_stop = True
             self._canceled = True
@@ -66,8 +66,8 @@ class RunReporter(TrainerCallback):
             )
             values["tokens_per_second"] = rows * self._mean_tokens / elapsed
         kind: EventKind = "progress" if "loss" in values else "metrics"
-        self._context.events.say(kind, step=state.global_step, total=state.max_steps, values=values)
-        self._context.live.update()
+        self._task.events.say(kind, step=state.global_step, total=state.max_steps, values=values)
+        self._task.heard()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Seal the checkpoint, and drop older ones."""
@@ -84,6 +84,6 @@ class RunReporter(TrainerCallback):
             self._between = False
         checkpoints.seal(saved)
         checkpoints.prune_between(working, state.best_model_checkpoint)
-        limit = self._context.job.parameters.integer("save_total_limit")
+        limit = self._task.parameters.integer("save_total_limit")
         if limit > 0:
             checkpoints.prune(working, limit, state.best_model_checkpoint)
