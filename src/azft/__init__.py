@@ -43,6 +43,7 @@ _HOMES = {
         "Recipe",
     ),
     "azft.domain.tokens": ("TokenStatistics",),
+    "azft.domain.trainers": ("Script", "Trainer"),
     "azft.errors": (
         "AuthenticationError",
         "AzftError",
@@ -122,6 +123,7 @@ if TYPE_CHECKING:
         Recipe,
     )
     from azft.domain.tokens import TokenStatistics
+    from azft.domain.trainers import Script, Trainer
     from azft.errors import (
         AuthenticationError,
         AzftError,
@@ -259,10 +261,12 @@ __all__ = [
     "RunWatcher",
     "Runs",
     "Scores",
+    "Script",
     "SizeOffer",
     "SourceRow",
     "SweepReport",
     "TokenStatistics",
+    "Trainer",
     "UnknownNameError",
     "UnreachableError",
     "UnsupportedError",

@@ -6,7 +6,7 @@ import inspect
 from importlib.metadata import entry_points
 from typing import Any
 
-from azft.builtin import backends, checks, converters, datasets, log, models, naming, readers, recipes
+from azft.builtin import backends, checks, converters, datasets, log, models, naming, readers, recipes, trainers
 from azft.errors import ConfigurationError, PluginError
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.installed import InstalledPlugins, installed
@@ -22,8 +22,8 @@ from azft.ports import (
 )
 
 GROUP = "azft"
-PLUGINS = (models, datasets, readers, converters, recipes, naming, backends, checks, log)
-LATER = ("takes", "run_prefix", "resume", "uploads", "leftovers", "state")
+PLUGINS = (models, datasets, readers, converters, recipes, trainers, naming, backends, checks, log)
+LATER = ("trainers", "takes", "run_prefix", "resume", "uploads", "leftovers", "state")
 """Parts of a backend that came after the first release: what needs them says so."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from azft.processes import is_alive
 
 BLOCK = 1 << 20
+_NO_CODE = frozenset({"__pycache__", "venv", "node_modules"})
 PRIVATE = 0o600
 """Rights of a file: what azft keeps are a user's data and models, and nobody else's business."""
 
@@ -137,6 +138,30 @@ def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
+    return digest.hexdigest()
+
+
+def code_files(path: Path, folder: Path | None) -> dict[str, Path]:
+    """Return the files that go with a script, by their names: itself, or its whole folder but for hidden files.
+
+    Left out are also compiled modules and environments, which no other machine could use.
+    """
+    if folder is None:
+        return {path.name: path}
+    found: dict[str, Path] = {}
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder)
+        hidden = any(part.startswith(".") or part in _NO_CODE for part in name.parts)
+        if file.is_file() and not hidden:
+            found[name.as_posix()] = file
+    return found
+
+
+def sha256_of_code(path: Path, folder: Path | None) -> str:
+    """Return one SHA-256 over the names and bytes of the files that go with a script."""
+    digest = hashlib.sha256()
+    for name, file in code_files(path, folder).items():
+        digest.update(f"{name}\0{sha256_of(file)}\n".encode())
     return digest.hexdigest()
 
 

@@ -23,6 +23,7 @@ from azft.domain.plan import Plan
 from azft.domain.resource import CleanupReport, Leftovers, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, Runs
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme, Recipe
+from azft.domain.trainers import Script, Trainer
 from azft.errors import ConfigurationError
 from azft.flow.build import PipelineBuilder
 from azft.flow.cleanup import ResourceCleaner
@@ -83,10 +84,11 @@ class FineTuneSession(Line):
     word: a path, an address (hf://OWNER/NAME), a pandas frame, a `datasets.Dataset`, a list of rows, or a mapping of
     splits to one of these. `backend` is a name or a connected backend. `parameters` are inputs of the fine-tuning
     component and win over everything else; `recipe` is a named set of them ("quick", "lora", "full", or a plugin's)
-    that the parameters win over. `prices` are for one node and hour, by machine size, in place of the dated list that
-    ships with azft, and `budget`, in their currency, is what the run may cost. `columns`, `data`, `convert`,
-    `tokenizer` and the settings of the data one by one (`percent`, `on_bad`, `duplicates`, ...) are as
-    `DatasetPreparer` takes them; weights that were given bring their own tokenizer.
+    that the parameters win over. `trainer` is what trains: "azft" for azft's own engine, "chat_completion_pipeline" for
+    the registry's pipeline, a plugin's, or a `Script` of your own; the backend's own without it. `prices` are for one
+    node and hour, by machine size, in place of the dated list that ships with azft, and `budget`, in their currency, is
+    what the run may cost. `columns`, `data`, `convert`, `tokenizer` and the settings of the data one by one (`percent`,
+    `on_bad`, `duplicates`, ...) are as `DatasetPreparer` takes them; weights that were given bring their own tokenizer.
     `folder` keeps the ledger, the prepared data and the local backend's runs. `progress` false keeps standard output
     quiet; everything is in `logging` then.
     """
@@ -102,6 +104,7 @@ class FineTuneSession(Line):
         compute: str = "",
         parameters: Mapping[str, ParameterValue] | None = None,
         recipe: str | Recipe = "",
+        trainer: str | Trainer | Script = "",
         prices: Mapping[str, float] | None = None,
         budget: float | None = None,
         data: DataSettings | None = None,
@@ -132,12 +135,14 @@ class FineTuneSession(Line):
         self._given_by_value = {
             "naming": not isinstance(naming, str),
             "recipe": not isinstance(recipe, str),
+            "trainer": not isinstance(trainer, str),
             "tokenizer": tokenizer is not None and not isinstance(tokenizer, str),
             "convert": convert is not None,
         }
         self._tokenizer_name = tokenizer if isinstance(tokenizer, str) else ""
         self._prepared: PreparedDataset | None = None
         self._recipe = catalogue.recipes.pick(recipe) if recipe else None
+        self._trainer = _trainer_of(trainer, catalogue)
         self._prices = None if prices is None else dict(prices)
         self._budget = budget
         self._parameters = dict(parameters or {})
@@ -186,6 +191,7 @@ class FineTuneSession(Line):
             compute=self._compute,
             parameters=self._parameters,
             recipe=self._recipe.name if self._recipe else "",
+            trainer=self._trainer.name,
             prices=self._prices or {},
             budget=self._budget,
             data=self._data,
@@ -221,6 +227,7 @@ class FineTuneSession(Line):
             parameters=self._parameters,
             recipe=self._recipe,
             prepared=self._prepared,
+            trainer=self._trainer,
         )
         prices = list_prices(plan.compute.region) if self._prices is None else Prices(self._prices)
         return with_costs(plan, self._speeds.of(plan), prices, self._budget)
@@ -405,6 +412,13 @@ class FineTuneSession(Line):
         """Return a plan's dataset with the rows that this session was given; a plan that was written down has none."""
         mine = self._dataset
         return evolve(dataset, rows=mine.rows) if dataset.rows is None and dataset.source == mine.source else dataset
+
+
+def _trainer_of(trainer: str | Trainer | Script, catalogue: Catalogue) -> Trainer:
+    """Return what trains; the backend's own for an empty name."""
+    if isinstance(trainer, Script):
+        return Trainer(trainer.path.stem, trainer)
+    return catalogue.trainers.pick(trainer) if trainer else Trainer()
 
 
 def _known_options(options: Mapping[str, object]) -> None:

@@ -12,6 +12,7 @@ from azft.domain.mappings import copied
 from azft.domain.model import Model
 from azft.domain.parameters import Parameters
 from azft.domain.sdk_script import sdk_script
+from azft.domain.trainers import Trainer
 from azft.errors import UnsupportedError
 from azft.views.description import More, View, Viewed, facts
 
@@ -21,7 +22,8 @@ class Job(Viewed):
     """Everything a backend needs to fine-tune: the model, prepared data, resolved parameters, compute and names.
 
     `key` is a digest of all that decides what the run makes, and `id` the name the run is to have; a backend names a
-    job that has none. `inputs` is what the component is told beside model and data, as it wants it.
+    job that has none. `inputs` is what the component is told beside model and data, as it wants it, and `trainer` what
+    trains.
     """
 
     display_name: str
@@ -37,6 +39,7 @@ class Job(Viewed):
     key: str = ""
     id: str = ""
     inputs: Mapping[str, str | int | float] = field(converter=copied, factory=dict)
+    trainer: Trainer = field(factory=Trainer)
 
     def to_sdk(self) -> str:
         """Return a script of plain azure-ai-ml calls that submits the same job, without azft.
@@ -62,6 +65,7 @@ class Job(Viewed):
             ("data", str(self.data)),
             ("compute", f"{self.compute.name} ({self.compute.size})"),
             ("component", f"{self.component} {self.component_version}"),
+            *([("trainer", str(self.trainer))] if self.trainer.script else []),
             ("experiment", self.experiment),
             ("registers as", self.model_name),
             ("id", self.id or "given by the backend"),

@@ -17,6 +17,7 @@ from azft.domain.jsonable import from_json, to_json
 from azft.domain.model import Model
 from azft.domain.parameters import Parameters, Resolved, shown
 from azft.domain.specs import DatasetSpec
+from azft.domain.trainers import Trainer
 from azft.errors import ConfigurationError
 from azft.views.description import Bar, Cell, More, Part, Table, View, Viewed
 
@@ -26,8 +27,8 @@ class Plan(Viewed):
     """What a run would be: model, data, compute, parameters with provenance, names, and all findings.
 
     `day` is when it was made, `usage` the core quotas that day (none where none holds), `look` what the data's first
-    rows showed, `memory` what each device is to hold, and `snapshot` the day of the dated facts that stand in for a
-    service that did not answer.
+    rows showed, `memory` what each device is to hold, `trainer` what trains, and `snapshot` the day of the dated facts
+    that stand in for a service that did not answer.
     """
 
     backend: str
@@ -47,6 +48,7 @@ class Plan(Viewed):
     forecast: Forecast | None = None
     snapshot: str = ""
     memory: MemoryLook | None = None
+    trainer: Trainer = field(factory=Trainer)
 
     def explain(self, name: str) -> Resolved:
         """Say where the value of a parameter comes from and what it displaced."""

@@ -10,7 +10,9 @@ from azft.domain.data import PreparedData
 from azft.domain.job import Job
 from azft.domain.jsonable import to_json
 from azft.domain.plan import Plan
+from azft.domain.trainers import Trainer
 from azft.errors import PlanError
+from azft.files import sha256_of_code
 from azft.rules.keys import chosen, job_key
 from azft.rules.pipeline_inputs import pipeline_inputs
 
@@ -50,5 +52,12 @@ class PipelineBuilder:
             parameters=plan.parameters,
             tags=tags,
             inputs=pipeline_inputs(plan.parameters, plan.component, plan.compute),
+            trainer=_with_digest(plan.trainer),
         )
         return evolve(job, key=job_key(job))
+
+
+def _with_digest(trainer: Trainer) -> Trainer:
+    """Return the trainer with the digest of its code, if it has any: other code is another run."""
+    script = trainer.script
+    return trainer if script is None else evolve(trainer, sha256=sha256_of_code(script.path, script.code))

@@ -15,6 +15,7 @@ from azft.domain.model import Model
 from azft.domain.parameters import Layer, Parameters, ParameterValue
 from azft.domain.plan import Plan, nodes_of
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingContext, NamingScheme, Recipe
+from azft.domain.trainers import Trainer
 from azft.gate.reading import Convert
 from azft.lookups.rows import Looking, look_at, look_back
 from azft.lookups.services import look_up, name_taken
@@ -75,6 +76,7 @@ class Planner:
         parameters: Mapping[str, ParameterValue] | None = None,
         recipe: Recipe | None = None,
         prepared: PreparedData | None = None,
+        trainer: Trainer | None = None,
     ) -> Plan:
         """Return the plan with the findings of every look-up, the parameters, the backend, and every plugin.
 
@@ -115,6 +117,7 @@ class Planner:
                 *map(_finding, problems),
                 *seen.findings,
                 *named,
+                *_of_trainer(trainer, self._backend),
                 *name_taken(self._backend, names[1]),
             ),
             day=self._day,
@@ -122,6 +125,7 @@ class Planner:
             look=seen.look,
             forecast=seen.forecast,
             snapshot=found.snapshot,
+            trainer=trainer or Trainer(),
             memory=memory_look(
                 found.model,
                 resolved,
@@ -163,6 +167,17 @@ class Planner:
         rows = Rows(first.train_rows, first.test_rows if dataset.test_split else None) if first else Rows(None, None)
         ahead = forecast(rows, settings, parameters, devices=devices, packs=first.packs if first else 1.0)
         return _Seen(first, ahead, (*said, *findings))
+
+
+def _of_trainer(trainer: Trainer | None, backend: Backend) -> tuple[Finding, ...]:
+    """Say where a backend cannot run what is to train."""
+    known: Collection[str] = getattr(backend, "trainers", ())
+    if trainer is None or not trainer.name or trainer.kind in known:
+        return ()
+    said = f"the backend {backend.name!r} does not run it"
+    expected = f"one of {', '.join(known)}" if known else "the backend's own, without trainer="
+    fix = "choose another, or backend='local', which runs scripts and azft's engine"
+    return (Finding("AZFT-T001", "error", f"trainer {trainer.name}", said, expected, fix),)
 
 
 @frozen

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from azft.domain.specs import BackendSpec, Converter, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
+from azft.domain.trainers import Trainer
 from azft.errors import ConfigurationError, DuplicateNameError, UnknownNameError
 from azft.plugins.manager import Plugins
 from azft.rules.suggest import did_you_mean
@@ -61,4 +62,6 @@ class Catalogue:
         self.converters = Menu(plugins, "azft_converters", Converter, noun="converter")
         self.recipes = Menu(plugins, "azft_recipes", Recipe, noun="recipe")
         self.naming_schemes = Menu(plugins, "azft_naming_schemes", NamingScheme, noun="naming scheme")
+        script = "any other is azft.Script('train.py')"
+        self.trainers = Menu(plugins, "azft_trainers", Trainer, noun="trainer", instead=script)
         self.backends = Menu(plugins, "azft_backends", BackendSpec, noun="backend")

@@ -12,6 +12,7 @@ from azft.domain.findings import Finding
 from azft.domain.plan import Plan
 from azft.domain.run import Run, RunEvent
 from azft.domain.specs import BackendSpec, Converter, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
+from azft.domain.trainers import Trainer
 from azft.plugins.markers import hookspec
 
 
@@ -42,6 +43,12 @@ def azft_converters() -> Iterable[Converter]:
 @hookspec
 def azft_recipes() -> Iterable[Recipe]:
     """Offer sets of parameters by name, between the user's own and the model's defaults."""
+    return ()
+
+
+@hookspec
+def azft_trainers() -> Iterable[Trainer]:
+    """Offer what trains: scripts of your own by name, beside azft's engine and the registry's pipeline."""
     return ()
 
 

@@ -64,6 +64,7 @@ CODES: Mapping[str, str] = {
     "AZFT-G003": "What DeepSpeed puts into the host memory of a node does not fit there.",
     "AZFT-G004": "What DeepSpeed puts into the host memory of a node may not fit there with its buffers.",
     "AZFT-G005": "What several GPUs train together does not fit on the one that evaluates it.",
+    "AZFT-T001": "The backend does not run the trainer.",
     "AZFT-P001": "The component has no such input.",
     "AZFT-P002": "The value has the wrong type.",
     "AZFT-P003": "The value is not one of the input's choices.",

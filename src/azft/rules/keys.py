@@ -25,7 +25,7 @@ def job_key(job: Job) -> str:
     Names for people, the day, and the folder that the data lies in do not count.
     """
     model = job.model
-    parts = {
+    parts: dict[str, object] = {
         "model": model.id or model.weights or model.name,
         "code": model.trust_remote_code,
         "data": [file.sha256 for file in (job.data.train, job.data.validation, job.data.test)],
@@ -37,6 +37,8 @@ def job_key(job: Job) -> str:
         "model name": job.model_name,
         "experiment": job.experiment,
     }
+    if job.trainer.script is not None:
+        parts["script"] = [job.trainer.script.name, job.trainer.sha256, *job.trainer.script.arguments]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -73,6 +73,7 @@ class SessionSettings:
     compute: str = ""
     parameters: Mapping[str, ParameterValue] = field(factory=dict)
     recipe: str = ""
+    trainer: str = ""
     prices: Mapping[str, float] = field(factory=dict)
     budget: float | None = None
     data: DataSettings = field(factory=DataSettings)
@@ -91,6 +92,7 @@ def session_arguments(settings: SessionSettings) -> dict[str, Any]:
         "compute": settings.compute,
         "parameters": dict(settings.parameters),
         "recipe": settings.recipe,
+        "trainer": settings.trainer,
         "prices": dict(settings.prices) or None,
         "budget": settings.budget,
         "data": settings.data,

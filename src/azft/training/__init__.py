@@ -19,12 +19,12 @@ _HOMES = {
     "current_task": "azft.training.task",
     "Task": "azft.training.task",
     "CanceledError": "azft.training.task",
-    "tokens": "azft.training.tokens",
+    "tokens": "azft.training.tokenising",
 }
 
 if TYPE_CHECKING:
     from azft.training.task import CanceledError, Task, current_task
-    from azft.training.tokens import tokens
+    from azft.training.tokenising import tokens
 else:
 
     def __getattr__(name: str) -> object:

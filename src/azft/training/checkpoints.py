@@ -8,13 +8,16 @@ SHA-256, and still matches, is resumed from.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from azft.files import make_durable, sha256_of, write_whole
 
 SEAL = "sealed.json"
+STATE = "state.pt"
 BETWEEN = "between.json"
 """Marks a checkpoint that was written because time had passed: the next one takes its place."""
 
@@ -72,6 +75,26 @@ def prune_between(folder: Path, best: str | None) -> None:
     for checkpoint in whole[:-2]:
         if (checkpoint / BETWEEN).is_file() and (best is None or checkpoint.name != Path(best).name):
             shutil.rmtree(checkpoint)
+
+
+def keep(folder: Path, step: int, state: Mapping[str, Any]) -> None:
+    """Write a state as a whole checkpoint of a step, and drop all but the two newest."""
+    import torch
+
+    place = folder / f"checkpoint-{step}"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    torch.save(dict(state), place / STATE)
+    seal(place)
+    prune(folder, 2, None)
+
+
+def kept(checkpoint: Path) -> tuple[int, dict[str, Any]]:
+    """Return the step and the state of a checkpoint that `keep` wrote; nothing in it is run."""
+    import torch
+
+    found: dict[str, Any] = torch.load(checkpoint / STATE, weights_only=True)
+    return _step(checkpoint), found
 
 
 def _contents(folder: Path) -> list[Path]:

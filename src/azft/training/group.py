@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeVar
 
 import torch
@@ -45,6 +46,19 @@ class Group:
 
             # accelerate 1.15 asks for this kind before it looks at the sharding that was asked for.
             PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+
+def joined(rank: int, size: int) -> Group:
+    """Return the group that this process trains in, and join it where nobody did: as the environment says (`env://`)."""
+    if size > 1 and not distributed.is_initialized():
+        on_gpu = torch.cuda.is_available()
+        if on_gpu:
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        else:
+            # accelerate would say "cpu:1", which torch cannot load an optimizer's state for.
+            os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
+        distributed.init_process_group("nccl" if on_gpu else "gloo")
+    return Group(rank, size)
 
 
 def _device() -> torch.device:

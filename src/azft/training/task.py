@@ -159,10 +159,27 @@ class Task:
         agreed = self.group.agreed(found)
         return None if agreed is None else str(agreed)
 
+    def keep(self, step: int, state: Mapping[str, Any]) -> None:
+        """Keep what a loop of one's own goes on from after a kill: tensors, numbers and texts, as `torch.save` does.
+
+        The first process writes, whole or not at all; the two newest are kept.
+        """
+        if self.first:
+            from azft.training import checkpoints
+
+            checkpoints.keep(self.checkpoints, step, state)
+        self.group.wait()
+
+    def kept(self) -> tuple[int, dict[str, Any]]:
+        """Return the step and the state that were kept last; 0 and nothing where none were."""
+        from azft.training import checkpoints
+
+        found = self.newest_checkpoint()
+        return (0, {}) if found is None else checkpoints.kept(Path(found))
+
     def report(self, *, step: int = 0, total: int = 0, **values: float) -> None:
         """Tell whoever watches the run some numbers, such as `report(step=3, total=10, loss=1.2)`."""
-        kind = "progress" if "loss" in values else "metrics"
-        self.events.say("progress" if kind == "progress" else "metrics", step=step, total=total, values=values)
+        self.events.say("progress" if "loss" in values else "metrics", step=step, total=total, values=values)
         self.heard()
 
     def say(self, message: str, *, warning: bool = False) -> None:
@@ -187,10 +204,10 @@ class Task:
 
     @property
     def group(self) -> Group:
-        """The processes that train together."""
-        from azft.training.group import Group
+        """The processes that train together; asked for first, it joins them."""
+        from azft.training.group import joined
 
-        return Group(self.rank, self.size)
+        return joined(self.rank, self.size)
 
     def write(self, path: Path) -> Path:
         """Write the task to a file that `current_task` reads."""

@@ -26,6 +26,7 @@ from azft.domain.plan import Plan
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState
 from azft.domain.specs import ModelSpec
+from azft.domain.trainers import CHAT_PIPELINE, ENGINE, SCRIPT
 from azft.engine.gguf import check_gguf, is_gguf
 from azft.engine.machine import cores, gpu_memory_gib, gpus
 from azft.errors import UnsupportedError
@@ -39,6 +40,7 @@ class LocalBackend(Line):
 
     name = "local"
     takes = EVERYTHING
+    trainers = (ENGINE, CHAT_PIPELINE, SCRIPT)
     run_prefix = "run"
 
     def __init__(self, folder: str | Path = ".azft") -> None:

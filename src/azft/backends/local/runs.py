@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,11 +25,13 @@ from azft.domain.jsonable import from_json, to_json
 from azft.domain.resource import Leftover, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
 from azft.errors import BackendError, NameTakenError, NotFoundError, NotOursError, RunError
-from azft.files import discard, linked_or_copied, whole_folder, write_whole
+from azft.files import code_files, discard, linked_or_copied, whole_folder, write_whole
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
 from azft.training.events import EventLog, EventReader, read_events, status_of
 
+CODE = "code"
+"""Where a run's folder has the code of its script."""
 OWN = "AZFT-F098"
 """The code of a failure that azft's own error explains."""
 STOPPED_WITHIN = 120.0
@@ -61,6 +64,7 @@ class LocalRuns:
             (folder / "job.json").write_bytes(to_json(job))
             (folder / "parameters.json").write_bytes(to_json(job.parameters))
             (folder / "run.json").write_bytes(to_json(run))
+            _keep_code(job, folder / CODE)
             (folder / "events.jsonl").touch()
             (folder / "logs").mkdir()
         self._start(run)
@@ -257,6 +261,14 @@ class LocalRuns:
         needed = hub_secrets(os.environ) if weights and not Path(weights).exists() else {}
         start_detached("azft.backends.local.engine.worker", [folder, self._home.root], log, secrets=needed)
         wait_until(lambda: self.alive(run) or ending(folder) is not None)
+
+
+def _keep_code(job: Job, folder: Path) -> None:
+    """Copy a script and what goes with it into the run's folder: what is changed afterwards changes no run."""
+    script = job.trainer.script
+    for name, file in code_files(script.path, script.code).items() if script else ():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / name)
 
 
 def _kept(data: PreparedData, folder: Path, final: Path) -> PreparedData:

@@ -20,6 +20,7 @@ from azft.backends.local.launch import received_secrets
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.domain.run import RunStatus
+from azft.domain.trainers import SCRIPT
 from azft.files import remove_leftovers, whole_folder, write_whole
 from azft.training.events import EventLog, read_events, status_of
 from azft.training.task import CanceledError
@@ -91,7 +92,7 @@ def _do(stage: str, context: StageContext) -> None:
     context.events.say("stage", "started")
     started = time.monotonic()
     with whole_folder(final) as target:
-        _stage(stage)(context, target)
+        _stage(SCRIPT if stage == "finetune" and context.job.trainer.script else stage)(context, target)
     context.events.say("stage", "done", values={"seconds": round(time.monotonic() - started, 2)})
     context.live.update(now=True)
 
@@ -104,6 +105,8 @@ def _stage(name: str) -> Callable[[StageContext, Path], None]:
         from azft.backends.local.engine.preprocess import preprocess as stage
     elif name == "finetune":
         from azft.backends.local.engine.finetune import finetune as stage
+    elif name == SCRIPT:
+        from azft.backends.local.engine.scripted import run_script as stage
     elif name == "evaluate":
         from azft.backends.local.engine.evaluate import evaluate as stage
     else:

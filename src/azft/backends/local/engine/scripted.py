@@ -1,0 +1,168 @@
+"""Stage 3 with a script of the user's: start it, in one process or several, and keep what it saved."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+
+from azft.backends.local.engine.context import StageContext
+from azft.backends.local.launch import hub_secrets
+from azft.backends.local.runs import CODE
+from azft.domain.trainers import Script
+from azft.engine.machine import gpus
+from azft.errors import ConfigurationError
+from azft.files import write_whole
+from azft.processes import is_alive, started
+from azft.rules.devices import processes_used
+from azft.training.saving import ADAPTER, MODEL
+from azft.training.task import FILE, VARIABLE, CanceledError
+
+PIDS = "script.json"
+"""Which processes a script runs in."""
+LOOK = 0.2
+GRACE = 10.0
+"""Seconds that a script has to end after it was asked to."""
+TAIL = 30
+_MODULE = re.compile(r"(?:[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning)\b.*)")
+
+
+class ScriptFailedError(RuntimeError):
+    """The user's script did not end well; the message is the last thing it said."""
+
+
+def run_script(context: StageContext, target: Path) -> None:
+    """Run the script of the job to its end and keep what it saved as the tuned model.
+
+    Errors: `CanceledError`; `ScriptFailedError` with the script's last line; `ConfigurationError` where it has saved
+    nothing.
+    """
+    script = context.job.trainer.script
+    assert script is not None  # noqa: S101 - only a job with a script comes here
+    task = context.task
+    task.checkpoints.mkdir(exist_ok=True)
+    task.write(context.folder / FILE)
+    size = processes_used(context.job.parameters, gpus())
+    context.events.say("log", f"{script.name} begins" + (f" in {size} processes" if size > 1 else ""))
+    _Ranks(context, script, size).run()
+    saved = task.output
+    if not any((saved / part).is_dir() for part in (MODEL, ADAPTER)):
+        raise ConfigurationError(
+            f"{script.name} ended without saving a model",
+            hint="call task.save(model) at its end, with task = azft.training.current_task()",
+        )
+    for part in saved.iterdir():
+        part.rename(target / part.name)
+    saved.rmdir()
+
+
+class _Ranks:
+    """The processes of a script; if one fails, all end."""
+
+    def __init__(self, context: StageContext, script: Script, size: int) -> None:
+        self._context = context
+        self._script = script
+        self._logs = [context.folder / "logs" / f"script-{rank}.log" for rank in range(size)]
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def run(self) -> None:
+        """Start all, and wait until they have ended."""
+        self._end_earlier()
+        port = _free_port() if len(self._logs) > 1 else 0
+        try:
+            self._running = [self._started(rank, port) for rank in range(len(self._logs))]
+            known = [[process.pid, started(process.pid)] for process in self._running]
+            write_whole(self._context.folder / PIDS, orjson.dumps(known))
+            while (code := self._ended()) is None:
+                if (self._context.folder / "cancel").exists():
+                    self._end()
+                    raise CanceledError
+                self._context.live.update()
+                time.sleep(LOOK)
+        finally:
+            for process in self._running:
+                if process.poll() is None:
+                    _signal(process, signal.SIGKILL)
+                process.wait()
+        if code:
+            self._failed()
+
+    def _end_earlier(self) -> None:
+        """End the processes of a worker that was killed, which nobody waits for and which would write beside these."""
+        path = self._context.folder / PIDS
+        for pid, since in orjson.loads(path.read_bytes()) if path.exists() else ():
+            if is_alive(pid, since):
+                os.killpg(pid, signal.SIGKILL)
+
+    def _started(self, rank: int, port: int) -> subprocess.Popen[bytes]:
+        folder = self._context.folder
+        size = len(self._logs)
+        together = {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(size),
+            "LOCAL_WORLD_SIZE": str(size),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+        }
+        # The weights are here by now: what fetching them needed is no business of a script.
+        known = {name: value for name, value in os.environ.items() if name not in hub_secrets(os.environ)}
+        environment = {**known, VARIABLE: str(folder / FILE), **(together if size > 1 else {})}
+        command = [sys.executable, "-u", str(folder / CODE / self._script.name), *self._script.arguments]
+        with self._logs[rank].open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=folder / CODE,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _ended(self) -> int | None:
+        """Return the first code that is not 0, 0 when all ended well, None while they work."""
+        codes = [process.poll() for process in self._running]
+        failed = [code for code in codes if code]
+        return failed[0] if failed else None if None in codes else 0
+
+    def _end(self) -> None:
+        for process in self._running:
+            _signal(process, signal.SIGTERM)
+        until = time.monotonic() + GRACE
+        while time.monotonic() < until and any(process.poll() is None for process in self._running):
+            time.sleep(0.05)
+
+    def _failed(self) -> None:
+        """Say what the first process that failed said last, and leave its end in the log of the run."""
+        failed = [(rank, one) for rank, one in enumerate(self._running) if one.returncode]
+        # Those that were ended for another's failure have a signal.
+        rank, process = max(failed, key=lambda pair: pair[1].returncode)
+        lines = self._logs[rank].read_text(encoding="utf-8", errors="replace").splitlines()
+        # Into the log of the run, where causes are looked for.
+        print("\n".join(lines[-TAIL:]), file=sys.stderr, flush=True)  # noqa: T201
+        last = lines[-1] if lines else "it said nothing"
+        said = next((line for line in reversed(lines) if _MODULE.match(line)), last)
+        code = process.returncode
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        raise ScriptFailedError(f"{self._script.name} {how}: {said}")
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return  # It has ended by itself.
+
+
+def _free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])

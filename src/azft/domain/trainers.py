@@ -1,0 +1,74 @@
+"""What trains: azft's own engine, a pipeline of a registry, or a script of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from attrs import field, frozen
+
+from azft.errors import ConfigurationError
+
+ENGINE, CHAT_PIPELINE, SCRIPT = "azft", "chat_completion_pipeline", "script"
+"""The names of azft's own engine and of the registry's pipeline, and what the others are."""
+
+
+def _path(given: str | Path) -> Path:
+    return Path(given).expanduser().absolute()
+
+
+def _folder(given: str | Path | None) -> Path | None:
+    return None if given is None else _path(given)
+
+
+def _texts(given: Iterable[object]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(map(str, given))
+
+
+@frozen
+class Script:
+    """A training program of one's own, run with the base model, the prepared data and the parameters of the plan.
+
+    `path` is a Python file; what it needs it asks of `azft.training.current_task()`, and what it makes it gives to
+    `task.save(model)`. `arguments` are added to its command line. `code` is the folder that goes with it, where it
+    imports modules of its own: the file must lie in it; without it the file goes alone.
+
+    Errors: `ConfigurationError` for a file that is not there, or not in its folder.
+    """
+
+    path: Path = field(converter=_path)
+    arguments: tuple[str, ...] = field(default=(), converter=_texts)
+    code: Path | None = field(default=None, converter=_folder)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.path.is_file():
+            raise ConfigurationError(f"there is no script {self.path}", hint="Script('train.py') takes a Python file")
+        if self.code is not None and not self.path.is_relative_to(self.code):
+            raise ConfigurationError(
+                f"the script {self.path} is not in its folder {self.code}", hint="code= is the folder that holds it"
+            )
+
+    @property
+    def name(self) -> str:
+        """The path of the file within what goes with it."""
+        return self.path.name if self.code is None else self.path.relative_to(self.code).as_posix()
+
+
+@frozen
+class Trainer:
+    """What trains, by name; a `script` where it is one. An empty name means the backend's own.
+
+    `sha256` is a digest of the code, once a job is built.
+    """
+
+    name: str = ""
+    script: Script | None = None
+    sha256: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What a backend must be able to run: the trainer's name, or "script" for any script."""
+        return SCRIPT if self.script is not None else self.name
+
+    def __str__(self) -> str:
+        return self.name if self.script is None else f"{self.name} ({self.script.path})"
