@@ -114,6 +114,13 @@ def test_a_plain_loop_is_followed_compared_and_registered(session: Callable[...,
     assert one.submit().id == done.run.id
 
 
+def test_the_example_runs(tmp_path: Path) -> None:
+    example = SCRIPTS.parent / "own_script.py"
+    said = subprocess.check_output([sys.executable, "-W", "ignore", example], cwd=tmp_path, text=True)
+    assert "Evaluation on 11 held-out conversations" in said
+    assert not list((tmp_path / ".azft" / "runs").iterdir())
+
+
 def test_two_scripts_are_two_runs(session: Callable[..., FineTuneSession], tmp_path: Path) -> None:
     first = session(script(tmp_path, WHOLE)).build()
     again = session(script(tmp_path, WHOLE)).build()

@@ -13,6 +13,7 @@ FAMILIES: Mapping[str, str] = {
     "Q": "Quota",
     "B": "Budget",
     "G": "GPU memory",
+    "T": "Trainers",
     "P": "Parameters",
     "D": "Data",
     "R": "Rows of data",
