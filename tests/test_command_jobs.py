@@ -226,6 +226,7 @@ def test_mlflow_logs_to_the_run_that_is_the_job(client: MLClient, code: Callable
     assert [(point.step, round(point.value, 3)) for point in history] == [(0, 1.0), (1, 0.5), (2, 0.333)]
 
 
+@pytest.mark.slow
 def test_an_environment_from_an_image_and_a_conda_file(
     client: MLClient, code: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -350,7 +351,7 @@ for step in range(begin, 12):
 """
 
 
-@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("restart", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_machines_that_are_taken_away(
     client: MLClient, emulator: AzureMLEmulator, code: Callable[..., Path], *, restart: bool
 ) -> None:
@@ -382,6 +383,7 @@ def test_an_outcome_may_be_scripted(client: MLClient, emulator: AzureMLEmulator)
     assert "no room on this node" in failure(client, submitted(client, "true"))
 
 
+@pytest.mark.slow
 def test_a_job_goes_on_without_the_emulator(tmp_path: Path, code: Callable[..., Path]) -> None:
     source = code(slow="import time\ntime.sleep(3)\nprint('done')")
     names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")

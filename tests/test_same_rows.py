@@ -143,7 +143,7 @@ def test_eight_files_of_the_same_rows_are_alike(
 
 @pytest.mark.slow
 @given(ROWS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_eight_files_of_many_more_rows_are_alike(
     tmp_path_factory: pytest.TempPathFactory, tokenizer: ChatTokenizer, rows: list[Row]
 ) -> None:

@@ -67,6 +67,10 @@ def script(folder: Path, text: str, name: str = "train.py") -> Script:
     return Script(path)
 
 
+def slow(*values: str) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def folder_of(session: FineTuneSession, run: azft.Run) -> Path:
     assert isinstance(session.backend, LocalBackend)
     return session.backend.home.run(run.id)
@@ -114,6 +118,7 @@ def test_a_plain_loop_is_followed_compared_and_registered(session: Callable[...,
     assert one.submit().id == done.run.id
 
 
+@pytest.mark.slow
 def test_the_example_runs(tmp_path: Path) -> None:
     example = SCRIPTS.parent / "own_script.py"
     said = subprocess.check_output([sys.executable, "-W", "ignore", example], cwd=tmp_path, text=True)
@@ -169,53 +174,35 @@ def test_two_processes_learn_what_one_does(session: Callable[..., FineTuneSessio
     assert losses(two, second) == pytest.approx(losses(alone, first), rel=1e-5)
 
 
-SLOW = """
-import time
-from transformers import TrainerCallback
-from azft.training import current_task
-
-class Slow(TrainerCallback):
-    def on_step_end(self, args, state, control, **_):
-        time.sleep(0.3)
-
-task = current_task()
-trainer = task.trainer(task.load_model(), callbacks=[Slow()])
-trainer.train(resume_from_checkpoint=task.newest_checkpoint())
-task.save(trainer.model)
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "who"), [("whole", "script"), ("plain_loop.py", "worker")])
-def test_a_kill_changes_no_weight(session: Callable[..., FineTuneSession], tmp_path: Path, name: str, who: str) -> None:
-    if name == "whole":
-        given = script(tmp_path, SLOW)
-    else:
-        text = (
-            (SCRIPTS / name).read_text().replace("optimizer.step()", "optimizer.step(); __import__('time').sleep(0.2)")
-        )
-        given = script(tmp_path, text.replace("step % 10 == 0", "step % 3 == 0"))
-    undisturbed = session(given, "other")
+def test_kills_of_a_script_and_of_its_worker_change_no_weight(
+    session: Callable[..., FineTuneSession], tmp_path: Path
+) -> None:
+    text = (SCRIPTS / "plain_loop.py").read_text().replace("step % 10 == 0", "step % 3 == 0")
+    given = script(tmp_path, text.replace("optimizer.step()", "optimizer.step(); __import__('time').sleep(0.3)"))
+    undisturbed = session(given, "other", num_train_epochs=6)
     before = undisturbed.run().run
-    expected = weights_of(undisturbed, before)
-    one = session(given)
+    one = session(given, num_train_epochs=6)
     run = one.submit()
     folder = folder_of(one, run)
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("checkpoints/checkpoint-*/sealed.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    ((pid, since),) = orjson.loads((folder / "script.json").read_bytes())
-    if who == "worker":
-        os.kill(worker_of(pid), signal.SIGKILL)
-    else:
-        os.kill(pid, signal.SIGKILL)
-        with pytest.raises(RunFailedError, match="ended by signal 9"):
-            one.watch(run)
-        one.resume(run)
+
+    def process_after(step: int) -> int:
+        deadline = time.monotonic() + 60
+        while not (folder / "checkpoints" / f"checkpoint-{step}" / "sealed.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        ((pid, _since),) = orjson.loads((folder / "script.json").read_bytes())
+        return int(pid)
+
+    os.kill(process_after(3), signal.SIGKILL)
+    with pytest.raises(RunFailedError, match="ended by signal 9"):
+        one.watch(run)
+    one.resume(run)
+    left = process_after(9)
+    os.kill(worker_of(left), signal.SIGKILL)
     one.watch(run)
-    assert not is_alive(pid, since)
-    found = weights_of(one, run)
+    assert not is_alive(left)
+    expected, found = weights_of(undisturbed, before), weights_of(one, run)
     assert all(found[key].equal(expected[key]) for key in expected)
     assert losses(one, run)[-1] == losses(undisturbed, before)[-1]
 
@@ -243,11 +230,13 @@ def test_a_script_stops_when_it_is_canceled(session: Callable[..., FineTuneSessi
     ("text", "said"),
     [
         ("import nothing_of_that_name", "No module named 'nothing_of_that_name'"),
-        ("raise SystemExit(3)", "ended with code 3"),
-        ("def broken(:", "SyntaxError"),
-        ("import torch\nraise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')", "out of memory"),
         ("print('nothing')", "without saving a model"),
-        ("from azft.training import current_task\ncurrent_task().tokens('dev')", "has no split 'dev'"),
+        slow("raise SystemExit(3)", "ended with code 3"),
+        slow("def broken(:", "SyntaxError"),
+        slow(
+            "import torch\nraise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')", "out of memory"
+        ),
+        slow("from azft.training import current_task\ncurrent_task().tokens('dev')", "has no split 'dev'"),
     ],
 )
 def test_a_script_that_fails_says_why(
@@ -260,6 +249,7 @@ def test_a_script_that_fails_says_why(
     assert "train.py" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_what_goes_with_a_script(session: Callable[..., FineTuneSession], tmp_path: Path) -> None:
     code = tmp_path / "mine"
     (code / "tools").mkdir(parents=True)
@@ -328,6 +318,7 @@ def test_a_program_that_azft_did_not_start_has_no_task(monkeypatch: pytest.Monke
         current_task()
 
 
+@pytest.mark.slow
 def test_rows_outside_of_a_run_are_those_within(session: Callable[..., FineTuneSession], weights: Path) -> None:
     text = """
     import json
