@@ -11,7 +11,7 @@ def main() -> None:
     session = azft.FineTuneSession(
         dataset=azft.DatasetSpec("sample", "sample://ultrachat", train_split="train_sft", test_split="test_sft"),
         percent=8,
-        parameters={"num_train_epochs": 1, "learning_rate": 2e-3, "per_device_train_batch_size": 8},
+        parameters={"num_train_epochs": 1, "learning_rate": 2e-3, "per_device_train_batch_size": 8, "processes": 1},
         trainer=azft.Script(SCRIPTS / "plain_loop.py"),
     )
     plan = session.plan()

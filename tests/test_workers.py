@@ -119,15 +119,47 @@ def test_every_planted_fault_is_found_at_its_line(tmp_path: Path) -> None:
     assert not list(Path("data2").glob(".*"))
 
 
-def test_a_file_larger_than_the_shared_memory_is_written_aside_meanwhile(tmp_path: Path) -> None:
+def test_a_file_larger_than_the_shared_memory_is_written_aside_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in "abc":
-        lines = (orjson.dumps(good(number, size=600)) for number in range(2_500))
+        lines = (orjson.dumps(good(number, size=900)) for number in range(2_500))
         path = tmp_path / "source" / f"train-{name}.jsonl"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"\n".join(lines))
     spec = DatasetSpec("mine", "file://source", train_split="train")
+    slots: list[int] = []
+    made = group.Workers.made
+
+    def noted(self: group.Workers, *given: Any) -> Iterator[Any]:
+        for answer, lines in made(self, *given):
+            slots.append(answer.slot)
+            yield answer, lines
+
+    monkeypatch.setattr(group.Workers, "made", noted)
     one, several = prepared(1, spec=spec), prepared(3, spec=spec)
     assert files_of(one) == files_of(several)
+    assert -1 in slots
+
+
+@pytest.mark.parametrize("percent", [100, 60])
+def test_a_damaged_file_loses_the_same_rows(tmp_path: Path, percent: float) -> None:
+    path = tmp_path / "source" / "train.parquet"
+    path.parent.mkdir()
+    table = pa.Table.from_pylist([good(number) for number in range(900)])
+    pq.write_table(table, path, row_group_size=90, use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    place = pq.read_metadata(path).row_group(4).column(0).data_page_offset
+    content[place + 40 : place + 400] = bytes(360)
+    path.write_bytes(content)
+    spec = DatasetSpec("mine", "file://source", train_split="train")
+    how: dict[str, Any] = {"spec": spec, "on_bad": "drop", "percent": percent, "sample": "random"}
+    one, several = prepared(1, **how), prepared(3, **how)
+    assert files_of(one) == files_of(several)
+    assert one.checks.unread == several.checks.unread
+    assert one.checks.bad == 1
+    assert "rows" in "".join(one.checks.unread.values())
+    assert sum(file.rows for file in (one.train, one.validation, one.test)) > 0.7 * 900 * percent / 100
 
 
 @pytest.mark.usefixtures("corpus")
@@ -226,12 +258,13 @@ def test_a_large_split_is_read_by_several_processes_without_being_asked(
 ) -> None:
     monkeypatch.setattr("azft.gate.workers.group.LARGE", 1_000)
     monkeypatch.setattr("azft.gate.workers.group.cores", lambda: 2)
-    started: list[Any] = []
+    before = children()
+    started: set[int] = set()
     begin = group.Workers.__enter__
 
     def noted(self: group.Workers) -> group.Workers:
         begun = begin(self)
-        started.extend(children())
+        started.update(children() - before)
         return begun
 
     monkeypatch.setattr(group.Workers, "__enter__", noted)

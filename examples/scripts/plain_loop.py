@@ -1,6 +1,6 @@
-"""A training loop of one's own: PyTorch alone, with azft's model, rows, checkpoints and events.
+"""A training loop of one's own: PyTorch alone, in one process, with azft's model, rows, checkpoints and events.
 
-Killed and started again, it goes on from what it kept, to the same weights.
+Killed and started again, it goes on from what it kept; on a CPU to the same weights.
 """
 
 import torch
@@ -23,7 +23,8 @@ if done:
     torch.set_rng_state(state["random"])
 for step, batch in enumerate(batches[done:], start=done + 1):
     task.stop_if_canceled()
-    loss = model(**pad([rows[number] for number in batch])).loss
+    tensors = {name: tensor.to(model.device) for name, tensor in pad([rows[number] for number in batch]).items()}
+    loss = model(**tensors).loss
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()

@@ -33,7 +33,7 @@ from azft.flow.deploy import DeployedModel, ModelDeployer
 from azft.flow.doctor import Diagnosed, examine
 from azft.flow.evaluate import RunEvaluator
 from azft.flow.plan import Planner
-from azft.flow.prepare import DatasetPreparer
+from azft.flow.prepare import DatasetPreparer, at_least_one
 from azft.flow.register import ModelRegistrar
 from azft.flow.report import write_report
 from azft.flow.resume import RunResumer
@@ -87,8 +87,9 @@ class FineTuneSession(Line):
     that the parameters win over. `trainer` is what trains: "azft" for azft's own engine, "chat_completion_pipeline" for
     the registry's pipeline, a plugin's, or a `Script` of your own; the backend's own without it. `prices` are for one
     node and hour, by machine size, in place of the dated list that ships with azft, and `budget`, in their currency, is
-    what the run may cost. `columns`, `data`, `convert`, `tokenizer` and the settings of the data one by one (`percent`,
-    `on_bad`, `duplicates`, ...) are as `DatasetPreparer` takes them; weights that were given bring their own tokenizer.
+    what the run may cost. `columns`, `data`, `convert`, `tokenizer`, `workers` and the settings of the data one by one
+    (`percent`, `on_bad`, `duplicates`, ...) are as `DatasetPreparer` takes them; weights that were given bring their
+    own tokenizer.
     `folder` keeps the ledger, the prepared data and the local backend's runs. `progress` false keeps standard output
     quiet; everything is in `logging` then.
     """
@@ -110,6 +111,7 @@ class FineTuneSession(Line):
         data: DataSettings | None = None,
         convert: Convert | None = None,
         tokenizer: Any = None,
+        workers: int | None = None,
         folder: str | Path = ".azft",
         plugins: Plugins | None = None,
         progress: bool = True,
@@ -131,6 +133,7 @@ class FineTuneSession(Line):
         self._naming = catalogue.naming_schemes.pick(naming)
         self._data = data if data is not None and not options else DataSettings.of(options, data)
         self._convert = convert
+        self._workers = at_least_one(workers)
         self._tokenizers = OwnTokenizers(tokenizer)
         self._given_by_value = {
             "naming": not isinstance(naming, str),
@@ -186,6 +189,7 @@ class FineTuneSession(Line):
             model=self._model.name if self._model in list(catalogue.models) else as_model(self._model),
             dataset=(self._dataset.name if self._dataset in list(catalogue.datasets) else as_dataset(self._dataset)),
             tokenizer=self._tokenizer_name,
+            workers=self._workers,
             naming=self._naming.name,
             backend=BackendSettings(self.backend.name, connected) if connected else self.backend.name,
             compute=self._compute,
@@ -271,6 +275,7 @@ class FineTuneSession(Line):
             max_seq_length=sequence_limit(plan.model, plan.parameters),
             batch=plan.forecast.batch if plan.forecast else rows_in_a_step(plan.parameters, plan.compute.gpus),
             takes=getattr(self.backend, "takes", ()),
+            workers=self._workers,
             progress=self._progress,
             plugins=self._plugins,
         ).prepare(self._with_rows(plan.dataset))
@@ -417,8 +422,11 @@ class FineTuneSession(Line):
 def _trainer_of(trainer: str | Trainer | Script, catalogue: Catalogue) -> Trainer:
     """Return what trains; the backend's own for an empty name."""
     if isinstance(trainer, Script):
-        return Trainer(trainer.path.stem, trainer)
-    return catalogue.trainers.pick(trainer) if trainer else Trainer()
+        trainer = Trainer(trainer.path.stem, trainer)
+    found = catalogue.trainers.pick(trainer) if trainer else Trainer()
+    if found.script is not None:
+        found.script.check()
+    return found
 
 
 def _known_options(options: Mapping[str, object]) -> None:

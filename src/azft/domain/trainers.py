@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import field, frozen
 
 from azft.errors import ConfigurationError
+from azft.files import code_files
 
 ENGINE, CHAT_PIPELINE, SCRIPT = "azft", "chat_completion_pipeline", "script"
 """The names of azft's own engine and of the registry's pipeline, and what the others are."""
 
 
 def _path(given: str | Path) -> Path:
-    return Path(given).expanduser().absolute()
+    return Path(os.path.normpath(Path(given).expanduser().absolute()))
 
 
 def _folder(given: str | Path | None) -> Path | None:
@@ -33,19 +35,24 @@ class Script:
     `task.save(model)`. `arguments` are added to its command line. `code` is the folder that goes with it, where it
     imports modules of its own: the file must lie in it; without it the file goes alone.
 
-    Errors: `ConfigurationError` for a file that is not there, or not in its folder.
+    A session refuses a file that is not there, or not in its folder.
     """
 
     path: Path = field(converter=_path)
     arguments: tuple[str, ...] = field(default=(), converter=_texts)
     code: Path | None = field(default=None, converter=_folder)
 
-    def __attrs_post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuse a file that is not there, or does not go along; a run that was begun has its own copy."""
         if not self.path.is_file():
             raise ConfigurationError(f"there is no script {self.path}", hint="Script('train.py') takes a Python file")
         if self.code is not None and not self.path.is_relative_to(self.code):
             raise ConfigurationError(
                 f"the script {self.path} is not in its folder {self.code}", hint="code= is the folder that holds it"
+            )
+        if self.name not in code_files(self.path, self.code):
+            raise ConfigurationError(
+                f"the script {self.path} is hidden, or in a folder that is left out", hint="give it another place"
             )
 
     @property

@@ -89,7 +89,7 @@ class DatasetPreparer:
         self._tokenizer: ChatTokenizer | None = tokenizer if known else load_chat_tokenizer(tokenizer)
         self._counting = Counting(self._tokenizer, max(max_seq_length, 0), max(batch, 1), exact)
         self._takes = frozenset(takes)
-        self._workers = _at_least_one(workers)
+        self._workers = at_least_one(workers)
         self._progress = progress
         self._catalogue = Catalogue(plugins or load_plugins())
 
@@ -222,7 +222,8 @@ class DatasetPreparer:
         )
 
 
-def _at_least_one(workers: int | None) -> int | None:
+def at_least_one(workers: int | None) -> int | None:
+    """Return a number of processes that can be, or None; `ConfigurationError` for any other."""
     if workers is not None and (not isinstance(workers, int) or isinstance(workers, bool) or workers < 1):
         raise ConfigurationError(f"workers is {workers!r}, expected a whole number of processes, at least 1")
     return workers

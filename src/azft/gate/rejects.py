@@ -60,7 +60,7 @@ class Rejects:
         if row.action == "left out":
             self.left_out[row.code] += 1
         if row.unread:
-            self.unread[row.file] = row.unread
+            self.unread[row.file] = ", ".join(filter(None, (self.unread.get(row.file), row.unread)))
         entry = {
             "file": row.file,
             row.unit: row.line,

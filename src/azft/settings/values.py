@@ -78,6 +78,7 @@ class SessionSettings:
     budget: float | None = None
     data: DataSettings = field(factory=DataSettings)
     tokenizer: str = ""
+    workers: int | None = None
     folder: str = ".azft"
 
 
@@ -97,6 +98,7 @@ def session_arguments(settings: SessionSettings) -> dict[str, Any]:
         "budget": settings.budget,
         "data": settings.data,
         "tokenizer": settings.tokenizer or None,
+        "workers": settings.workers,
         "folder": settings.folder,
     }
 

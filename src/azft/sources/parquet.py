@@ -127,13 +127,43 @@ def _read(
     except (pa.ArrowException, OSError, OverflowError, TypeError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        first, behind = next(rows), sum(1 for _row in rows)
-        said = f"this row group cannot be read: {str(error).partition(chr(10))[0]}"
-        unread = f"{behind:,} rows" if behind else ""
-        bad = BadRow(source.name, first, said, NOT_JSON, "write the file again", "row", unread=unread)
-        yield Chunk.of(source.name, [first], [bad])
+        first = next(rows)
+        broken = next(group for group in groups if first in source.numbers(group))
+        left = range(first, source.numbers(broken)[-1] + 1)
+        yield from _left(source, broken, left, wanted, kept) or [_unreadable(source, left, wanted, error)]
+        after = groups[groups.index(broken) + 1 :]
+        if after:
+            yield from _read(source, after, wanted, columns)
     finally:
         pa.set_memory_pool(pool)
+
+
+def _left(
+    source: ParquetSource, group: int, numbers: range, wanted: Wanted | None, kept: list[str] | None
+) -> list[Chunk]:
+    """Return what is left of a row group where reading broke off, if only the next one is broken; else nothing.
+
+    Rows are decoded across the borders of groups, and what one process reads in one go, several read in pieces.
+    """
+    import pyarrow as pa
+
+    try:
+        whole = source.file().read_row_group(group, columns=kept, use_threads=False)
+        batches = whole.slice(len(whole) - len(numbers)).combine_chunks().to_batches()
+    except (pa.ArrowException, OSError, OverflowError, TypeError, ValueError):
+        return []
+    taken = [_wanted(batch, numbers, wanted) if wanted is not None else (batch, numbers) for batch in batches]
+    return [Chunk(source.name, some, partial(_values, source.name, batch, some), "row") for batch, some in taken]
+
+
+def _unreadable(source: ParquetSource, numbers: range, wanted: Wanted | None, error: Exception) -> Chunk:
+    """Return what is told of a row group that cannot be read from its first number on; none of its rows is taken."""
+    for _row in numbers if wanted is not None else ():
+        wanted.takes()  # type: ignore[union-attr]
+    reason = f"this row group cannot be read: {str(error).partition(chr(10))[0]}"
+    unread = f"{len(numbers) - 1:,} rows" if len(numbers) > 1 else ""
+    bad = BadRow(source.name, numbers[0], reason, NOT_JSON, "write the file again", "row", unread=unread)
+    return Chunk.of(source.name, [numbers[0]], [bad])
 
 
 def _wanted(batch: Any, numbers: Sequence[int], wanted: Wanted) -> tuple[Any, Sequence[int]]:

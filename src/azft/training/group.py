@@ -10,6 +10,8 @@ from attrs import frozen
 from torch import distributed
 
 T = TypeVar("T")
+MEETING = "AZFT_MEETING"
+"""The environment variable with the place where the processes of a script meet, a file; torch's own without it."""
 
 
 @frozen
@@ -57,7 +59,8 @@ def joined(rank: int, size: int) -> Group:
         else:
             # accelerate would say "cpu:1", which torch cannot load an optimizer's state for.
             os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
-        distributed.init_process_group("nccl" if on_gpu else "gloo")
+        meeting = os.environ.get(MEETING)
+        distributed.init_process_group("nccl" if on_gpu else "gloo", init_method=meeting, rank=rank, world_size=size)
     return Group(rank, size)
 
 

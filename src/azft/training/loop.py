@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from transformers import EarlyStoppingCallback, Trainer
 
 from azft.engine.adapters import adapted_share, with_adapter
@@ -167,9 +167,12 @@ def trainer_of(
     pad = task.load_tokenizer().pad_token_id
     if rows is None:
         reading = _reading(task, model, pad, task.tokens("train"), task.tokens("validation"), group=group)
+        reading = reading if held_out is None else evolve(reading, held_out=held_out)
     else:
         lengths = [len(rows[number]["input_ids"]) for number in range(len(rows))]
-        reading = Reading(rows, held_out, Padded(pad), sum(lengths) / max(len(lengths), 1), max(lengths, default=1))
+        mean, longest = sum(lengths) / max(len(lengths), 1), max(lengths, default=1)
+        kept = held_out if held_out is not None else task.tokens("validation")
+        reading = Reading(rows, kept if len(kept) else None, Padded(pad), mean, longest)
     batches = batches_of(task.parameters, reading.mean)
     return _trainer(task, model, reading, batches, group=group, loss=loss, callbacks=callbacks)
 

@@ -17,9 +17,12 @@ MODEL, ADAPTER = "model", "adapter"
 
 def save(task: Task, model: Any, tokenizer: Any) -> None:
     """Write the result of a task, in the place of one that was written before."""
-    shutil.rmtree(task.output, ignore_errors=True)
-    with whole_folder(task.output) as folder:
+    aside = task.output.with_name(f"{task.output.name}-new")
+    shutil.rmtree(aside, ignore_errors=True)
+    with whole_folder(aside) as folder:
         write_model(task, model, tokenizer, folder)
+    shutil.rmtree(task.output, ignore_errors=True)
+    aside.rename(task.output)
 
 
 def write_model(task: Task, model: Any, tokenizer: Any, target: Path) -> None:

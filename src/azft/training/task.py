@@ -152,10 +152,14 @@ class Task:
         return trainer_of(self, model, rows, held_out=held_out, loss=loss, callbacks=callbacks)
 
     def newest_checkpoint(self) -> str | None:
-        """Return the newest whole checkpoint, as `Trainer.train(resume_from_checkpoint=)` takes it, or None."""
+        """Return the newest whole checkpoint, as `Trainer.train(resume_from_checkpoint=)` takes it, or None.
+
+        Whole is what `trainer` and `keep` wrote; what another library saves there is left alone, and not taken.
+        """
         from azft.training import checkpoints
 
-        found = checkpoints.newest_whole(self.checkpoints) if self.first and self.checkpoints.exists() else None
+        there = self.first and self.checkpoints.exists()
+        found = checkpoints.newest_whole(self.checkpoints, remove=False) if there else None
         agreed = self.group.agreed(found)
         return None if agreed is None else str(agreed)
 
@@ -194,7 +198,8 @@ class Task:
     def save(self, model: Any, tokenizer: Any = None) -> None:
         """Write the result, whole or not at all: an adapter is merged, and weights have the base model's own type.
 
-        The first process writes; the others wait for it.
+        The model is changed so, and not fit to be trained on: this is the last call. The first process writes, and the
+        others wait for it.
         """
         if self.first:
             from azft.training.saving import save

@@ -34,6 +34,7 @@ from azft.domain.plan import Plan
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
 from azft.domain.specs import ModelSpec
+from azft.domain.trainers import CHAT_PIPELINE
 from azft.errors import RunError, UnsupportedError
 from azft.rules.marks import TOKEN
 from azft.rules.parameters import USER
@@ -53,6 +54,7 @@ class AzureMLBackend(Line):
     """
 
     name = "azureml"
+    trainers = (CHAT_PIPELINE,)
     takes = frozenset({UNSEEN_TOOLS})
     run_prefix = "azft"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from azft.backends.local.home import Home
 from azft.backends.local.launch import ending, hub_secrets, start_detached, told, wait_until
+from azft.backends.local.scripts import CODE, end_script, keep_code
 from azft.backends.local.tracking import Tracking
 from azft.domain.data import DataFile, PreparedData
 from azft.domain.diagnosis import Diagnosis
@@ -25,13 +25,11 @@ from azft.domain.jsonable import from_json, to_json
 from azft.domain.resource import Leftover, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
 from azft.errors import BackendError, NameTakenError, NotFoundError, NotOursError, RunError
-from azft.files import code_files, discard, linked_or_copied, whole_folder, write_whole
+from azft.files import discard, linked_or_copied, whole_folder, write_whole
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
 from azft.training.events import EventLog, EventReader, read_events, status_of
 
-CODE = "code"
-"""Where a run's folder has the code of its script."""
 OWN = "AZFT-F098"
 """The code of a failure that azft's own error explains."""
 STOPPED_WITHIN = 120.0
@@ -64,7 +62,7 @@ class LocalRuns:
             (folder / "job.json").write_bytes(to_json(job))
             (folder / "parameters.json").write_bytes(to_json(job.parameters))
             (folder / "run.json").write_bytes(to_json(run))
-            _keep_code(job, folder / CODE)
+            keep_code(job, folder / CODE)
             (folder / "events.jsonl").touch()
             (folder / "logs").mkdir()
         self._start(run)
@@ -104,6 +102,7 @@ class LocalRuns:
         self.cancel(run)
         if not wait_until(lambda: not self.alive(run), STOPPED_WITHIN):
             raise BackendError(f"{run_id} does not stop", hint="try again; its worker is busy")
+        end_script(self.folder(run))
         discard(self.folder(run))
 
     def leftovers(self) -> Iterator[Leftover]:
@@ -203,6 +202,7 @@ class LocalRuns:
     def _close(self, run: Run, times: int) -> None:
         """Say that a run has failed whose worker cannot work; `resume` opens it again."""
         folder = self.folder(run)
+        end_script(folder)
         code = ending(folder)
         number = "" if code is None else f" (code {code})"
         said = f"its worker was lost {times} times without progress: {told(code)}{number}"
@@ -226,6 +226,7 @@ class LocalRuns:
         lock = FileLock(self.folder(run) / "worker.lock")
         try:
             with lock.acquire(timeout=0):
+                end_script(self.folder(run))
                 if not self.result(run).status.ended:
                     EventLog(self.folder(run) / "events.jsonl").say("status", RunStatus.CANCELED)
                     self._end_in_mlflow(run, RunStatus.CANCELED)
@@ -261,14 +262,6 @@ class LocalRuns:
         needed = hub_secrets(os.environ) if weights and not Path(weights).exists() else {}
         start_detached("azft.backends.local.engine.worker", [folder, self._home.root], log, secrets=needed)
         wait_until(lambda: self.alive(run) or ending(folder) is not None)
-
-
-def _keep_code(job: Job, folder: Path) -> None:
-    """Copy a script and what goes with it into the run's folder: what is changed afterwards changes no run."""
-    script = job.trainer.script
-    for name, file in code_files(script.path, script.code).items() if script else ():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, folder / name)
 
 
 def _kept(data: PreparedData, folder: Path, final: Path) -> PreparedData:

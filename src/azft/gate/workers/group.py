@@ -6,9 +6,11 @@ import logging
 import mmap
 import os
 import pickle
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from multiprocessing import Pipe
@@ -28,7 +30,10 @@ LARGE = 256 << 20
 """Bytes of a split from which on it is read by several processes unless somebody says: a second of one of them."""
 MOST = 4
 """Workers that are started without being asked for: what puts their rows in order has no time for more."""
-_GIVEN_UP = (AttributeError, ImportError, TypeError, pickle.PicklingError)
+ANSWERS = 256
+"""Answers of a worker that are heard before they are wanted: of a gigabyte of rows."""
+LOOK = 0.1
+_SILENCE = object()
 _log = logging.getLogger("azft.data")
 
 
@@ -65,14 +70,14 @@ class Workers:
             return self
         try:
             orders = [pickle.dumps(order) for order in self._orders]
-        except _GIVEN_UP as error:
+        except Exception as error:  # noqa: BLE001 - whatever a class of the user's does when it is taken along
             self._unable(f"{type(error).__name__}: {error}")
             return self
         try:
             self._workers = [self._open.enter_context(_Worker()) for _order in orders]
             for worker, order in zip(self._workers, orders, strict=True):
                 worker.tell(order)
-            said = [worker.hear() for worker in self._workers]
+            said = [worker.first_word() for worker in self._workers]
         except BaseException:
             self._open.close()
             raise
@@ -111,41 +116,75 @@ class Workers:
 class _Worker:
     """One process, the connection to it, and the blocks that it shares with this one."""
 
+    def __init__(self) -> None:
+        self._heard: queue.Queue[Any] = queue.Queue(ANSWERS)
+        self._gone = False
+
     def __enter__(self) -> _Worker:
         with ExitStack() as stack:
             file = _memory(stack)
             self._blocks = mmap.mmap(file, SLOTS * BLOCK)
             self._talk, theirs = Pipe()
             stack.callback(theirs.close)
-            command = [sys.executable, "-m", "azft.gate.workers.worker", str(theirs.fileno()), str(file)]
+            # It finds what this process finds, and nothing of the folder that it happens to be in.
+            program = "azft.gate.workers.worker"
+            command = [sys.executable, "-P", "-m", program, str(theirs.fileno()), str(file)]
             # NumPy's threads would be of no use there, and each of them takes its time to start.
-            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+            environment = {
+                **os.environ,
+                "OPENBLAS_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            }
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), file), env=environment
             )
+        self._ear = threading.Thread(target=self._listen, name="azft-worker", daemon=True)
+        self._ear.start()
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self._gone = True
         self._process.kill()
         self._process.wait()
+        self._ear.join()
         self._talk.close()
+
+    def _listen(self) -> None:
+        """Hear the worker out: one that is ahead is not held up by its answers, up to so many of them."""
+        while not self._gone:
+            try:
+                answer = self._talk.recv()
+            except (EOFError, OSError):
+                answer = _SILENCE
+            while not self._gone:
+                try:
+                    self._heard.put(answer, timeout=LOOK)
+                    break
+                except queue.Full:
+                    continue
+            if answer is _SILENCE:
+                return
 
     def tell(self, order: bytes) -> None:
         """Hand it an assignment."""
-        try:
+        # One that has ended already has nothing to say, which is heard.
+        with suppress(BrokenPipeError, ConnectionResetError):
             self._talk.send(sys.path)
             self._talk.send_bytes(order)
-        except (BrokenPipeError, ConnectionResetError):
-            raise self._ended() from None
 
     def hear(self) -> Any:
         """Return what the worker says next; `DatasetError` if it ended without a word."""
-        try:
-            return self._talk.recv()
-        except (EOFError, ConnectionResetError):
-            raise self._ended() from None
+        answer = self._heard.get()
+        if answer is _SILENCE:
+            raise self._ended()
+        return answer
+
+    def first_word(self) -> Any:
+        """Return what the worker says of its assignment; one that could not even start is unable."""
+        answer = self._heard.get()
+        return Unable(f"it ended with code {self._process.wait()}") if answer is _SILENCE else answer
 
     def lines(self, made: Made, aside: Path) -> memoryview:
         """Return the lines of what was made."""

@@ -9,24 +9,21 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
-
-import orjson
 
 from azft.backends.local.engine.context import StageContext
 from azft.backends.local.launch import hub_secrets
-from azft.backends.local.runs import CODE
+from azft.backends.local.scripts import CODE, end_script, remember, signal_session
 from azft.domain.trainers import Script
 from azft.engine.machine import gpus
 from azft.errors import ConfigurationError
-from azft.files import write_whole
-from azft.processes import is_alive, started
 from azft.rules.devices import processes_used
+from azft.training.group import MEETING
 from azft.training.saving import ADAPTER, MODEL
 from azft.training.task import FILE, VARIABLE, CanceledError
 
-PIDS = "script.json"
-"""Which processes a script runs in."""
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 LOOK = 0.2
 GRACE = 10.0
 """Seconds that a script has to end after it was asked to."""
@@ -71,16 +68,17 @@ class _Ranks:
         self._script = script
         self._logs = [context.folder / "logs" / f"script-{rank}.log" for rank in range(size)]
         self._running: list[subprocess.Popen[bytes]] = []
+        self._meeting = context.folder / f".meeting-{uuid.uuid4().hex}.tmp"
 
     def run(self) -> None:
         """Start all, and wait until they have ended."""
-        self._end_earlier()
+        end_script(self._context.folder)
         port = _free_port() if len(self._logs) > 1 else 0
         try:
-            self._running = [self._started(rank, port) for rank in range(len(self._logs))]
-            known = [[process.pid, started(process.pid)] for process in self._running]
-            write_whole(self._context.folder / PIDS, orjson.dumps(known))
-            while (code := self._ended()) is None:
+            for rank in range(len(self._logs)):
+                self._running.append(self._started(rank, port))
+                remember(self._context.folder, [process.pid for process in self._running])
+            while (failed := self._ended()) is None:
                 if (self._context.folder / "cancel").exists():
                     self._end()
                     raise CanceledError
@@ -88,18 +86,11 @@ class _Ranks:
                 time.sleep(LOOK)
         finally:
             for process in self._running:
-                if process.poll() is None:
-                    _signal(process, signal.SIGKILL)
+                # What it started is in its session, and may be there still.
+                signal_session(process.pid, signal.SIGKILL)
                 process.wait()
-        if code:
-            self._failed()
-
-    def _end_earlier(self) -> None:
-        """End the processes of a worker that was killed, which nobody waits for and which would write beside these."""
-        path = self._context.folder / PIDS
-        for pid, since in orjson.loads(path.read_bytes()) if path.exists() else ():
-            if is_alive(pid, since):
-                os.killpg(pid, signal.SIGKILL)
+        if failed >= 0:
+            self._failed(failed, self._running[failed].returncode)
 
     def _started(self, rank: int, port: int) -> subprocess.Popen[bytes]:
         folder = self._context.folder
@@ -111,6 +102,10 @@ class _Ranks:
             "LOCAL_WORLD_SIZE": str(size),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
+            # Loopback alone, and for azft's own parts a file in the place of a port that anybody could take.
+            "GLOO_SOCKET_IFNAME": LOOPBACK,
+            "NCCL_SOCKET_IFNAME": LOOPBACK,
+            MEETING: f"file://{self._meeting}",
         }
         # The weights are here by now: what fetching them needed is no business of a script.
         known = {name: value for name, value in os.environ.items() if name not in hub_secrets(os.environ)}
@@ -128,38 +123,27 @@ class _Ranks:
             )
 
     def _ended(self) -> int | None:
-        """Return the first code that is not 0, 0 when all ended well, None while they work."""
+        """Return the rank that failed first, -1 when all ended well, None while they work."""
         codes = [process.poll() for process in self._running]
-        failed = [code for code in codes if code]
-        return failed[0] if failed else None if None in codes else 0
+        failed = next((rank for rank, code in enumerate(codes) if code), None)
+        return failed if failed is not None else None if None in codes else -1
 
     def _end(self) -> None:
         for process in self._running:
-            _signal(process, signal.SIGTERM)
+            signal_session(process.pid, signal.SIGTERM)
         until = time.monotonic() + GRACE
         while time.monotonic() < until and any(process.poll() is None for process in self._running):
             time.sleep(0.05)
 
-    def _failed(self) -> None:
-        """Say what the first process that failed said last, and leave its end in the log of the run."""
-        failed = [(rank, one) for rank, one in enumerate(self._running) if one.returncode]
-        # Those that were ended for another's failure have a signal.
-        rank, process = max(failed, key=lambda pair: pair[1].returncode)
+    def _failed(self, rank: int, code: int) -> None:
+        """Say what a process that failed said last, and leave its end in the log of the run."""
         lines = self._logs[rank].read_text(encoding="utf-8", errors="replace").splitlines()
         # Into the log of the run, where causes are looked for.
         print("\n".join(lines[-TAIL:]), file=sys.stderr, flush=True)  # noqa: T201
         last = lines[-1] if lines else "it said nothing"
         said = next((line for line in reversed(lines) if _MODULE.match(line)), last)
-        code = process.returncode
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         raise ScriptFailedError(f"{self._script.name} {how}: {said}")
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return  # It has ended by itself.
 
 
 def _free_port() -> int:

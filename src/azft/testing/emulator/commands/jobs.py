@@ -11,9 +11,10 @@ from typing import Any
 
 from attrs import evolve
 
-from azft.backends.local.launch import start_detached
+from azft.backends.local.launch import ending, start_detached
 from azft.domain.jsonable import to_json
 from azft.domain.run import RunStatus
+from azft.files import write_whole
 from azft.processes import is_alive
 from azft.snapshot import RegistryVersion
 from azft.testing.emulator.commands import progress
@@ -62,7 +63,7 @@ class CommandJobs:
         folder = self.folder(name)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        (folder / ORDER).write_bytes(to_json(order))
+        write_whole(folder / ORDER, to_json(order))
         secrets = {**self._given(), **self._of_run(name, properties)}
         start_detached(
             "azft.testing.emulator.commands.runner",
@@ -77,9 +78,11 @@ class CommandJobs:
 
     def progress(self, document: Document) -> Progress:
         """Return where a job stands; one whose runner is gone has failed."""
-        found = progress.read(self.folder(document["name"]))
-        if found.process and not found.ended and not is_alive(found.process, found.since):
-            found = progress.read(self.folder(document["name"]))
+        folder = self.folder(document["name"])
+        found = progress.read(folder)
+        gone = not is_alive(found.process, found.since) if found.process else ending(folder) is not None
+        if gone and not found.ended:
+            found = progress.read(folder)
             if not found.ended:
                 now = self._world.clock.now()
                 found = evolve(found, status=RunStatus.FAILED, ended=now, error=_LOST)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from azft.testing.emulator.blobs import Blobs
@@ -93,8 +95,9 @@ class Mount:
         now = self._stamps()
         for name, stamp in now.items():
             if self._there.get(name) != stamp and (not settled or self._seen.get(name) == stamp):
-                self._publish(name)
-                self._there[name] = stamp
+                with suppress(FileNotFoundError):  # It was renamed or deleted meanwhile.
+                    self._publish(name)
+                    self._there[name] = stamp
         for name in [name for name in self._there if name not in now]:
             self._blobs.delete(CONTAINER, self._blob(name))
             del self._there[name]
@@ -110,11 +113,11 @@ class Mount:
 
     def _stamps(self) -> dict[str, Stamp]:
         found: dict[str, Stamp] = {}
-        for path in self._folder.rglob("*"):
-            try:
-                if path.is_file():
+        # Unlike others, this walk goes on where a folder is gone before it is looked into.
+        for folder, _folders, files in os.walk(self._folder):
+            for name in files:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):
                     about = path.stat()
                     found[path.relative_to(self._folder).as_posix()] = (about.st_size, about.st_mtime_ns)
-            except FileNotFoundError:
-                continue  # It was renamed or deleted meanwhile.
         return found

@@ -17,6 +17,7 @@ MODES = ("ReadOnlyMount", "ReadWriteMount", "Download", "Direct", "EvalMount", "
 DISTRIBUTIONS = ("PyTorch", "Mpi", "TensorFlow", "Ray")
 MOST_NODES, MOST_PROCESSES = 100, 64
 """Nodes: of a cluster of an RDMA family (how-to-manage-quotas); processes of one node are ours to bound."""
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _BOUND = re.compile(r"\$\{\{\s*(inputs|outputs)\.(\w+)(?:\.path)?\s*\}\}")
 _SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 _SHARED_MEMORY = re.compile(r"\d+[bkmgBKMG]?")
@@ -85,6 +86,9 @@ def order_of(
         raise bad_request("a command job needs a 'command'", "ValidationError")
     inputs = {name: _input(name, entry, place) for name, entry in (properties.get("inputs") or {}).items()}
     outputs = {name: _output(job, name, entry, place) for name, entry in (properties.get("outputs") or {}).items()}
+    for name in (*inputs, *outputs):
+        if not _NAME.fullmatch(name):
+            raise bad_request(f"{name!r}: names are letters, digits and '_', with no digit first", "ValidationError")
     known = {*(f"inputs.{name}" for name in inputs), *(f"outputs.{name}" for name in outputs)}
     for found in _BOUND.finditer(command):
         if f"{found[1]}.{found[2]}" not in known:
@@ -149,6 +153,8 @@ def _input(name: str, entry: Any, place: Callable[[str, Given], Given]) -> Given
 def _output(job: str, name: str, entry: Any, place: Callable[[str, Given], Given]) -> Kept:
     kind = word(entry or {}, "jobOutputType", OUTPUT_TYPES) or "uri_folder"
     mode = word(entry or {}, "mode", MODES) or "ReadWriteMount"
+    if mode not in {"ReadWriteMount", "Upload"}:
+        raise WireError(501, "EmulatorUnhandled", f"not emulated: the mode {mode!r} of output {name!r}")
     uri = str((entry or {}).get("uri") or "")
     path = place(name, Given(kind, mode, uri=uri)).path if uri else f"azureml/{job}/{name}"
     return Kept(kind, path.rstrip("/"), mode)
