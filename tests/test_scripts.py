@@ -113,6 +113,7 @@ def test_a_plain_loop_is_followed_compared_and_registered(session: Callable[...,
     one = session(Script(SCRIPTS / "plain_loop.py"))
     plan = one.plan()
     assert not plan.errors
+    assert "plain_loop" in str(plan)
     done = one.run(plan)
     assert done.report.tuned.loss < done.report.base.loss
     assert len(losses(one, done.run)) == plan.forecast.steps if plan.forecast else 0

@@ -89,4 +89,6 @@ def kind_of(plan: Plan) -> str:
     processes = processes_used(plan.parameters, plan.compute.gpus)
     if processes != max(plan.compute.gpus, 1):
         more.append(f"{processes} processes")
+    if plan.trainer.script is not None:
+        more.append(f"script {plan.trainer.name}")
     return " | ".join([plan.backend, plan.compute.size, model, method, precision, str(batch), *more])

@@ -95,6 +95,7 @@ class Plan(Viewed):
             ),
             ("data", f"{self.dataset.name}, {self.data.percent:g} % of {self.dataset.source}"),
             ("backend", f"{self.backend}, {self._machine()}"),
+            *([("trainer", str(self.trainer))] if self.trainer.name else []),
             ("component", f"{self.component.name} {self.component.version}"),
             ("display name", self.display_name),
             ("registers as", self.model_name),
