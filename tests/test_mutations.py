@@ -161,8 +161,11 @@ def _accounts(data: PreparedDataset) -> None:
     lost = sum(row["action"] in ("dropped", "left out") for row in bad)
     assert data.checks.read == written + lost
     assert len(rows_of(data.folder / "rejects.jsonl")) == lost + sum(row["action"] == "fixed" for row in bad)
-    unread = {row["file"]: row["unread"] for row in bad if "unread" in row}
-    assert dict(data.checks.unread) == unread
+    unread: dict[str, list[str]] = {}
+    for row in bad:
+        if "unread" in row:
+            unread.setdefault(row["file"], []).append(row["unread"])
+    assert dict(data.checks.unread) == {file: ", ".join(parts) for file, parts in unread.items()}
     str(data.report()).encode()
 
 
