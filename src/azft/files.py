@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -159,15 +159,17 @@ def code_files(path: Path, folder: Path | None) -> dict[str, Path]:
 
 def sha256_of_code(path: Path, folder: Path | None) -> str:
     """Return one SHA-256 over the names and bytes of the files that go with a script."""
-    digest = hashlib.sha256()
-    for name, file in code_files(path, folder).items():
-        digest.update(f"{name}\0{sha256_of(file)}\n".encode())
-    return digest.hexdigest()
+    return _sha256_of_all(code_files(path, folder))
 
 
 def sha256_of_folder(folder: Path) -> str:
     """Return one SHA-256 over the names and bytes of all files below the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return _sha256_of_all({path.relative_to(folder).as_posix(): path for path in files})
+
+
+def _sha256_of_all(files: Mapping[str, Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_of(path)}\n".encode())
+    for name, path in files.items():
+        digest.update(f"{name}\0{sha256_of(path)}\n".encode())
     return digest.hexdigest()

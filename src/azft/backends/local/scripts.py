@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -13,7 +12,7 @@ from azft.backends.local.launch import wait_until
 from azft.domain.job import Job
 from azft.errors import ConfigurationError
 from azft.files import code_files, sha256_of_code, write_whole
-from azft.processes import is_alive, started
+from azft.processes import is_alive, signal_session, started
 
 CODE, PIDS = "code", "script.json"
 """Where a run's folder has the code of its script, and which processes it runs in."""
@@ -47,11 +46,3 @@ def end_script(folder: Path) -> None:
     for pid, _since in alive:
         signal_session(pid, signal.SIGKILL)
     wait_until(lambda: not any(is_alive(pid, since) for pid, since in alive))
-
-
-def signal_session(leader: int, number: signal.Signals) -> None:
-    """Signal a process and all that it started; one that has ended is fine."""
-    try:
-        os.killpg(leader, number)
-    except (ProcessLookupError, PermissionError):
-        return  # macOS says the latter of a group that has ended and was not waited for.

@@ -21,6 +21,7 @@ MOST_TAGS, LONGEST_KEY, LONGEST_VALUE = 50, 100, 1000
 """Of a run (resource-limits-capacity, 2025-02-05)."""
 COMPUTE_NAME = re.compile(r"[a-zA-Z](?![a-zA-Z0-9-]*-\d+$)[a-zA-Z0-9-]{1,22}[a-zA-Z0-9]")
 """3 to 24 characters, not ending in a dash and digits (how-to-create-attach-compute-cluster; 2025-01-01-preview)."""
+_SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 _BAD = "ValidationError"
 
 
@@ -75,3 +76,16 @@ def shares(given: Any) -> dict[str, int]:
     if sum(found.values()) not in {0, 100}:
         raise bad_request(f"traffic {found}: 0 or 100 together", _BAD)
     return found
+
+
+def seconds_of(text: Any) -> float:
+    """Return the seconds of a duration as ISO 8601 writes it.
+
+    >>> seconds_of("PT2H30M"), seconds_of("P1DT1S")
+    (9000.0, 86401.0)
+    """
+    found = _SECONDS.fullmatch(str(text))
+    if found is None or not any(found.groups()):
+        raise bad_request(f"{text!r} is not a duration such as PT1M30S", _BAD)
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -123,7 +123,7 @@ def _step(job: str, name: str, events: Sequence[RunEvent], status: str, ended: f
         if event.kind in {"progress", "metrics"}
         for key, value in event.values.items()
     )
-    lines = [line for event in own if (line := _line(event))] if own else [f"[{_clock(begun)}] Validation Completed"]
+    lines = [line for event in own if (line := _line(event))] if own else [f"[{clock(begun)}] Validation Completed"]
     return Step(name, child_id(job, name), state, begun, closed, "".join(f"{line}\n" for line in lines), metrics)
 
 
@@ -133,7 +133,7 @@ def _line(event: RunEvent) -> str:
         text = f"step {event.step}/{event.total} {numbers}"
     else:
         text = {"metrics": numbers, "log": event.message, "warning": f"WARNING {event.message}"}.get(event.kind, "")
-    return f"[{_clock(event.time)}] {text}" if text else ""
+    return f"[{clock(event.time)}] {text}" if text else ""
 
 
 def _execution_log(steps: Sequence[Step], status: str, ended: float | None) -> str:
@@ -144,8 +144,9 @@ def _execution_log(steps: Sequence[Step], status: str, ended: float | None) -> s
             lines.append((step.ended, f"Finishing {step.name}: {step.status}"))
     if ended is not None:
         lines.append((ended, f"The run is {status}"))
-    return "".join(f"[{_clock(time)}] {text}\n" for time, text in sorted(lines, key=lambda line: line[0]))
+    return "".join(f"[{clock(time)}] {text}\n" for time, text in sorted(lines, key=lambda line: line[0]))
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a time as the service's logs have it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

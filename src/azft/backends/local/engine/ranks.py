@@ -29,6 +29,7 @@ from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.errors import AzftError
 from azft.files import write_whole
+from azft.processes import LOOPBACK
 from azft.training.events import EventLog, Unheard
 from azft.training.group import Group
 from azft.training.task import CanceledError
@@ -141,8 +142,8 @@ def _join(rank: int, size: int, meeting: str) -> None:
         WORLD_SIZE=str(size),
         LOCAL_WORLD_SIZE=str(size),
         MASTER_ADDR="127.0.0.1",
-        GLOO_SOCKET_IFNAME=_loopback(),
-        NCCL_SOCKET_IFNAME=_loopback(),
+        GLOO_SOCKET_IFNAME=LOOPBACK,
+        NCCL_SOCKET_IFNAME=LOOPBACK,
         OMP_NUM_THREADS="1",  # accelerate sets another number where this is missing; ours is set after it.
     )
     on_gpu = torch.cuda.is_available()
@@ -159,10 +160,6 @@ def _join(rank: int, size: int, meeting: str) -> None:
         timeout=timedelta(minutes=30),
         device_id=torch.device("cuda", rank) if on_gpu else None,
     )
-
-
-def _loopback() -> str:
-    return "lo0" if sys.platform == "darwin" else "lo"
 
 
 def _context(order: _Order, rank: int) -> StageContext:

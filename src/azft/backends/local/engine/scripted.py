@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,16 +12,16 @@ from pathlib import Path
 
 from azft.backends.local.engine.context import StageContext
 from azft.backends.local.launch import hub_secrets
-from azft.backends.local.scripts import CODE, end_script, remember, signal_session
+from azft.backends.local.scripts import CODE, end_script, remember
 from azft.domain.trainers import Script
 from azft.engine.machine import gpus
 from azft.errors import ConfigurationError
+from azft.processes import LOOPBACK, end_sessions, free_port
 from azft.rules.devices import processes_used
 from azft.training.group import MEETING
 from azft.training.saving import ADAPTER, MODEL
 from azft.training.task import FILE, VARIABLE, CanceledError
 
-LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 LOOK = 0.2
 GRACE = 10.0
 """Seconds that a script has to end after it was asked to."""
@@ -73,22 +71,20 @@ class _Ranks:
     def run(self) -> None:
         """Start all, and wait until they have ended."""
         end_script(self._context.folder)
-        port = _free_port() if len(self._logs) > 1 else 0
+        port = free_port() if len(self._logs) > 1 else 0
         try:
             for rank in range(len(self._logs)):
                 self._running.append(self._started(rank, port))
                 remember(self._context.folder, [process.pid for process in self._running])
             while (failed := self._ended()) is None:
-                if (self._context.folder / "cancel").exists():
-                    self._end()
+                if self._context.task.canceled:
+                    end_sessions(self._running, GRACE)
                     raise CanceledError
                 self._context.live.update()
                 time.sleep(LOOK)
         finally:
-            for process in self._running:
-                # What it started is in its session, and may be there still.
-                signal_session(process.pid, signal.SIGKILL)
-                process.wait()
+            # What they started is in their sessions, and may be there still.
+            end_sessions(self._running)
         if failed >= 0:
             self._failed(failed, self._running[failed].returncode)
 
@@ -128,13 +124,6 @@ class _Ranks:
         failed = next((rank for rank, code in enumerate(codes) if code), None)
         return failed if failed is not None else None if None in codes else -1
 
-    def _end(self) -> None:
-        for process in self._running:
-            signal_session(process.pid, signal.SIGTERM)
-        until = time.monotonic() + GRACE
-        while time.monotonic() < until and any(process.poll() is None for process in self._running):
-            time.sleep(0.05)
-
     def _failed(self, rank: int, code: int) -> None:
         """Say what a process that failed said last, and leave its end in the log of the run."""
         lines = self._logs[rank].read_text(encoding="utf-8", errors="replace").splitlines()
@@ -144,9 +133,3 @@ class _Ranks:
         said = next((line for line in reversed(lines) if _MODULE.match(line)), last)
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         raise ScriptFailedError(f"{self._script.name} {how}: {said}")
-
-
-def _free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from azft.testing.emulator.commands import progress
 from azft.testing.emulator.commands.order import Given, Order, order_of
 from azft.testing.emulator.commands.progress import CANCEL, FAIL, LOGS, ORDER, PREEMPT, RESTART, Progress
 from azft.testing.emulator.state import Document
-from azft.testing.emulator.story import AZURE, Story
+from azft.testing.emulator.story import AZURE, Story, clock
 from azft.testing.emulator.wire import WireError, bad_request
 from azft.testing.emulator.world import CONTAINER, World, path_of
 
@@ -94,7 +93,7 @@ class CommandJobs:
         status = AZURE[found.status]
         if document.get("canceled") is not None and not found.ended:
             status = "CancelRequested"
-        log = "".join(f"[{_clock(moment.time)}] {moment.text}\n" for moment in found.moments)
+        log = "".join(f"[{clock(moment.time)}] {moment.text}\n" for moment in found.moments)
         return Story(status, found.begun or None, found.ended or None, (), log)
 
     def logs(self, document: Document) -> dict[str, str]:
@@ -164,7 +163,3 @@ class CommandJobs:
             if document is not None:
                 return path_of(str(document["properties"]["dataUri" if kind == "data" else "modelUri"])).rstrip("/")
         raise bad_request(f"{uri} does not exist")
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from azft.testing.emulator.shapes import whole, word
+from azft.testing.emulator.shapes import seconds_of, whole, word
 from azft.testing.emulator.wire import WireError, bad_request
 
 INPUT_TYPES = ("literal", "uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model")
@@ -19,7 +19,6 @@ MOST_NODES, MOST_PROCESSES = 100, 64
 """Nodes: of a cluster of an RDMA family (how-to-manage-quotas); processes of one node are ours to bound."""
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _BOUND = re.compile(r"\$\{\{\s*(inputs|outputs)\.(\w+)(?:\.path)?\s*\}\}")
-_SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 _SHARED_MEMORY = re.compile(r"\d+[bkmgBKMG]?")
 
 
@@ -97,6 +96,7 @@ def order_of(
     shared = resources.get("shmSize")
     if shared is not None and not _SHARED_MEMORY.fullmatch(str(shared)):
         raise bad_request(f"shmSize {shared!r}: a number and one of b, k, m, g")
+    limit = (properties.get("limits") or {}).get("timeout")
     kind, processes = _distribution(properties.get("distribution"))
     return Order(
         job,
@@ -108,23 +108,8 @@ def order_of(
         whole(resources, "instanceCount", 1, MOST_NODES, default=1),
         processes,
         kind,
-        seconds_of((properties.get("limits") or {}).get("timeout")),
+        0.0 if limit is None else seconds_of(limit),
     )
-
-
-def seconds_of(text: Any) -> float:
-    """Return the seconds of a duration as ISO 8601 writes it; 0 for none.
-
-    >>> seconds_of("PT2H30M"), seconds_of("P1DT1S"), seconds_of(None)
-    (9000.0, 86401.0, 0.0)
-    """
-    if text is None:
-        return 0.0
-    found = _SECONDS.fullmatch(str(text))
-    if found is None or not any(found.groups()):
-        raise bad_request(f"{text!r} is no duration such as PT2H", "ValidationError")
-    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def _distribution(given: Any) -> tuple[str, int]:

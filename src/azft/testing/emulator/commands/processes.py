@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psutil
 from attrs import frozen
 
+from azft.processes import end_sessions, free_port
 from azft.testing.emulator.commands.order import Order
 
 GRACE = 5.0
@@ -87,7 +84,7 @@ class Processes:
 
     def start(self, environment: Mapping[str, str]) -> None:
         """Start every rank with the variables that all have."""
-        port = _free_port()
+        port = free_port()
         for rank in ranks(self._order):
             command = self._order.filled(self._places[rank.node])
             own = variables(self._order, rank, address="127.0.0.1", port=port)
@@ -119,18 +116,11 @@ class Processes:
 
     def end(self) -> None:
         """Ask all to end, and end those that do not."""
-        for _rank, process in self._running:
-            _signal(process.pid, signal.SIGTERM)
-        until = time.monotonic() + GRACE
-        while time.monotonic() < until and any(process.poll() is None for _rank, process in self._running):
-            time.sleep(0.05)
-        self.kill()
+        end_sessions([process for _rank, process in self._running], GRACE)
 
     def kill(self) -> None:
         """End all at once, with whatever they started in their session."""
-        for _rank, process in self._running:
-            _signal(process.pid, signal.SIGKILL)
-            process.wait()
+        end_sessions([process for _rank, process in self._running])
 
     def _told(self, rank: Rank, code: int) -> str:
         """Return what the service says of a process that failed, with the last lines of its log."""
@@ -149,19 +139,3 @@ def environment_of(base: Mapping[str, str], given: Mapping[str, str]) -> dict[st
     """Return the variables that every rank has: `python` is the interpreter that runs here."""
     here = str(Path(sys.executable).parent)
     return {**base, **given, "PATH": f"{here}{os.pathsep}{base.get('PATH', os.defpath)}"}
-
-
-def _signal(session: int, number: signal.Signals) -> None:
-    """Signal a session's processes, those too that made a group of their own."""
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == session:
-                process.send_signal(number)
-        except (psutil.Error, ProcessLookupError, PermissionError):
-            continue
-
-
-def _free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])

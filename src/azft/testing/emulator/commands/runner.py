@@ -55,7 +55,7 @@ class Runner:
         begun = time.time()
         self._limit = begun + self._order.timeout if self._order.timeout else 0.0
         self._say(RunStatus.RUNNING, "the job has begun", begun=begun)
-        while self._progress.status not in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED):
+        while not self._progress.status.ended:
             self._attempt()
 
     def _attempt(self) -> None:
@@ -129,7 +129,7 @@ class Runner:
     def _say(self, status: RunStatus, text: str, *, error: str = "", begun: float = 0.0) -> None:
         now = time.time()
         self._told.end()
-        ended = now if status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED) else 0.0
+        ended = now if status.ended else 0.0
         self._progress = evolve(
             self._progress,
             status=status,

@@ -6,12 +6,11 @@ import hmac
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from azft.snapshot import virtual_machines
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.serving import Servers
-from azft.testing.emulator.shapes import body_of, whole
+from azft.testing.emulator.shapes import body_of, seconds_of, whole
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
     WORKSPACE,
@@ -29,7 +28,6 @@ ENDPOINTS = "onlineEndpoints"
 DEPLOYMENTS = "deployments"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
 """Of an endpoint and of a deployment alike."""
-_SECONDS = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 LONGEST_REQUEST = 180.0
 MOST_INSTANCES = 50
 """Of a deployment (how-to-manage-quotas)."""
@@ -113,7 +111,7 @@ class Deployments:
         size = str(given.get("instanceType", ""))
         if size.lower() not in {machine.name.lower() for machine in virtual_machines()}:
             raise bad_request(f"instance type {size!r} is not available in {self._world.region}")
-        if _seconds((given.get("requestSettings") or {}).get("requestTimeout", "PT5S")) > LONGEST_REQUEST:
+        if seconds_of((given.get("requestSettings") or {}).get("requestTimeout", "PT5S")) > LONGEST_REQUEST:
             raise bad_request(f"requestTimeout is above {LONGEST_REQUEST:g} seconds")
         folder, serves = self._folder_of(str(given.get("model", "")))
         key = f"{name}/{part}".lower()
@@ -180,11 +178,3 @@ class Deployments:
         folder, _serves = self._folder_of(str(found["properties"].get("model", "")))
         reply = self._servers.ask(f"{call['name']}/{part}".lower(), folder, call.path, call.body)
         return Reply(reply.body, reply.status, {**reply.headers, "azureml-model-deployment": part})
-
-
-def _seconds(duration: Any) -> float:
-    found = _SECONDS.fullmatch(str(duration))
-    if found is None:
-        raise bad_request(f"{duration!r} is not a duration such as PT1M30S")
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + seconds

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from azft.testing.emulator.clock import iso
+from azft.testing.emulator.services.registries import HOST, VERSIONS
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
@@ -41,7 +42,6 @@ _IDENTITY = re.compile(
     r".*/workspaces/[^/]+/environments/([^/]+)/(?:versions|labels)/([^/]+)|azureml:([^:@/]+)[:@]([^:/]+)", re.IGNORECASE
 )
 _REGISTERED = re.compile(r"azureml://registries/([^/]+)/environments/([^/]+)/(versions|labels)/([^/]+)")
-REGISTRY_VERSIONS = ("2021-10-01-dataplanepreview", "2022-10-01-preview")
 
 
 class Environments:
@@ -64,11 +64,11 @@ class Environments:
             *(
                 Operation(
                     "GET",
-                    "cert-{region}.experiments.azureml.net",
+                    HOST,
                     f"{REGISTRY}/environments/{path}",
                     handler,
                     "SDK source",
-                    versions=REGISTRY_VERSIONS,
+                    versions=VERSIONS,
                     note=note,
                 )
                 for path, handler in paths
