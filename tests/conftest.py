@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def rows_of(path: Path) -> list[Any]:
     """Return the values of a JSONL file."""
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def in_any_order(rows: Iterable[Any]) -> list[bytes]:
+    """Return what two lists share that hold the same rows, in whatever order these and their keys are."""
+    return sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in rows)
 
 
 def everything(data: PreparedData) -> list[Any]:

@@ -27,7 +27,7 @@ from azft import (
 )
 from azft.rules.chat import why_not_a_conversation
 from azft.rules.sampling import choose, portion
-from tests.conftest import conversation, rows_of
+from tests.conftest import conversation, in_any_order, rows_of
 
 ROOT = Path(__file__).parents[1]
 ROWS = [conversation(f"question {number}", f"answer {number}") for number in range(40)]
@@ -86,7 +86,7 @@ def test_splits_are_explicit_seeded_and_lose_nothing(jsonl: Callable[..., Path])
     data = prepared(source, validation=0.25, test=0.2)
     parts = [rows_of(file.path) for file in (data.train, data.validation, data.test)]
     assert [len(part) for part in parts] == [24, 8, 8]
-    assert sorted(map(str, (row for part in parts for row in part))) == sorted(map(str, ROWS))
+    assert in_any_order(row for part in parts for row in part) == in_any_order(ROWS)
     assert prepared(source, validation=0.25, test=0.2) == data
     assert prepared(source, validation=0.25, test=0.2, seed=7).sha256 != data.sha256
     assert prepared(source, validation=0, test=0.2).validation.rows == 0

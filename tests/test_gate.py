@@ -23,7 +23,7 @@ from azft.rules.codes import CODES
 from azft.rules.repair import repaired
 from azft.rules.text import BLANK, is_blank
 from benchmarks.planted import KINDS, good, plant, talk
-from tests.conftest import everything, rows_of
+from tests.conftest import everything, in_any_order, rows_of
 
 
 def prepared(source: Path | str, **more: Any) -> PreparedDataset:
@@ -149,7 +149,7 @@ def test_no_prompt_is_on_two_sides_and_sizes_come_as_near_as_that_allows(
     train, validation, test = (prompts_of(file.path) for file in (data.train, data.validation, data.test))
     assert not train & validation
     assert not (train | validation) & test
-    assert sorted(map(str, everything(data))) == sorted(map(str, rows))
+    assert in_any_order(everything(data)) == in_any_order(rows)
     assert abs(data.test.rows - round(len(rows) * 0.2)) <= max(Counter(prompts).values())
     said = {finding.subject for finding in data.checks.findings}
     assert ("test" in said) == (data.test.rows != round(len(rows) * 0.2))
@@ -330,4 +330,4 @@ def test_texts_come_through_to_the_letter(tmp_path_factory: pytest.TempPathFacto
     data = DatasetPreparer(folder / "data", progress=False).prepare(
         DatasetSpec("m", f"file://{folder / 'chats.jsonl'}")
     )
-    assert sorted(map(str, everything(data))) == sorted(map(str, rows))
+    assert in_any_order(everything(data)) == in_any_order(rows)

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from azft import DatasetError, DatasetPreparer
@@ -133,6 +133,7 @@ def hold(folder: Path, rows: list[Row], tokenizer: ChatTokenizer) -> None:
             assert other == first, (on_bad, source.name)
 
 
+@example([{"messages": [{"role": "user", "content": "Hi"}, {"content": "Ho", "role": "assistant"}]}])
 @given(ROWS)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_eight_files_of_the_same_rows_are_alike(

@@ -22,6 +22,7 @@ from azft import ConfigurationError, FineTuneSession, ModelSpec, PlanError, Scri
 from azft.backends.azureml.backend import AzureMLBackend
 from azft.backends.local.backend import LocalBackend
 from azft.backends.local.launch import wait_until
+from azft.backends.local.runs import LocalRuns
 from azft.domain.parameters import ParameterValue
 from azft.engine.loading import load_tokenizer
 from azft.errors import RunCanceledError, RunFailedError, UnknownNameError
@@ -302,9 +303,11 @@ def test_a_run_needs_its_script_no_more(session: Callable[..., FineTuneSession],
         one.backend.submit(evolve(job, id="another"))
     given.path.unlink()
     # Its worker is gone, and nobody but us knows of its processes.
-    worker = worker_of(pid)
-    os.kill(worker, signal.SIGKILL)
-    assert wait_until(lambda: not is_alive(worker))
+    os.kill(worker_of(pid), signal.SIGKILL)
+    assert isinstance(one.backend, LocalBackend)
+    local = LocalRuns(one.backend.home)
+    # Its lock goes with the last of its threads.
+    assert wait_until(lambda: not local.alive(run))
     assert [entry.run.id for entry in one.runs()] == [run.id]
     assert one.leftovers()
     one.cancel(run)

@@ -16,6 +16,7 @@ from azft.gate.spool import RECORD, Records
 from azft.rules.chat import are_sound
 from azft.rules.text import ending_print, prompt_print
 
+_BY_NAME = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SORT_KEYS
 Convert = Callable[[Mapping[str, Any]], Any]
 
 
@@ -75,9 +76,10 @@ class Recorder:
 
 
 def line_of(value: Any, messages: Sequence[Any], tools: Any = None, *, keep: bool) -> bytes:
-    """Return the row as a line of JSON, with its tools, and with its other columns if they are kept."""
-    if keep and value.get("messages") is messages and "tools" not in value:
-        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    """Return the row as a line of JSON, with its tools, and with its other columns if they are kept.
+
+    The keys of the messages are to be in the order of their names.
+    """
     row: Any = {"messages": messages} if tools is None else {"messages": messages, "tools": tools}
     if keep:
         # Columns stay where they are, so that a line does not tell how its row was looked at.
@@ -102,7 +104,11 @@ def all_at_once(
         talks = list(map(convert, values))
         if not are_sound(talks) or not passes(talks):
             return None
-        lines = [line_of(value, talk, keep=keep) for value, talk in zip(values, talks, strict=True)]
+        if keep:
+            by_name = [[{"content": one["content"], "role": one["role"]} for one in talk] for talk in talks]
+            lines = [line_of(value, talk, keep=keep) for value, talk in zip(values, by_name, strict=True)]
+        else:
+            lines = [orjson.dumps({"messages": talk}, option=_BY_NAME) for talk in talks]
     except FAILURES:
         return None
     if max(map(len, lines), default=0) > LONGEST:

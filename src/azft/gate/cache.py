@@ -18,7 +18,7 @@ from azft.files import sha256_of
 from azft.gate.prepared import PreparedDataset
 
 MANIFEST = "prepared.json"
-LAYOUT = 4
+LAYOUT = 5
 """Grows when the same request would give other files than before, so that none is taken from an older azft."""
 _log = logging.getLogger("azft.data")
 

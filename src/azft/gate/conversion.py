@@ -142,12 +142,14 @@ def renamed(row: Any, columns: Mapping[str, str]) -> Any:
 
 
 def trimmed(messages: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the messages with what is trained on alone, in its order, and the names of what else they hold."""
+    """Return the messages with what is trained on alone, and the names of what else they hold.
+
+    A table has its keys in one order, and each line of a text in its own; here they are always in that of their names.
+    """
     kept, others = [], []
     for message in messages:
-        names = (*_KEPT, *_CALLING, *(("name",) if message["role"] == "tool" else ()), MASK)
-        made = {name: value for name, value in message.items() if name in names and value is not None}
-        made.setdefault("content", "")
+        names = sorted((*_KEPT, *_CALLING, *(("name",) if message["role"] == "tool" else ()), MASK))
+        made = {"content": "", **{name: message[name] for name in names if message.get(name) is not None}}
         kept.append(made)
         others += [visible(str(name)) for name, value in message.items() if value is not None and name not in made]
     return kept, others
