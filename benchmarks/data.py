@@ -195,7 +195,7 @@ def trained(source: Path, folder: Path) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from azft.backends.local.engine.standin import CHAT_TEMPLATE, SPECIAL
+    from azft.stages.standin import CHAT_TEMPLATE, SPECIAL
 
     rows = pq.ParquetFile(next(source.rglob("train_sft-00000*"))).read_row_group(0, columns=["messages"]).to_pylist()
     made = Tokenizer(models.BPE())

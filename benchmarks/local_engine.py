@@ -25,12 +25,12 @@ from transformers import Trainer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
 from azft import DatasetPreparer
-from azft.backends.local.engine.standin import build_model, build_tokenizer
 from azft.engine.adapters import PHI3_TARGETS
 from azft.engine.collate import Packed, PackedRows, Padded, micro_batch
 from azft.engine.loading import quiet
 from azft.engine.rows import Rows
 from azft.engine.tokens import ChatTokenizer
+from azft.stages.standin import build_model, build_tokenizer
 
 BATCH = 16
 CAPACITY = 2048

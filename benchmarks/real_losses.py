@@ -19,10 +19,10 @@ from unittest import mock
 
 from attrs import evolve
 
-from azft.backends.local.engine.finetune import train_as_one_of_several
-from azft.backends.local.engine.live import Untracked
-from azft.backends.local.engine.ranks import run_ranks
 from azft.backends.local.runs import LocalRuns
+from azft.stages.context import Untracked
+from azft.stages.finetune import train_as_one_of_several
+from azft.stages.ranks import run_ranks
 from azft.training.group import Group
 from azft.training.loop import train
 from tests.small_runs import losses, staged_run

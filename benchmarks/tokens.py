@@ -42,9 +42,9 @@ def highest() -> int:
 
 def engine(path: Path, tokenizer: str, target: Path) -> None:
     """Do the engine's stage on one file, and print seconds, tokens and bytes."""
-    from azft.backends.local.engine.preprocess import encode_split
     from azft.engine.loading import load_chat_tokenizer
     from azft.engine.machine import tokenise_on
+    from azft.stages.preprocess import encode_split
 
     tokenise_on(0)
     reads = load_chat_tokenizer(Path(tokenizer))

@@ -11,10 +11,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from azft import DataSettings, FineTuneSession, ModelSpec
 from azft.backends.local.backend import LocalBackend
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.importing import import_model
-from azft.backends.local.engine.live import LiveTracking
-from azft.backends.local.engine.preprocess import preprocess
+from azft.backends.local.live import LiveTracking
+from azft.stages.context import StageContext
+from azft.stages.importing import import_model
+from azft.stages.preprocess import preprocess
 from azft.training.events import EventLog, read_events
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 46}
@@ -71,7 +71,7 @@ def staged_run(
     folder = backend.home.run(run.id)
     job = session.build()
     events = EventLog(folder / "events.jsonl")
-    context = StageContext(folder, backend.home, job, events, LiveTracking(run.id, backend.home, job, events))
+    context = StageContext(folder, backend.home.weights, job, events, LiveTracking(run.id, backend.home, job, events))
     for name, stage in (("import", import_model), ("preprocess", preprocess)):
         (folder / name).mkdir()
         stage(context, folder / name)

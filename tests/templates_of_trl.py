@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from azft.backends.local.engine.standin import build_tokenizer
+from azft.stages.standin import build_tokenizer
 
 TRAINING = "_training"
 _TAG = re.compile(r"<[|/｜]?[^<>\s{}'\"]{1,40}>|\[/?[A-Z_]+\]")

@@ -17,9 +17,6 @@ from transformers import AutoModelForCausalLM
 
 import azft
 from azft import DataSettings
-from azft.backends.local.engine import finetune as finetuning
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.reasons import reason
 from azft.backends.local.inputs import check_inputs, local_component
 from azft.backends.local.runs import LocalRuns
 from azft.domain.parameters import Layer, Parameters
@@ -34,6 +31,9 @@ from azft.engine.tokens import Encoded
 from azft.engine.weights import check_unchanged, is_whole, link_weights
 from azft.rules.parameters import USER, resolve
 from azft.rules.shapes import shape_of
+from azft.stages import finetune as finetuning
+from azft.stages.context import StageContext
+from azft.stages.reasons import reason
 from azft.training import loop
 from azft.training.arguments import Batches, checkpointing_wanted
 from azft.training.events import read_events

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 import azft.gate.duplicates as duplicates_module
 from azft import ConfigurationError, DatasetError, DatasetPreparer, DatasetSpec, PreparedDataset
-from azft.backends.local.engine.standin import build_tokenizer
 from azft.rules.chat import are_sound, fault_of
 from azft.rules.codes import CODES
 from azft.rules.repair import repaired
 from azft.rules.text import BLANK, is_blank
+from azft.stages.standin import build_tokenizer
 from benchmarks.planted import KINDS, good, plant, talk
 from tests.conftest import everything, in_any_order, rows_of
 

@@ -41,7 +41,7 @@ def session_in(folder: Path) -> FineTuneSession:
 def worker_of(folder: Path, run_id: str) -> psutil.Process | None:
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "azft.backends.local.engine.worker" in words and str(folder / "runs" / run_id) in words:
+        if "azft.backends.local.worker" in words and str(folder / "runs" / run_id) in words:
             return process
     return None
 

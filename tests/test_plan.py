@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import azft
 from azft import ComponentInput, ConfigurationError, FineTuneSession, PlanError, UnknownNameError
-from azft.backends.local.inputs import HONOURED, IGNORED, REFUSED
+from azft.backends.local.inputs import IGNORED_HERE, REFUSED_HERE
 from azft.rules.engine import OWN_INPUTS
+from azft.rules.engine_inputs import HONOURED
 from azft.rules.inputs import Refused, encode, read_value
 from azft.snapshot import chat_completion_pipeline
 
@@ -141,7 +142,7 @@ def test_explaining_an_unknown_parameter_is_a_clear_error() -> None:
 def test_every_input_of_the_component_is_honoured_ignored_or_refused_exactly_once() -> None:
     component = chat_completion_pipeline()
     assert len(component.inputs) == 69
-    names = [*HONOURED, *IGNORED, *REFUSED]
+    names = [*HONOURED, *IGNORED_HERE, *REFUSED_HERE]
     assert sorted(names) == sorted(spec.name for spec in component.inputs)
     assert not {spec.name for spec in OWN_INPUTS} & set(names)
 

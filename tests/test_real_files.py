@@ -31,9 +31,9 @@ from azft import (
     PreparedDataset,
     UnknownNameError,
 )
-from azft.backends.local.engine.standin import build_tokenizer
 from azft.domain.capabilities import TOOLS, UNSEEN_TOOLS
 from azft.rules.text import normalised
+from azft.stages.standin import build_tokenizer
 from tests.conftest import everything, rows_of
 from tests.templates_of_trl import tokenizer_for
 

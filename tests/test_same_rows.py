@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from azft import DatasetError, DatasetPreparer
-from azft.backends.local.engine.standin import build_tokenizer
 from azft.engine.tokens import ChatTokenizer
+from azft.stages.standin import build_tokenizer
 from tests.conftest import rows_of
 
 Row = dict[str, Any]

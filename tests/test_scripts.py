@@ -21,7 +21,6 @@ import azft
 from azft import ConfigurationError, FineTuneSession, ModelSpec, PlanError, Script, Trainer, hookimpl
 from azft.backends.azureml.backend import AzureMLBackend
 from azft.backends.local.backend import LocalBackend
-from azft.backends.local.launch import wait_until
 from azft.backends.local.runs import LocalRuns
 from azft.domain.parameters import ParameterValue
 from azft.engine.loading import load_tokenizer
@@ -29,6 +28,7 @@ from azft.errors import RunCanceledError, RunFailedError, UnknownNameError
 from azft.processes import is_alive
 from azft.training import current_task, tokens
 from azft.training.events import read_events
+from azft.waiting import wait_until
 from tests.small_runs import replaced, sums
 from tests.test_local_backend import own_model
 

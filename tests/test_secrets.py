@@ -14,11 +14,11 @@ import pytest
 
 from azft import Endpoint, FineTuned, FineTuneSession, RegisteredModel
 from azft.backends.azureml.backend import AzureMLBackend
-from azft.backends.local.launch import allowed, hub_secrets
 from azft.domain.jsonable import to_json
 from azft.errors import AzftError
 from azft.testing.contract import SAMPLE
 from azft.testing.emulator import AzureMLEmulator
+from azft.variables import allowed, hub_secrets
 from tests.workspaces import session_of
 
 CANARIES = {

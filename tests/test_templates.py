@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import azft.engine.places as places_module
-from azft.backends.local.engine.standin import CHAT_TEMPLATE
 from azft.engine.rendering import Renderer, TemplateRefusalError
 from azft.engine.templates import ChatTemplate
 from azft.engine.tokens import IGNORE, ChatTokenizer
 from azft.errors import ConfigurationError
+from azft.stages.standin import CHAT_TEMPLATE
 from tests.templates_of_trl import TRAINING, sources, tokenizer_for
 
 Messages = list[dict[str, Any]]

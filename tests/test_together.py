@@ -17,16 +17,17 @@ from torch.multiprocessing.spawn import ProcessExitedException
 
 import azft
 from azft.backends.local.backend import LocalBackend
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.finetune import _group
-from azft.backends.local.engine.ranks import FAILED, RankFailedError, TooLargeError, _judge, run_ranks
-from azft.backends.local.inputs import local_component, process_findings
+from azft.backends.local.inputs import local_component
 from azft.backends.local.runs import LocalRuns
 from azft.domain.compute import Compute
 from azft.domain.parameters import Layer, Parameters
 from azft.files import sha256_of_folder
 from azft.rules.devices import gpus_used, processes_used
+from azft.rules.engine_inputs import process_findings
 from azft.rules.parameters import USER, resolve
+from azft.stages.context import StageContext
+from azft.stages.finetune import _group
+from azft.stages.ranks import FAILED, RankFailedError, TooLargeError, _judge, run_ranks
 from azft.testing.contract import SAMPLE
 from azft.training.arguments import group_wanted
 from azft.training.events import read_events
@@ -237,7 +238,7 @@ def test_a_kill_is_the_cause_of_what_the_other_processes_met(tmp_path: Path, mon
     said = tmp_path / "rank.txt"
     said.write_text("RuntimeError: Connection closed by peer")
     killed: list[tuple[int, int]] = []
-    monkeypatch.setattr("azft.backends.local.engine.ranks.os.kill", lambda *given: killed.append(given))
+    monkeypatch.setattr("azft.stages.ranks.os.kill", lambda *given: killed.append(given))
     first = ProcessExitedException("", error_index=0, error_pid=1, exit_code=FAILED)
     with pytest.raises(RankFailedError):
         _judge(first, [FAILED, -signal.SIGTERM], said)

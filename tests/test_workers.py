@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azft import ConfigurationError, DatasetError, DatasetPreparer, DatasetSpec, PreparedDataset
-from azft.backends.local.engine.standin import build_tokenizer
 from azft.gate.workers import group, tasks
 from azft.processes import is_alive
 from azft.rules.text import conversation_print, ending_print
+from azft.stages.standin import build_tokenizer
 from benchmarks.planted import good, plant, talk
 from tests import own_converters
 from tests.conftest import rows_of

@@ -10,13 +10,12 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.live import Untracked
-from azft.backends.local.engine.ranks import run_ranks
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.engine.loading import load_model, load_tokenizer
 from azft.engine.rows import read_rows
+from azft.stages.context import StageContext, Untracked
+from azft.stages.ranks import run_ranks
 from azft.training.events import EventLog, Unheard
 from azft.training.group import Group
 from azft.training.loop import train

@@ -7,8 +7,8 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-from azft.backends.local.engine.standin import build_tokenizer
 from azft.engine.tokens import IGNORE, ChatTokenizer
+from azft.stages.standin import build_tokenizer
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "learned.svg"
 TALK = [

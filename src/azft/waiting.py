@@ -26,6 +26,16 @@ def looked_for(look: Callable[[], T | None]) -> T | None:
     return found
 
 
+def wait_until(done: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Wait for the condition and return whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 class Attempt(Generic[T]):
     """A call in a thread of its own; one that is given up is left alone, and ends with the process at the latest."""
 

@@ -10,7 +10,7 @@ import psutil
 
 from azft.backends.local.endpoints import LocalEndpoints
 from azft.backends.local.home import Home
-from azft.backends.local.inputs import check_inputs, local_component, precision_findings, process_findings
+from azft.backends.local.inputs import check_inputs, local_component, precision_findings
 from azft.backends.local.memory import memory_findings
 from azft.backends.local.models import find_local_model
 from azft.backends.local.runs import LocalRuns
@@ -30,6 +30,7 @@ from azft.domain.trainers import CHAT_PIPELINE, ENGINE, SCRIPT
 from azft.engine.gguf import check_gguf, is_gguf
 from azft.engine.machine import cores, gpu_memory_gib, gpus
 from azft.errors import UnsupportedError
+from azft.rules.engine_inputs import process_findings
 from azft.views.description import Line, View, facts
 
 GIB = 2**30

@@ -19,7 +19,7 @@ import orjson
 from filelock import FileLock, Timeout
 
 from azft.backends.local.home import Home
-from azft.backends.local.launch import ending, start_detached, told, wait_until
+from azft.backends.local.launch import ending, start_detached, told
 from azft.backends.local.marks import read_marks, write_marks
 from azft.backends.local.tracking import Tracking
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
@@ -30,6 +30,7 @@ from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
 from azft.rules.naming import endpoint_name
 from azft.rules.suggest import did_you_mean
+from azft.waiting import wait_until
 
 SETTINGS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed")
 """What a question may be asked with: of OpenAI's parameters those that change the answer."""

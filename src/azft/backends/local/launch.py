@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from azft.backends.local.supervise import ENDED
+from azft.variables import allowed
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "TOKENIZERS_PARALLELISM": "false"}
-_ALLOWED = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|SYSTEMROOT|PYTHON\w+|VIRTUAL_ENV|LD_\w+|XDG_\w+|"
-    r"(OMP|MKL|OPENBLAS|NUMEXPR|KMP|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|CUDA|NVIDIA|NCCL|TOKENIZERS|TRANSFORMERS|COVERAGE)_\w+|"
-    r"HF_(HOME|HUB_CACHE|HUB_OFFLINE|DATASETS_CACHE|DATASETS_OFFLINE|ENDPOINT|HUB_DISABLE_\w+|HUB_ETAG_TIMEOUT)|"
-    r"SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|[Nn][Oo]_[Pp][Rr][Oo][Xx][Yy]"
-)
-"""Variables that say where things are and how fast to work. All others stay here: any of them may be a secret."""
-_SECRET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY")
-"""What fetching a model from a hub needs, and may hold a password."""
 _MEMORY = "as happens when the machine's memory runs out"
 
 
@@ -57,20 +47,6 @@ def start_detached(
         )
 
 
-def allowed(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that a process of ours may know.
-
-    >>> sorted(allowed({"PATH": "/bin", "AZURE_CLIENT_SECRET": "s", "HF_TOKEN": "t", "OMP_NUM_THREADS": "2"}))
-    ['OMP_NUM_THREADS', 'PATH']
-    """
-    return {name: value for name, value in environment.items() if _ALLOWED.fullmatch(name)}
-
-
-def hub_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that fetching from a hub needs and that may be secret: they go by pipe."""
-    return {name: environment[name] for name in _SECRET if environment.get(name)}
-
-
 def received_secrets() -> dict[str, str]:
     """Return the secrets that this process was handed; none for one that was started by hand."""
     line = "" if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty() else sys.stdin.readline()
@@ -100,13 +76,3 @@ def told(code: int | None) -> str:
     except ValueError:
         name = f"signal {-code}"
     return f"killed by {name}, {_MEMORY}" if -code == signal.SIGKILL else f"killed by {name}"
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Wait for the condition and return whether it came true in time."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True

@@ -14,8 +14,7 @@ from attrs import evolve
 from filelock import FileLock, Timeout
 
 from azft.backends.local.home import Home
-from azft.backends.local.launch import ending, hub_secrets, start_detached, told, wait_until
-from azft.backends.local.scripts import CODE, end_script, keep_code
+from azft.backends.local.launch import ending, start_detached, told
 from azft.backends.local.tracking import Tracking
 from azft.domain.data import DataFile, PreparedData
 from azft.domain.diagnosis import Diagnosis
@@ -28,7 +27,10 @@ from azft.errors import BackendError, NameTakenError, NotFoundError, NotOursErro
 from azft.files import discard, linked_or_copied, whole_folder, write_whole
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
+from azft.stages.scripts import CODE, end_script, keep_code
 from azft.training.events import EventLog, EventReader, read_events, status_of
+from azft.variables import hub_secrets
+from azft.waiting import wait_until
 
 OWN = "AZFT-F098"
 """The code of a failure that azft's own error explains."""
@@ -260,7 +262,7 @@ class LocalRuns:
         # Weights on this disk need nobody's token.
         weights = self.job(run).model.weights
         needed = hub_secrets(os.environ) if weights and not Path(weights).exists() else {}
-        start_detached("azft.backends.local.engine.worker", [folder, self._home.root], log, secrets=needed)
+        start_detached("azft.backends.local.worker", [folder, self._home.root], log, secrets=needed)
         wait_until(lambda: self.alive(run) or ending(folder) is not None)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from azft.backends.local.launch import allowed, received_secrets
+from azft.backends.local.launch import received_secrets
 from azft.domain.jsonable import from_json
 from azft.domain.run import RunStatus
 from azft.processes import started
@@ -22,6 +22,7 @@ from azft.testing.emulator.commands.order import Kept, Order
 from azft.testing.emulator.commands.processes import Processes, environment_of
 from azft.testing.emulator.commands.progress import CANCEL, FAIL, LOGS, ORDER, PREEMPT, Moment, Progress
 from azft.testing.emulator.scripts import EVICTED
+from azft.variables import allowed
 
 EVERY = 0.1
 LOOKED_AT_EVERY = 0.5

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from azft.backends.local.home import Home
+from azft.domain.evaluation import EvaluationReport
 from azft.domain.job import Job
 from azft.domain.run import RunStatus
 from azft.training.events import EventLog, EventReader
@@ -16,13 +18,6 @@ if TYPE_CHECKING:
 
 EVERY = 3.0
 """Seconds between two additions; what is behind is added with the next one, or at the end of the stage."""
-
-
-class Untracked:
-    """What a process has that trains beside others: the one that waits for them tells MLflow."""
-
-    def update(self, *, now: bool = False) -> None:
-        """Do nothing."""
 
 
 class LiveTracking:
@@ -43,6 +38,12 @@ class LiveTracking:
         if not self._broken and (now or time.monotonic() - self._last >= EVERY):
             self._try(lambda store: store.hear(self._run_id, self._reader.new()))
             self._last = time.monotonic()
+
+    def record(self, report: EvaluationReport, outputs: Path) -> None:
+        """Write the scores and the result into the run."""
+        from azft.backends.local.tracking import Tracking
+
+        Tracking(self._home).record(self._run_id, self._job, report, outputs)
 
     def end(self, status: str, *, begun: bool) -> None:
         """Say how the run ended, if MLflow knows it: `begun` is whether a stage of it was ever done."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from attrs import frozen
 
-from azft.backends.local.engine.live import LiveTracking, Untracked
-from azft.backends.local.home import Home
-from azft.backends.local.inputs import DATE
+from azft.domain.evaluation import EvaluationReport
 from azft.domain.job import Job
+from azft.rules.engine_inputs import DATE
 from azft.training.events import EventLog
 from azft.training.task import CanceledError, Task, TaskFile
 
@@ -18,15 +18,37 @@ OUTPUT = "output"
 """Where a script puts its result, until it is the run's."""
 
 
+class Live(Protocol):
+    """Tells others of the run while it lasts."""
+
+    def update(self, *, now: bool = False) -> None:
+        """Pass on what is new, at most every few seconds unless it is to be `now`."""
+        ...
+
+    def record(self, report: EvaluationReport, outputs: Path) -> None:
+        """Pass on the scores, `loss.png` and `model` of the folder."""
+        ...
+
+
+class Untracked:
+    """What a process has that trains beside others: the one that waits for them tells of the run."""
+
+    def update(self, *, now: bool = False) -> None:
+        """Do nothing."""
+
+    def record(self, report: EvaluationReport, outputs: Path) -> None:
+        """Do nothing."""
+
+
 @frozen
 class StageContext:
-    """The run's folder, the backend's home, the job, the event log, and the run in MLflow."""
+    """The run's folder, where dequantised weights are kept for the next run, the job, the events, and whom to tell."""
 
     folder: Path
-    home: Home
+    weights: Path
     job: Job
     events: EventLog
-    live: LiveTracking | Untracked
+    live: Live
 
     @property
     def task(self) -> Task:

@@ -12,9 +12,6 @@ import orjson
 import torch
 from transformers import Trainer
 
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.ranks import TooLargeError, run_ranks
-from azft.backends.local.engine.reasons import reason
 from azft.domain.parameters import Parameters
 from azft.engine.adapters import adapted
 from azft.engine.loading import config_in, context_limit, load_model, load_tokenizer, quiet
@@ -23,6 +20,9 @@ from azft.errors import ConfigurationError
 from azft.files import write_whole
 from azft.rules.engine import FOUR_BIT, LOAD_IN
 from azft.rules.shapes import shape_of
+from azft.stages.context import StageContext
+from azft.stages.ranks import TooLargeError, run_ranks
+from azft.stages.reasons import reason
 from azft.training.arguments import group_wanted
 from azft.training.group import Group
 from azft.training.loop import train

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import orjson
 
-from azft.backends.local.launch import wait_until
 from azft.domain.job import Job
 from azft.errors import ConfigurationError
 from azft.files import code_files, sha256_of_code, write_whole
 from azft.processes import is_alive, signal_session, started
+from azft.waiting import wait_until
 
 CODE, PIDS = "code", "script.json"
 """Where a run's folder has the code of its script, and which processes it runs in."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from azft.backends.local.engine.context import StageContext
 from azft.domain.jsonable import to_json
 from azft.domain.run import QUESTION
 from azft.engine.compare import compare
 from azft.engine.loading import load_chat_tokenizer, load_model, quiet, set_threads
 from azft.engine.rows import read_rows
+from azft.stages.context import StageContext
 
 
 def evaluate(context: StageContext, target: Path) -> None:

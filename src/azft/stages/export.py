@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.evaluate import tuned_model
-from azft.backends.local.engine.pictures import loss_curve
-from azft.backends.local.tracking import Tracking
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.jsonable import from_json
 from azft.engine.loading import load_tokenizer, quiet
 from azft.files import share
+from azft.stages.context import StageContext
+from azft.stages.evaluate import tuned_model
+from azft.stages.pictures import loss_curve
 from azft.training.events import read_events
 
 
 def export(context: StageContext, target: Path) -> None:
-    """Write `model` (MLflow, task llm/v1/chat, merged weights) and loss.png, and record all of it in MLflow."""
+    """Write `model` (MLflow, task llm/v1/chat, merged weights) and loss.png, and tell of them."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # MLflow would look for a model card of the local folder on the hub
     quiet()
     import torch
@@ -36,7 +35,7 @@ def export(context: StageContext, target: Path) -> None:
     events = read_events(context.events.path)
     loss_curve(events, target / "loss.png")
     report = from_json(EvaluationReport, (context.folder / "evaluate" / "report.json").read_bytes())
-    Tracking(context.home).record(context.folder.name, context.job, report, target)
+    context.live.record(report, target)
 
 
 def _name_the_model(folder: Path, name: str) -> None:

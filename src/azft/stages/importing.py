@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.standin import build_model, build_tokenizer
 from azft.engine.gguf import dequantised, is_gguf
 from azft.engine.loading import load_tokenizer, quiet
 from azft.engine.weights import is_whole, link_weights
 from azft.errors import ConfigurationError, NotFoundError
+from azft.stages.context import StageContext
+from azft.stages.standin import build_model, build_tokenizer
 
 
 def import_model(context: StageContext, target: Path) -> None:
@@ -34,10 +34,8 @@ def _import_weights(context: StageContext, target: Path) -> None:
     model, parameters = context.job.model, context.job.parameters
     weights: Path | str = model.weights
     if is_gguf(weights):
-        context.events.say(
-            "log", f"weights of {Path(weights).name}, dequantised once and kept in {context.home.weights}"
-        )
-        weights = dequantised(Path(weights), context.home.weights)
+        context.events.say("log", f"weights of {Path(weights).name}, dequantised once and kept in {context.weights}")
+        weights = dequantised(Path(weights), context.weights)
     folder = Path(weights)
     as_it_is = is_whole(folder) and not parameters.flag("ignore_mismatched_sizes")
     network: Any = None

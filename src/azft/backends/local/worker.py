@@ -12,16 +12,16 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.live import LiveTracking
-from azft.backends.local.engine.reasons import reason
 from azft.backends.local.home import Home
 from azft.backends.local.launch import received_secrets
+from azft.backends.local.live import LiveTracking
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.domain.run import RunStatus
 from azft.domain.trainers import SCRIPT
 from azft.files import remove_leftovers, whole_folder, write_whole
+from azft.stages.context import StageContext
+from azft.stages.reasons import reason
 from azft.training.events import EventLog, read_events, status_of
 from azft.training.task import CanceledError
 
@@ -47,7 +47,7 @@ def _work(folder: Path, home: Home) -> None:
     remove_leftovers(folder, alone=True)
     job = from_json(Job, (folder / "job.json").read_bytes())
     live = LiveTracking(folder.name, home, job, events)
-    context = StageContext(folder, home, job, events, live)
+    context = StageContext(folder, home.weights, job, events, live)
     events.say("status", RunStatus.RUNNING)
     with _Ending(events, folder, live):
         for stage in STAGES:
@@ -100,17 +100,17 @@ def _do(stage: str, context: StageContext) -> None:
 def _stage(name: str) -> Callable[[StageContext, Path], None]:
     """Import a stage only when it is reached: a resumed run does not pay for stages that are done."""
     if name == "import":
-        from azft.backends.local.engine.importing import import_model as stage
+        from azft.stages.importing import import_model as stage
     elif name == "preprocess":
-        from azft.backends.local.engine.preprocess import preprocess as stage
+        from azft.stages.preprocess import preprocess as stage
     elif name == "finetune":
-        from azft.backends.local.engine.finetune import finetune as stage
+        from azft.stages.finetune import finetune as stage
     elif name == SCRIPT:
-        from azft.backends.local.engine.scripted import run_script as stage
+        from azft.stages.scripted import run_script as stage
     elif name == "evaluate":
-        from azft.backends.local.engine.evaluate import evaluate as stage
+        from azft.stages.evaluate import evaluate as stage
     else:
-        from azft.backends.local.engine.export import export as stage
+        from azft.stages.export import export as stage
     return stage
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import orjson
 from attrs import frozen
 
-from azft.backends.local.engine.context import StageContext
 from azft.domain.jsonable import to_json
 from azft.engine.loading import context_limit, load_chat_tokenizer, quiet
 from azft.engine.machine import tokenise_on
@@ -16,6 +15,7 @@ from azft.engine.rendering import TemplateRefusalError
 from azft.engine.rows import RowWriter
 from azft.engine.tokens import ChatTokenizer
 from azft.errors import DatasetError
+from azft.stages.context import StageContext
 
 SPLITS = ("train", "validation", "test")
 

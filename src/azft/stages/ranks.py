@@ -20,19 +20,17 @@ from filelock import FileLock
 from torch import distributed
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.engine.live import Untracked
-from azft.backends.local.engine.reasons import reason
-from azft.backends.local.home import Home
-from azft.backends.local.launch import hub_secrets
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.errors import AzftError
 from azft.files import write_whole
 from azft.processes import LOOPBACK
+from azft.stages.context import StageContext, Untracked
+from azft.stages.reasons import reason
 from azft.training.events import EventLog, Unheard
 from azft.training.group import Group
 from azft.training.task import CanceledError
+from azft.variables import hub_secrets
 
 TOO_LARGE, CANCELED, FAILED = 75, 76, 77
 """How a rank ends that ran out of its device's memory, was canceled, or failed."""
@@ -62,7 +60,7 @@ def run_ranks(context: StageContext, work: Work, group: Group, shrunk: int) -> N
     said.unlink(missing_ok=True)
     meeting = context.folder / f".meeting-{uuid.uuid4().hex}.tmp"
     order = _Order(
-        work, group, shrunk, context.folder, context.home.root, context.events.stage, os.getpid(), f"file://{meeting}"
+        work, group, shrunk, context.folder, context.weights, context.events.stage, os.getpid(), f"file://{meeting}"
     )
     # The weights are here by now: what fetching them needed is no business of other processes.
     for name in hub_secrets(os.environ):
@@ -105,7 +103,7 @@ class _Order:
     group: Group
     shrunk: int
     folder: Path
-    root: Path
+    weights: Path
     stage: str
     parent: int
     meeting: str
@@ -166,7 +164,7 @@ def _context(order: _Order, rank: int) -> StageContext:
     job = from_json(Job, (order.folder / "job.json").read_bytes())
     events = (EventLog if rank == 0 else Unheard)(order.folder / "events.jsonl")
     events.stage = order.stage
-    return StageContext(order.folder, Home(order.root), job, events, Untracked())
+    return StageContext(order.folder, order.weights, job, events, Untracked())
 
 
 def _end_with(parent: int) -> None:

@@ -10,17 +10,17 @@ import time
 import uuid
 from pathlib import Path
 
-from azft.backends.local.engine.context import StageContext
-from azft.backends.local.launch import hub_secrets
-from azft.backends.local.scripts import CODE, end_script, remember
 from azft.domain.trainers import Script
 from azft.engine.machine import gpus
 from azft.errors import ConfigurationError
 from azft.processes import LOOPBACK, end_sessions, free_port
 from azft.rules.devices import processes_used
+from azft.stages.context import StageContext
+from azft.stages.scripts import CODE, end_script, remember
 from azft.training.group import MEETING
 from azft.training.saving import ADAPTER, MODEL
 from azft.training.task import FILE, VARIABLE, CanceledError
+from azft.variables import hub_secrets
 
 LOOK = 0.2
 GRACE = 10.0

@@ -1,1 +1,0 @@
-"""What runs inside the child process: the five stages of a fine-tuning job."""

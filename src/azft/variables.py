@@ -1,0 +1,30 @@
+"""Which environment variables a process of ours may know, and which of them are secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_ALLOWED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|SYSTEMROOT|PYTHON\w+|VIRTUAL_ENV|LD_\w+|XDG_\w+|"
+    r"(OMP|MKL|OPENBLAS|NUMEXPR|KMP|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|CUDA|NVIDIA|NCCL|TOKENIZERS|TRANSFORMERS|COVERAGE)_\w+|"
+    r"HF_(HOME|HUB_CACHE|HUB_OFFLINE|DATASETS_CACHE|DATASETS_OFFLINE|ENDPOINT|HUB_DISABLE_\w+|HUB_ETAG_TIMEOUT)|"
+    r"SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|[Nn][Oo]_[Pp][Rr][Oo][Xx][Yy]"
+)
+"""Variables that say where things are and how fast to work. All others stay here: any of them may be a secret."""
+_SECRET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY")
+"""What fetching a model from a hub needs, and may hold a password."""
+
+
+def allowed(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a process of ours may know.
+
+    >>> sorted(allowed({"PATH": "/bin", "AZURE_CLIENT_SECRET": "s", "HF_TOKEN": "t", "OMP_NUM_THREADS": "2"}))
+    ['OMP_NUM_THREADS', 'PATH']
+    """
+    return {name: value for name, value in environment.items() if _ALLOWED.fullmatch(name)}
+
+
+def hub_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that fetching from a hub needs and that may be secret: they go by pipe."""
+    return {name: environment[name] for name in _SECRET if environment.get(name)}
