@@ -10,9 +10,9 @@ import pytest
 from attrs import evolve
 
 from azft import FineTuneSession, ModelSpec
-from azft.backends.local.memory import memory_findings
 from azft.domain.architecture import Architecture
 from azft.domain.parameters import Layer, Parameters, ParameterValue
+from azft.rules.engine_memory import memory_findings
 from azft.rules.memory import (
     BAND,
     RESERVE_GIB,

@@ -59,8 +59,8 @@ class ComputeSource(Protocol):
 class RunService(Protocol):
     """Runs jobs."""
 
-    def component(self) -> Component:
-        """Return the fine-tuning component with the inputs it really has."""
+    def component(self, trainer: str = "") -> Component:
+        """Return the fine-tuning component with the inputs it really has, or those of another kind of trainer."""
         ...
 
     def check(self, plan: Plan) -> Sequence[Finding]:

@@ -234,7 +234,9 @@ class FineTuneSession(Line):
             trainer=self._trainer,
         )
         prices = list_prices(plan.compute.region) if self._prices is None else Prices(self._prices)
-        return with_costs(plan, self._speeds.of(plan), prices, self._budget)
+        limits = getattr(self.backend, "time_limits", None)
+        lasts = () if limits is None else limits(plan)
+        return with_costs(plan, self._speeds.of(plan), prices, self._budget, lasts)
 
     def examine(self) -> Diagnosed:
         """Look at this machine and ask the backend, and say what works and what to do about the rest."""

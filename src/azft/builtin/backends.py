@@ -23,7 +23,16 @@ def _azureml(
     instance_type: str = "",
     instances: int = 1,
     request_timeout: float = 90.0,
+    auth_mode: str = "key",
+    probe_delay: int = 600,
+    environment: str = "",
     poll: float = 5.0,
+    patience: float = 600.0,
+    job_timeout: float = 0.0,
+    job_identity: str = "",
+    job_tier: str = "Standard",
+    job_environment: str = "",
+    restarts: int = 3,
     credential: Any = None,
 ) -> Backend:
     from azft.backends.azureml.backend import AzureMLBackend
@@ -36,7 +45,16 @@ def _azureml(
         instance_type=instance_type,
         instances=instances,
         request_timeout=request_timeout,
+        auth_mode=auth_mode,
+        probe_delay=probe_delay,
+        environment=environment,
         poll=poll,
+        patience=patience,
+        job_timeout=job_timeout,
+        job_identity=job_identity,
+        job_tier=job_tier,
+        job_environment=job_environment,
+        restarts=restarts,
         credential=credential,
     )
 

@@ -24,14 +24,17 @@ def azft_check(plan: Plan) -> list[Finding]:
     compute = plan.compute
     # What follows from a model that is not there is no news of its own.
     missing = any(finding.code == NO_MODEL for finding in plan.findings)
-    found = [*model_findings(plan.model, plan.day, others=_alternatives(plan))]
+    own = plan.trainer.own
+    found = [*model_findings(plan.model, plan.day, others=_alternatives(plan), own=own)]
     if compute.state != "unknown":
         model = None if missing else plan.model
         sizes = [size.name for size in virtual_machines()]
-        found += compute_findings(compute.name, compute, model, nodes=nodes, gpus=gpus, day=plan.day, sizes=sizes)
+        found += compute_findings(
+            compute.name, compute, model, nodes=nodes, gpus=gpus, day=plan.day, sizes=sizes, own=own
+        )
         found += quota_findings(compute, plan.usage, nodes=nodes)
     shape = plan.model.architecture
-    if plan.model.tuned_by_registry and shape is not None and compute.gpu_memory_gib:
+    if plan.model.tuned_by_registry and shape is not None and compute.gpu_memory_gib and not own:
         look = plan.look
         length = row_length(shape, plan.parameters, look.tokens if look else 0.0, look.longest if look else 0)
         devices = gpus_used(plan.parameters, compute) * nodes

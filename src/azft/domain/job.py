@@ -44,8 +44,13 @@ class Job(Viewed):
     def to_sdk(self) -> str:
         """Return a script of plain azure-ai-ml calls that submits the same job, without azft.
 
-        `UnsupportedError` for a model that no registry has.
+        `UnsupportedError` for a model that no registry has, and where azft's engine or a script of one's own trains.
         """
+        if self.trainer.own:
+            raise UnsupportedError(
+                f"no script without azft can be written for trainer {self.trainer.name!r}: its job runs azft's code",
+                hint="trainer='chat_completion_pipeline' has one",
+            )
         if not self.model.id.startswith("azureml://") or self.model.stand_in or self.model.weights:
             why = (
                 "a stand-in for it is tuned on this machine"

@@ -77,5 +77,10 @@ class Trainer:
         """What a backend must be able to run: the trainer's name, or "script" for any script."""
         return SCRIPT if self.script is not None else self.name
 
+    @property
+    def own(self) -> bool:
+        """Whether azft's engine trains, or a script, and no pipeline of a registry."""
+        return self.kind in {ENGINE, SCRIPT}
+
     def __str__(self) -> str:
         return self.name if self.script is None else f"{self.name} ({self.script.path})"

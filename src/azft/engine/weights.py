@@ -7,11 +7,12 @@ from pathlib import Path
 import orjson
 from safetensors import SafetensorError, safe_open
 
-from azft.errors import ConfigurationError
+from azft.errors import ConfigurationError, NotFoundError
 from azft.files import linked_or_copied
 
 LINKED = "linked.json"
 INDEX = "model.safetensors.index.json"
+TOKENIZER = "tokenizer_config.json"
 _BESIDE = ("*.json", "*.py")
 """What is read with weights: the configuration, the list of the files, and a model's own code."""
 
@@ -37,6 +38,32 @@ def link_weights(folder: Path, target: Path) -> None:
         linked_or_copied(path.resolve(), target / path.name)
         linked[path.name] = _identity(target / path.name)
     (target / LINKED).write_bytes(orjson.dumps({"from": str(folder), "files": linked}))
+
+
+def model_below(folder: Path) -> Path:
+    """Return the folder with a model's configuration and weights, wherever below the given one it is.
+
+    Errors: `NotFoundError`.
+    """
+    for config in sorted(folder.rglob("config.json"), key=lambda path: len(path.parts)):
+        if any(config.parent.glob("*.safetensors")) or any(config.parent.glob("*.bin")):
+            return config.parent
+    raise NotFoundError(f"no model below {folder.name}: neither config.json with *.safetensors nor with *.bin")
+
+
+def plain_model(given: Path, target: Path) -> None:
+    """Put a model and its tokenizer into one folder, linked where the disk can, wherever below the given one they are.
+
+    A registry keeps them as MLflow does: the weights in `data/model` or `model`, the tokenizer beside them or in a
+    folder of its own, `data/tokenizer` or `components/tokenizer` (azureml-assets, its three MLflow flavours).
+    """
+    weights = model_below(given)
+    target.mkdir(parents=True, exist_ok=True)
+    tokenizers = [path.parent for path in sorted(given.rglob(TOKENIZER)) if path.parent != weights]
+    places = [weights] if (weights / TOKENIZER).is_file() else [weights, *tokenizers[:1]]
+    for path in (path for place in places for path in sorted(place.iterdir()) if path.is_file()):
+        if not (target / path.name).exists():
+            linked_or_copied(path.resolve(), target / path.name)
 
 
 def check_unchanged(folder: Path) -> None:

@@ -51,7 +51,7 @@ class PipelineBuilder:
             component_version=plan.component.version,
             parameters=plan.parameters,
             tags=tags,
-            inputs=pipeline_inputs(plan.parameters, plan.component, plan.compute),
+            inputs={} if plan.trainer.own else pipeline_inputs(plan.parameters, plan.component, plan.compute),
             trainer=_with_digest(plan.trainer),
         )
         return evolve(job, key=job_key(job))

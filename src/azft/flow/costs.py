@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import evolve
 
 from azft.domain.offers import Prices
 from azft.domain.plan import Plan
-from azft.rules.costs import budget_findings, costed
+from azft.rules.costs import budget_findings, costed, limit_findings
 from azft.snapshot import published_speeds
 
 
-def with_costs(plan: Plan, measured: tuple[float, float] | None, prices: Prices, budget: float | None) -> Plan:
-    """Return the plan with its time and cost, and what a budget says to them.
+def with_costs(
+    plan: Plan,
+    measured: tuple[float, float] | None,
+    prices: Prices,
+    budget: float | None,
+    limits: Iterable[tuple[str, float]] = (),
+) -> Plan:
+    """Return the plan with its time and cost, and what a budget and the place's limits of time say to them.
 
     `measured` is the speed of earlier runs of its kind, in tokens a second, slow and fast.
     """
@@ -28,7 +36,7 @@ def with_costs(plan: Plan, measured: tuple[float, float] | None, prices: Prices,
             published=published_speeds(),
             prices=prices,
         )
-    said = budget_findings(budget, ahead, plan.compute.name)
+    said = (*budget_findings(budget, ahead, plan.compute.name), *limit_findings(limits, ahead))
     errors = [finding for finding in said if finding.severity == "error"]
     others = [finding for finding in said if finding.severity != "error"]
     return evolve(plan, forecast=ahead, findings=(*errors, *plan.findings, *others))

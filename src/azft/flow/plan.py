@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 from attrs import evolve, frozen
 
+from azft.domain.capabilities import EVERYTHING
 from azft.domain.compute import Compute
 from azft.domain.data import DataSettings, PreparedData
 from azft.domain.findings import Finding, Severity
@@ -24,6 +25,7 @@ from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.ports import Backend
 from azft.rules.devices import gpus_used, processes_used
+from azft.rules.engine_memory import memory_ahead
 from azft.rules.forecast import Rows, forecast, pack_length, sequence_limit, steps_of
 from azft.rules.memory import memory_look
 from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, USER, Problem, resolve
@@ -82,7 +84,8 @@ class Planner:
 
         Where `prepared` is of the same source and settings, rows and tokens are its own, and nothing is estimated.
         """
-        found = look_up(self._backend, model, compute)
+        trainer = trainer or Trainer()
+        found = look_up(self._backend, model, compute, trainer)
         machine = found.compute or Compute(compute or "compute", "")
         layers = (
             Layer(USER, parameters or {}),
@@ -95,7 +98,13 @@ class Planner:
         settings = data or DataSettings()
         gpus, nodes = gpus_used(resolved, machine), nodes_of(resolved)
         seen = self._seen(
-            chosen, settings, found.model, resolved, prepared, devices=processes_used(resolved, machine.gpus) * nodes
+            chosen,
+            settings,
+            found.model,
+            resolved,
+            prepared,
+            devices=processes_used(resolved, machine.gpus) * nodes,
+            own=trainer.own,
         )
         context = NamingContext(found.model, dataset, resolved, gpus_per_node=max(machine.gpus, 1))
         names, named = _names(naming, context)
@@ -125,7 +134,7 @@ class Planner:
             look=seen.look,
             forecast=seen.forecast,
             snapshot=found.snapshot,
-            trainer=trainer or Trainer(),
+            trainer=trainer,
             memory=memory_look(
                 found.model,
                 resolved,
@@ -136,6 +145,8 @@ class Planner:
                 longest=seen.look.longest if seen.look else 0,
             ),
         )
+        if trainer.own:
+            plan = evolve(plan, memory=memory_ahead(plan) if self._backend.name == AZUREML else plan.memory)
         more = (*self._backend.check(plan), *self._plugins.findings(plan))
         return evolve(plan, findings=_ordered((*plan.findings, *more)))
 
@@ -148,15 +159,16 @@ class Planner:
         prepared: PreparedData | None,
         *,
         devices: int,
+        own: bool,
     ) -> _Seen:
         """Return what every row says where the data is prepared, and the first ones otherwise."""
         tokenizer, said = self._tokenizers.findings(model, _template_day(parameters, self._day))
         how = Looking(
             self._convert,
             tokenizer,
-            _taken(self._backend),
+            EVERYTHING if own else _taken(self._backend),
             sequence_limit(model, parameters),
-            self._backend.name == AZUREML,
+            self._backend.name == AZUREML and not own,
             pack_length(parameters),
         )
         if prepared is not None and (prepared.source, prepared.settings) == (dataset.source, settings):
@@ -169,10 +181,10 @@ class Planner:
         return _Seen(first, ahead, (*said, *findings))
 
 
-def _of_trainer(trainer: Trainer | None, backend: Backend) -> tuple[Finding, ...]:
+def _of_trainer(trainer: Trainer, backend: Backend) -> tuple[Finding, ...]:
     """Say where a backend cannot run what is to train."""
     known: Collection[str] = getattr(backend, "trainers", ())
-    if trainer is None or not trainer.name or trainer.kind in known:
+    if not trainer.name or trainer.kind in known:
         return ()
     said = f"the backend {backend.name!r} does not run it"
     expected = f"one of {', '.join(known)}" if known else "the backend's own, without trainer="

@@ -14,6 +14,7 @@ from azft.domain.compute import Compute, Usage
 from azft.domain.findings import Finding
 from azft.domain.model import Model
 from azft.domain.specs import ModelSpec
+from azft.domain.trainers import Trainer
 from azft.errors import AuthenticationError, BackendError, NotFoundError, UnreachableError
 from azft.ports import Backend
 from azft.rules.lifecycle import NO_MODEL
@@ -23,6 +24,7 @@ from azft.snapshot import architecture_of, chat_completion_pipeline, registry_mo
 T = TypeVar("T")
 Said = Callable[[BackendError], Finding]
 REFUSED = "AZFT-A004"
+TRAINER = Trainer()
 _CODES: tuple[tuple[type[BackendError], str, str], ...] = (
     (AuthenticationError, "AZFT-A001", "sign-in"),
     (UnreachableError, "AZFT-A003", "network"),
@@ -42,8 +44,8 @@ class Found:
     snapshot: str
 
 
-def look_up(backend: Backend, spec: ModelSpec, compute: str) -> Found:
-    """Ask for model, compute, component and quotas side by side.
+def look_up(backend: Backend, spec: ModelSpec, compute: str, trainer: Trainer = TRAINER) -> Found:
+    """Ask for model, compute, component and quotas side by side; `trainer` is whose inputs are wanted.
 
     A misspelt model, a missing compute or workspace, nobody signed in, no network: each becomes a finding, and the
     package's dated snapshot says the rest, so that everything else can still be checked.
@@ -51,7 +53,7 @@ def look_up(backend: Backend, spec: ModelSpec, compute: str) -> Found:
     with ThreadPoolExecutor(4, thread_name_prefix="azft-plan") as pool:
         model = pool.submit(backend.find_model, spec)
         machine = pool.submit(backend.find_compute, compute)
-        component = pool.submit(backend.component)
+        component = pool.submit(backend.component, trainer.kind) if trainer.own else pool.submit(backend.component)
         usage = pool.submit(backend.usage)
     problems: list[Finding] = []
     stand_ins: list[str] = []

@@ -30,11 +30,13 @@ def compute_findings(
     gpus: int | None = None,
     day: date = date.min,
     sizes: Collection[str] = (),
+    own: bool = False,
 ) -> tuple[Finding, ...]:
     """Return every reason why the compute called `name` cannot tune the model on so many nodes.
 
     `gpus` is how many are to be used on each node, None for all; `sizes` are the machine sizes by name.
-    Without a model only the compute itself is looked at.
+    Without a model only the compute itself is looked at, and the registry's list of machines holds for its pipeline
+    alone: for azft's engine and scripts (`own`) it does not.
 
     >>> [f.code for f in compute_findings("c", Compute("c", "Standard_NC6", state="Failed"), Model("m", weights="w"))]
     ['AZFT-C002', 'AZFT-C003']
@@ -44,7 +46,7 @@ def compute_findings(
     itself = tuple(_of_itself(compute, day))
     if model is None or not model.tuned_by_registry:
         return itself
-    return (*itself, *_for_model(compute, model), *_for_job(compute, nodes, gpus))
+    return (*itself, *(() if own else _for_model(compute, model)), *_for_job(compute, nodes, gpus))
 
 
 def _missing(name: str, sizes: Collection[str]) -> Finding:

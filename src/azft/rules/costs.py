@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from attrs import evolve, frozen
 
 from azft.domain.compute import Compute
-from azft.domain.findings import Finding
-from azft.domain.forecast import Forecast
+from azft.domain.findings import Finding, Severity
+from azft.domain.forecast import Forecast, duration
 from azft.domain.model import Model
 from azft.domain.offers import Prices
 from azft.domain.parameters import Parameters
@@ -113,6 +113,25 @@ def costed(
         return evolve(known, hourly=hourly, label=label)
     seconds, basis = found
     return evolve(known, seconds=seconds, basis=basis, hourly=hourly, cost=paid(seconds, hourly), label=label)
+
+
+def limit_findings(limits: Iterable[tuple[str, float]], ahead: Forecast | None) -> tuple[Finding, ...]:
+    """Say where a run takes longer than it may last; `limits` are in seconds, each with what says so.
+
+    >>> limit_findings([("job_timeout", 3600.0)], Forecast(1, 0, 1, 1, 1, seconds=(7200.0, 9000.0)))[0].severity
+    'error'
+    """
+    if ahead is None or ahead.seconds is None:
+        return ()
+    low, high = ahead.seconds
+    findings = []
+    for name, limit in limits:
+        if high > limit:
+            found = f"the run takes {duration(low)} to {duration(high)}, and is ended after {duration(limit)}"
+            fix = "more GPUs or fewer epochs; a longer limit where it is one's own"
+            severity: Severity = "error" if low > limit else "warning"
+            findings.append(Finding("AZFT-T005", severity, name, found, f"at most {duration(limit)}", fix))
+    return tuple(findings)
 
 
 def budget_findings(budget: float | None, ahead: Forecast | None, subject: str) -> tuple[Finding, ...]:

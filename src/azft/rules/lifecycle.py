@@ -14,16 +14,20 @@ NO_MODEL = "AZFT-M001"
 """The model is not there, so nothing that follows from it is news."""
 
 
-def model_findings(model: Model, day: date, *, task: str = CHAT, others: Sequence[str] = ()) -> tuple[Finding, ...]:
+def model_findings(
+    model: Model, day: date, *, task: str = CHAT, others: Sequence[str] = (), own: bool = False
+) -> tuple[Finding, ...]:
     """Return what the model's card says about tuning it that day; `others` are models that can be tuned instead.
 
-    Where the user's own weights or a stand-in are tuned, the registry's dates stop nothing and are not mentioned.
+    Where the user's own weights or a stand-in are tuned, or azft's engine or a script trains (`own`), the dates of the
+    registry's pipeline stop nothing and are not mentioned.
     """
-    if not model.tuned_by_registry:
+    if own or not model.tuned_by_registry:
         return ()
     found: list[Finding] = []
     card = model.card
-    instead = f"tune {' or '.join(others)} instead" if others else "tune another model"
+    another = f"tune {' or '.join(others)} instead" if others else "tune another model"
+    instead = f"trainer='azft', which needs no pipeline for the model's weights; or {another}"
     state = card.lifecycle(day)
     if state == "retired":
         when = f" on {card.retired.value}" if card.retired.value else ""

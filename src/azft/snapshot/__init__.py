@@ -46,6 +46,15 @@ class RegistryVersion:
 
 
 @frozen
+class JobEnvironment:
+    """An image, the version of Python on top of it, and packages with their versions."""
+
+    image: str
+    python: str
+    packages: dict[str, str]
+
+
+@frozen
 class VirtualMachine:
     """A machine size: cores, GPUs, memory and local disk in GiB, GPU memory each, 0 where that is not known.
 
@@ -78,6 +87,13 @@ def chat_completion_pipeline() -> Component:
     found = _load("chat_completion_pipeline.json")
     inputs = (ComponentInput(**{**entry, "enum": tuple(entry.get("enum", ()))}) for entry in found["inputs"])
     return Component(found["name"], found["version"], tuple(inputs))
+
+
+@cache
+def job_environment() -> JobEnvironment:
+    """Return what azft's engine runs in on other machines: the set of packages that this release was tested with."""
+    found = _load("environment.json")
+    return JobEnvironment(found["image"], found["python"], found["packages"])
 
 
 @cache

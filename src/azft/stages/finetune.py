@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import orjson
 import torch
+from attrs import evolve
+from torch import distributed
 from transformers import Trainer
 
 from azft.domain.parameters import Parameters
@@ -24,7 +26,7 @@ from azft.stages.context import StageContext
 from azft.stages.ranks import TooLargeError, run_ranks
 from azft.stages.reasons import reason
 from azft.training.arguments import group_wanted
-from azft.training.group import Group
+from azft.training.group import Group, joined
 from azft.training.loop import train
 from azft.training.saving import write_model
 
@@ -38,7 +40,6 @@ def finetune(context: StageContext, target: Path) -> None:
     """Train, and write the tuned model (merged, unless asked otherwise) and its adapter."""
     quiet()
     parameters = context.job.parameters
-    working = context.folder / "checkpoints"
     group = _group(context)
     if group.size > 1:
         said = f"{group.size} processes train together" + (", each with a part of the weights" * group.sharded)
@@ -46,9 +47,31 @@ def finetune(context: StageContext, target: Path) -> None:
     model, best = _fitting(
         lambda shrunk: _trained(context, group, shrunk), shrinks=parameters.flag("auto_find_batch_size")
     )
+    _write(context, model, best, target)
+
+
+def finetune_together(context: StageContext, rank: int, size: int, target: Path | None) -> None:
+    """Train as one of the processes that somebody else has started; the first one writes the model to its target."""
+    quiet()
+    group = evolve(_group(context, size), rank=rank, size=size)
+    joined(rank, size)
+    group = evolve(group, sharded=group.agreed(group.sharded))
+    if group.first:
+        said = f"{size} processes train together" + (", each with a part of the weights" * group.sharded)
+        context.events.say("log", said)
+    train_as_one_of_several(context, group, 0)
+    distributed.destroy_process_group()
+    _collect()
+    if target is not None:
+        _write(context, *_made(context), target)
+
+
+def _write(context: StageContext, model: Any, best: str | None, target: Path) -> None:
+    """Write the tuned model, and leave as many checkpoints as were asked for."""
+    working = context.folder / "checkpoints"
     write_model(context.task, model, load_tokenizer(context.folder / "import"), target)
     shutil.rmtree(working / TRAINED, ignore_errors=True)
-    _keep_only_asked(working, parameters, best)
+    _keep_only_asked(working, context.job.parameters, best)
 
 
 def _trained(context: StageContext, group: Group, shrunk: int) -> tuple[Any, str | None]:
@@ -66,6 +89,11 @@ def _trained(context: StageContext, group: Group, shrunk: int) -> tuple[Any, str
         _keep(trainer, context)
         del trainer
         _collect()
+    return _made(context)
+
+
+def _made(context: StageContext) -> tuple[Any, str | None]:
+    """Return the model that was kept beside the checkpoints, and the folder of its best checkpoint."""
     made = context.folder / "checkpoints" / TRAINED
     best = (made / BEST).read_text(encoding="utf-8")
     # One GPU may not hold what several shared, or what was in four bits.
@@ -109,13 +137,15 @@ def _collect() -> None:
         torch.cuda.empty_cache()
 
 
-def _group(context: StageContext) -> Group:
+def _group(context: StageContext, size: int = 0) -> Group:
     """Return the processes that train: those that the run began with, as the rows of a step depend on them.
+
+    `size` is how many somebody else has started, 0 for none.
 
     Errors: `ConfigurationError` where there are fewer GPUs than there were.
     """
     record = context.folder / "group.json"
-    if record.exists():
+    if record.exists() and not size:
         group = Group(**orjson.loads(record.read_bytes()))
         there = torch.cuda.device_count()
         if 0 < there < group.size:
@@ -131,7 +161,9 @@ def _group(context: StageContext) -> Group:
         longest = max(longest, parameters.integer("pack_length"))
     elif parameters.flag("pad_to_max_length"):
         longest = context_limit(context.folder / "import", parameters.integer("max_seq_length"))
-    group = group_wanted(parameters, shape, longest=longest)
+    group = group_wanted(parameters, shape, longest=longest, size=size)
+    if size:
+        return group
     write_whole(record, orjson.dumps({"size": group.size, "sharded": group.sharded}))
     return group
 

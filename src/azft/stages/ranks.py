@@ -10,7 +10,6 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,7 +27,7 @@ from azft.processes import LOOPBACK
 from azft.stages.context import StageContext, Untracked
 from azft.stages.reasons import reason
 from azft.training.events import EventLog, Unheard
-from azft.training.group import Group
+from azft.training.group import PATIENCE, Group
 from azft.training.task import CanceledError
 from azft.variables import hub_secrets
 
@@ -155,7 +154,7 @@ def _join(rank: int, size: int, meeting: str) -> None:
         init_method=meeting,
         rank=rank,
         world_size=size,
-        timeout=timedelta(minutes=30),
+        timeout=PATIENCE,
         device_id=torch.device("cuda", rank) if on_gpu else None,
     )
 

@@ -47,10 +47,15 @@ def run_script(context: StageContext, target: Path) -> None:
     size = processes_used(context.job.parameters, gpus())
     context.events.say("log", f"{script.name} begins" + (f" in {size} processes" if size > 1 else ""))
     _Ranks(context, script, size).run()
-    saved = task.output
+    keep_saved(context, script.name, target)
+
+
+def keep_saved(context: StageContext, name: str, target: Path) -> None:
+    """Keep what a script saved as the tuned model; `ConfigurationError` where it has saved nothing."""
+    saved = context.task.output
     if not any((saved / part).is_dir() for part in (MODEL, ADAPTER)):
         raise ConfigurationError(
-            f"{script.name} ended without saving a model",
+            f"{name} ended without saving a model",
             hint="call task.save(model) at its end, with task = azft.training.current_task()",
         )
     for part in saved.iterdir():

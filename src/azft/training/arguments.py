@@ -127,12 +127,13 @@ def training_arguments(
     return arguments
 
 
-def group_wanted(parameters: Parameters, shape: Architecture | None, *, longest: int) -> Group:
+def group_wanted(parameters: Parameters, shape: Architecture | None, *, longest: int, size: int = 0) -> Group:
     """Return the processes that train, one a device, and whether each keeps a part of the weights alone.
 
-    "auto" is on where one GPU would not hold them all, by the estimate for a row of the `longest` length.
+    `size` is how many there are, where that is decided. "auto" is on where one GPU would not hold them all, by the
+    estimate for a row of the `longest` length.
     """
-    size = processes_used(parameters, torch.cuda.device_count())
+    size = size or processes_used(parameters, torch.cuda.device_count())
     said = parameters.text(SHARDING)
     too_large = (
         torch.cuda.is_available()

@@ -42,7 +42,7 @@ def is_whole(folder: Path) -> bool:
 
 def newest_whole(folder: Path, *, remove: bool = True) -> Path | None:
     """Return the newest whole checkpoint, and remove those behind it, which are not whole."""
-    for checkpoint in sorted(_all(folder), key=_step, reverse=True):
+    for checkpoint in sorted(all_of(folder), key=_step, reverse=True):
         if is_whole(checkpoint):
             return checkpoint
         if remove:
@@ -59,7 +59,7 @@ def is_last(checkpoint: Path) -> bool:
 
 def prune(folder: Path, keep: int, best: str | None) -> None:
     """Remove old whole checkpoints but the best one and the newest `keep`; fewer than two would risk the run."""
-    whole = [path for path in sorted(_all(folder), key=_step) if (path / SEAL).is_file()]
+    whole = [path for path in sorted(all_of(folder), key=_step) if (path / SEAL).is_file()]
     for checkpoint in whole[: -max(keep, 2)]:
         if best is None or checkpoint.name != Path(best).name:
             shutil.rmtree(checkpoint)
@@ -72,7 +72,7 @@ def mark_between(folder: Path) -> None:
 
 def prune_between(folder: Path, best: str | None) -> None:
     """Remove whole checkpoints between evaluations but the best one and the newest two of all."""
-    whole = [path for path in sorted(_all(folder), key=_step) if (path / SEAL).is_file()]
+    whole = [path for path in sorted(all_of(folder), key=_step) if (path / SEAL).is_file()]
     for checkpoint in whole[:-2]:
         if (checkpoint / BETWEEN).is_file() and (best is None or checkpoint.name != Path(best).name):
             shutil.rmtree(checkpoint)
@@ -98,7 +98,7 @@ def kept(checkpoint: Path) -> tuple[int, dict[str, Any]]:
     return _step(checkpoint), found
 
 
-def _all(folder: Path) -> list[Path]:
+def all_of(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder; another name may be somebody's own."""
     return [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
 

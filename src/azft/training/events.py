@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from cattrs import BaseValidationError
+
 from azft.domain.jsonable import from_json, to_json
 from azft.domain.run import EventKind, RunEvent, RunStatus
 
@@ -39,6 +41,23 @@ class EventLog:
         event = RunEvent(time.time(), kind, self.stage, message, step, total, finite)
         with self.path.open("ab") as file:
             file.write(to_json(event) + b"\n")
+
+
+MARK = "azft-event "
+"""What a line of a job's log begins with that is an event."""
+
+
+def line_of(event: RunEvent) -> str:
+    """Return an event as a line of a job's log."""
+    return f"{MARK}{to_json(event).decode()}"
+
+
+def event_of(line: str) -> RunEvent | None:
+    """Return the event that a line of a job's log is, None where it is any other line."""
+    try:
+        return from_json(RunEvent, line[len(MARK) :]) if line.startswith(MARK) else None
+    except (ValueError, TypeError, KeyError, BaseValidationError):
+        return None
 
 
 class Unheard(EventLog):

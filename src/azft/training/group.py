@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -10,6 +11,8 @@ from attrs import frozen
 from torch import distributed
 
 T = TypeVar("T")
+PATIENCE = timedelta(minutes=30)
+"""How long a process waits for the others: machines do not bring a model at the same speed."""
 MEETING = "AZFT_MEETING"
 """The environment variable with the place where the processes of a script meet, a file; torch's own without it."""
 
@@ -34,6 +37,14 @@ class Group:
         said = [value]
         distributed.broadcast_object_list(said, src=0, device=_device())
         return said[0]
+
+    def gathered(self, value: T) -> list[T]:
+        """Return what each process says, in their order."""
+        if self.size == 1:
+            return [value]
+        said: list[T] = [value] * self.size
+        distributed.all_gather_object(said, value)
+        return said
 
     def wait(self) -> None:
         """Wait until every process has come this far."""
@@ -60,7 +71,9 @@ def joined(rank: int, size: int) -> Group:
             # accelerate would say "cpu:1", which torch cannot load an optimizer's state for.
             os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
         meeting = os.environ.get(MEETING)
-        distributed.init_process_group("nccl" if on_gpu else "gloo", init_method=meeting, rank=rank, world_size=size)
+        distributed.init_process_group(
+            "nccl" if on_gpu else "gloo", init_method=meeting, rank=rank, world_size=size, timeout=PATIENCE
+        )
     return Group(rank, size)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -53,6 +55,18 @@ class _Trainer(Trainer):
         if isinstance(resume_from_checkpoint, str):
             self.over = checkpoints.is_last(Path(resume_from_checkpoint))
         return super().train(resume_from_checkpoint, *more, **given)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Keep the random state of every process, written by the first: one of another machine has another disk."""
+        if self.args.world_size == 1:
+            super()._save_rng_state(output_dir)
+            return
+        with TemporaryDirectory(prefix="azft-") as aside:
+            super()._save_rng_state(aside)
+            own = [(path.name, path.read_bytes()) for path in Path(aside).iterdir()]
+        everybody = Group(self.args.process_index, self.args.world_size).gathered(own)
+        for name, content in chain.from_iterable(everybody) if self.is_world_process_zero() else ():
+            Path(output_dir, name).write_bytes(content)
 
     def _run_epoch(self, *places: Any, **given: Any) -> Any:
         if self.over:

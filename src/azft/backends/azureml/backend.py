@@ -6,15 +6,22 @@ import inspect
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
+from attrs import evolve
+
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.comparing import compare_models
+from azft.backends.azureml.commands import Commands
+from azft.backends.azureml.comparing import compare_models, report_of
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.computes import AzureComputes
 from azft.backends.azureml.endpoints import AzureEndpoints
-from azft.backends.azureml.failures import closing_look
-from azft.backends.azureml.jobs import SIZE, WHERE, AzureJobs
+from azft.backends.azureml.environments import Environments, version_of
+from azft.backends.azureml.failures import Ending, closing_look
+from azft.backends.azureml.following import Following
+from azft.backends.azureml.jobs import COMMANDS, SIZE, WHERE, AzureJobs, is_command_job
+from azft.backends.azureml.launching import Launching, command_findings, time_limits
 from azft.backends.azureml.machines import withdrawn
 from azft.backends.azureml.metrics import Metrics
 from azft.backends.azureml.models import find_registry_model
@@ -34,12 +41,15 @@ from azft.domain.plan import Plan
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
 from azft.domain.specs import ModelSpec
-from azft.domain.trainers import CHAT_PIPELINE
+from azft.domain.trainers import CHAT_PIPELINE, ENGINE, SCRIPT
 from azft.errors import RunError, UnsupportedError
+from azft.rules.engine_inputs import engine_component, input_findings, process_findings
+from azft.rules.engine_memory import memory_findings
 from azft.rules.marks import TOKEN
 from azft.rules.parameters import USER
 from azft.rules.pipeline_inputs import bypassing
 from azft.rules.quotas import deployment_findings, quota_findings
+from azft.snapshot import chat_completion_pipeline, job_environment
 from azft.views.description import Line, View, facts
 
 
@@ -51,10 +61,15 @@ class AzureMLBackend(Line):
     `instances`, `request_timeout` (seconds, up to 180), `auth_mode` ("key", "aad_token", "aml_token"), `probe_delay`
     (seconds until the container must answer) and `environment` are for deployments. `poll` is the time in seconds
     between two looks at a job, and `patience` for how many seconds a look may fail before watching ends.
+
+    The rest is for azft's engine and scripts: `job_timeout` seconds after which Azure ends a job (0 for none),
+    `job_identity` ("user", "managed", or the compute's own without), `job_tier` of serverless machines ("Standard",
+    "Spot"), `job_environment` in place of azft's own, and `restarts`, how often a job is submitted again whose machines
+    were taken away.
     """
 
     name = "azureml"
-    trainers = (CHAT_PIPELINE,)
+    trainers = (CHAT_PIPELINE, ENGINE, SCRIPT)
     takes = frozenset({UNSEEN_TOOLS})
     run_prefix = "azft"
 
@@ -73,6 +88,11 @@ class AzureMLBackend(Line):
         environment: str = "",
         poll: float = POLL,
         patience: float = PATIENCE,
+        job_timeout: float = 0.0,
+        job_identity: str = "",
+        job_tier: str = "Standard",
+        job_environment: str = "",
+        restarts: int = 3,
         credential: Any = None,
     ) -> None:
         given = {"subscription_id": subscription_id, "resource_group": resource_group, "workspace": workspace}
@@ -81,7 +101,11 @@ class AzureMLBackend(Line):
         self._poll = poll
         self._components = Components(self._clients)
         self._computes = AzureComputes(self._clients)
-        self._jobs = AzureJobs(self._clients, self._components)
+        self._environments = Environments(self._clients)
+        launching = Launching(job_timeout, job_identity, job_tier, restarts, job_environment).checked()
+        self._launching = launching
+        self._to_be_built = False
+        self._jobs = AzureJobs(self._clients, self._components, Commands(self._environments, launching))
         self._metrics = Metrics(self._clients)
         self._found: dict[str, Model] = {}
         self._models = AzureModels(self._clients)
@@ -98,6 +122,11 @@ class AzureMLBackend(Line):
             "environment": environment,
             "poll": poll,
             "patience": patience,
+            "job_timeout": job_timeout,
+            "job_identity": job_identity,
+            "job_tier": job_tier,
+            "job_environment": job_environment,
+            "restarts": restarts,
         }
         usual = inspect.signature(AzureMLBackend).parameters
         self.settings: Mapping[str, str | int | float | bool] = {
@@ -149,12 +178,25 @@ class AzureMLBackend(Line):
         marked = {TOKEN: uuid.uuid4().hex, **(tags or {})}
         return self._computes.create(name, size, max_nodes=max_nodes, tier=tier, tags=marked)
 
-    def component(self) -> Component:
-        """Return the registry's chat fine-tuning pipeline as it is today."""
-        return self._components.latest()
+    def component(self, trainer: str = "") -> Component:
+        """Return the registry's chat fine-tuning pipeline as it is today, or what azft's engine and scripts take.
+
+        For those the workspace is asked for their environment instead, so that a plan takes as many questions.
+        """
+        if trainer not in COMMANDS:
+            return self._components.latest()
+        self._to_be_built = not (self._launching.environment or self._environments.is_there())
+        own = engine_component(chat_completion_pipeline(), datetime.now(UTC).date())
+        return evolve(own, name=ENGINE, version=version_of(job_environment()))
 
     def check(self, plan: Plan) -> Sequence[Finding]:
         """Say which inputs that the user set go nowhere, and what could not be read with the roles at hand."""
+        if plan.trainer.own:
+            memory = memory_findings(plan, subject=plan.compute.name)
+            inputs = input_findings(plan.parameters)
+            processes = process_findings(plan.parameters, gpus=plan.compute.gpus)
+            said = command_findings(plan, self._launching, to_be_built=self._to_be_built)
+            return [*inputs, *processes, *memory, *said, *self._computes.unread()]
         dead = [
             entry.name
             for entry in plan.parameters.entries
@@ -163,6 +205,10 @@ class AzureMLBackend(Line):
         found = "the component declares it and connects it to nothing"
         ignored = [Finding("AZFT-P101", "note", name, f"ignored: {found}", fix="leave it out") for name in dead]
         return [*ignored, *bypassing(plan.parameters, plan.compute), *self._computes.unread()]
+
+    def time_limits(self, plan: Plan) -> Sequence[tuple[str, float]]:
+        """Return the seconds that a job of azft's engine or a script may last, each with what says so."""
+        return time_limits(plan.compute, self._launching) if plan.trainer.own else ()
 
     def uploads(self, job: Job) -> Sequence[str]:
         """Return where the job's files will lie in the workspace's store."""
@@ -184,11 +230,23 @@ class AzureMLBackend(Line):
         self, run: Run, *, poll: float = 0.0, timeout: float | None = None, queue_timeout: float | None = None
     ) -> Iterator[RunEvent]:
         """Yield the run's events; `poll` 0 is what the backend was connected with."""
-        watcher = Watcher(self._clients, self._metrics, run, why=self._why_waiting, patience=self._patience)
-        yield from watcher.events(poll=poll or self._poll, timeout=timeout, queue_timeout=queue_timeout)
+        following = Following(self._jobs, self._launching.restarts, self._watcher, self._ending)
+        yield from following.events(run, poll=poll or self._poll, timeout=timeout, queue_timeout=queue_timeout)
+
+    def _watcher(self, run: Run) -> Watcher:
+        return Watcher(self._clients, self._metrics, run, why=self._why_waiting, patience=self._patience)
+
+    def _ending(self, run: Run) -> Ending:
+        return closing_look(self._clients, run, wait=self._poll)
 
     def resume(self, run: Run) -> Run:
-        """Refuse: the pipeline keeps no checkpoint that another job could go on from."""
+        """Submit a failed run of azft's engine or a script again, which goes on from its last checkpoint.
+
+        A pipeline keeps no checkpoint that another job could go on from.
+        """
+        if is_command_job(self._jobs.get(run.id)):
+            self._jobs.restart(run.id)
+            return run
         raise UnsupportedError(
             f"{run.id} cannot be resumed: the pipeline of Azure ML keeps nothing to go on from",
             hint="session.submit(plan) starts it again; one that failed does not count",
@@ -196,21 +254,35 @@ class AzureMLBackend(Line):
 
     def result(self, run: Run) -> RunResult:
         """Return where the run stands, with the last value of every metric, and why it failed if it did."""
-        with ThreadPoolExecutor(1, thread_name_prefix="azft-metrics") as aside:
-            measured = aside.submit(self._metrics.latest_if_known, run)
-            look = closing_look(self._clients, run, wait=self._poll)
-        latest, unknown = measured.result()
+        look, (latest, unknown) = self._looked(run)
+        if look.status is RunStatus.FAILED and (working := self._jobs.working(run.id)) != run.id:
+            look, (latest, unknown) = self._looked(evolve(run, id=working))
         studio = f"https://ml.azure.com/runs/{run.id}?{self._clients.studio}"
         message = look.message or (look.diagnosis.message if look.diagnosis else "")
         warnings = (*look.warnings, unknown) if unknown else look.warnings
         return RunResult(run, look.status, latest, warnings, message, studio, look.diagnosis)
 
-    def evaluation(self, run: Run) -> EvaluationReport:
-        """Compare base and tuned model on this machine, from what the job left in storage."""
+    def _looked(self, run: Run) -> tuple[Ending, tuple[dict[str, float], str]]:
+        """Return how one job stands and what it measured, both asked at once."""
+        with ThreadPoolExecutor(1, thread_name_prefix="azft-metrics") as aside:
+            measured = aside.submit(self._metrics.latest_if_known, run)
+            return self._ending(run), measured.result()
+
+    def _completed(self, run: Run, wanted: str) -> Any:
+        """Return the job that completed a run; `RunError` where none has, for what is wanted of it."""
         job = self._jobs.get(run.id)
+        if status_of(job.status) is RunStatus.FAILED and is_command_job(job):
+            job = self._jobs.get(self._jobs.working(run.id))
         status = status_of(job.status)
         if status is not RunStatus.COMPLETED:
-            raise RunError(f"{run.id} has no evaluation", run, status, hint="watch the run until it has completed")
+            raise RunError(f"{run.id} has no {wanted}", run, status, hint="watch the run until it has completed")
+        return job
+
+    def evaluation(self, run: Run) -> EvaluationReport:
+        """Compare base and tuned model on this machine, from what the job left in storage."""
+        job = self._completed(run, "evaluation")
+        if is_command_job(job):
+            return report_of(self._clients, str(job.name))
         return compare_models(self._clients, run, dict(job.tags or {}))
 
     def cancel(self, run: Run) -> None:
@@ -223,11 +295,7 @@ class AzureMLBackend(Line):
 
     def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
         """Register the job's output in the workspace, once."""
-        job = self._jobs.get(run.id)
-        status = status_of(job.status)
-        if status is not RunStatus.COMPLETED:
-            raise RunError(f"{run.id} has no model", run, status, hint="watch it until it has completed")
-        return self._models.register(run, job, name, tags)
+        return self._models.register(run, self._completed(run, "model"), name, tags)
 
     def deploy(
         self,

@@ -87,7 +87,7 @@ class Clients:
 
 
 def _how() -> dict[str, Any]:
-    return {"enable_telemetry": False, "per_call_policies": [refusing_pages()]}
+    return {"enable_telemetry": False, "show_progress": False, "per_call_policies": [refusing_pages()]}
 
 
 def word(value: Any) -> str:

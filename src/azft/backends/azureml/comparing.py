@@ -17,12 +17,14 @@ from typing import Any
 import orjson
 
 from azft.backends.azureml.client import Clients
+from azft.backends.azureml.commands import REPORT
 from azft.backends.azureml.errors import translated
 from azft.backends.azureml.internals import output_uris
 from azft.backends.azureml.jobs import DATA, OUTPUT
 from azft.backends.azureml.steps import descendants
 from azft.backends.azureml.storage import Storage
 from azft.domain.evaluation import EvaluationReport
+from azft.domain.jsonable import from_json
 from azft.domain.run import Run
 from azft.errors import NotFoundError, UnsupportedError
 from azft.progress import shown
@@ -43,6 +45,7 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
         from azft.engine.loading import context_limit, load_chat_tokenizer, load_model, quiet
         from azft.engine.rendering import TemplateRefusalError
         from azft.engine.rows import Rows
+        from azft.engine.weights import model_below
     except ImportError as error:
         raise UnsupportedError(
             f"comparing models needs {error.name} on this machine", hint="pip install 'azft[local]'"
@@ -52,8 +55,8 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azft-")))
         files = {split: _file(storage, run, tags, split, folder / split) for split in SPLITS}
-        tuned = weights(storage.download(_place(clients, run.id, OUTPUT), folder / "tuned"))
-        base = weights(storage.download(_place(clients, _import_step(clients, run), IMPORTED), folder / "base"))
+        tuned = model_below(storage.download(_place(clients, run.id, OUTPUT), folder / "tuned"))
+        base = model_below(storage.download(_place(clients, _import_step(clients, run), IMPORTED), folder / "base"))
         reads = load_chat_tokenizer(tuned)
         skipped = _trained_on(files)
         rows = (row for number, row in enumerate(_rows(files["test"])) if number not in skipped)
@@ -76,6 +79,15 @@ def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> Evaluati
         )
 
 
+def report_of(clients: Clients, job: str) -> EvaluationReport:
+    """Return the report that a job of azft's engine or a script has written itself: a few kilobytes."""
+    with tempfile.TemporaryDirectory(prefix="azft-") as folder:
+        path = Storage(clients).download(_place(clients, job, REPORT), Path(folder)) / "report.json"
+        if not path.is_file():
+            raise NotFoundError(f"the report of {job} was deleted", hint="submit the plan again")
+        return from_json(EvaluationReport, path.read_bytes())
+
+
 @contextmanager
 def _questions() -> Iterator[Callable[[int, int], None]]:
     """Give what shows how many questions of how many have been answered."""
@@ -90,14 +102,6 @@ def _questions() -> Iterator[Callable[[int, int], None]]:
             told = done
 
         yield asked
-
-
-def weights(folder: Path) -> Path:
-    """Return the folder with a model's configuration and weights, wherever below the given one it is."""
-    for config in sorted(folder.rglob("config.json"), key=lambda path: len(path.parts)):
-        if any(config.parent.glob("*.safetensors")) or any(config.parent.glob("*.bin")):
-            return config.parent
-    raise NotFoundError(f"no model below {folder.name}: neither config.json with *.safetensors nor with *.bin")
 
 
 def _import_step(clients: Clients, run: Run) -> str:

@@ -14,11 +14,12 @@ from azft.backends.azureml.internals import run_details
 from azft.backends.azureml.logs import read_log
 from azft.backends.azureml.saying import without_secrets
 from azft.backends.azureml.states import NOT_RESPONDING, described, status_of
-from azft.backends.azureml.steps import descendants
+from azft.backends.azureml.steps import descendants, is_command
 from azft.domain.diagnosis import Diagnosis
 from azft.domain.run import Run, RunStatus
 from azft.errors import AzftError
 from azft.rules.diagnosis import diagnosed
+from azft.training.events import event_of
 from azft.waiting import Attempt
 
 READ = 2_000
@@ -64,7 +65,7 @@ def closing_look(clients: Clients, run: Run, *, wait: float) -> Ending:
         return Ending(status, message, warnings)
     if status is RunStatus.CANCELED:
         return Ending(status, message)
-    return Ending(status, message, (), _diagnosis(clients, message, failed))
+    return Ending(status, message, (), _diagnosis(clients, message, [details] if is_command(details) else failed))
 
 
 def message_of(told: Any) -> str:
@@ -108,8 +109,9 @@ def _diagnosis(clients: Clients, message: str, failed: Sequence[Any]) -> Diagnos
 
 def _of_step(clients: Clients, step: Any) -> Diagnosis:
     lines: list[str] = []
+    name = str(getattr(step, "display_name", None) or "")
     try:
-        with translated(f"the log of {step.display_name}"):
+        with translated(f"the log of {name or step.run_id}"):
             details = run_details(clients.workspace, str(step.run_id))
         for path, address in sorted((details.log_files or {}).items()):
             if not path.startswith("system_logs/"):
@@ -120,4 +122,5 @@ def _of_step(clients: Clients, step: Any) -> Diagnosis:
         # A log that cannot be read must not hide what is known.
         message = message_of(step)
         lines.append(f"(its log cannot be read: {error.message})")
-    return diagnosed(message, [without_secrets(line) for line in lines[-READ:]], step=str(step.display_name))
+    told = [without_secrets(line) for line in lines if event_of(line) is None][-READ:]
+    return diagnosed(message, told, step=name)

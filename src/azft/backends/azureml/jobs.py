@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import evolve
 
 from azft.backends.azureml.client import Clients
+from azft.backends.azureml.commands import ORDER, TUNED, Commands, checkpoint_path, order_bytes
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.errors import absent, done_away, translated
 from azft.backends.azureml.internals import current_cloud, raw_job
 from azft.backends.azureml.states import status_of
 from azft.backends.azureml.storage import Storage, upload_path
+from azft.domain.data import DataFile
 from azft.domain.job import Job
+from azft.domain.plan import nodes_of
 from azft.domain.resource import Leftover, Resource
 from azft.domain.run import Run, RunState, RunStatus
+from azft.domain.trainers import CHAT_PIPELINE, ENGINE, SCRIPT
 from azft.errors import (
     ConfigurationError,
     InUseError,
@@ -31,7 +40,14 @@ from azft.rules.parameters import COMPONENT
 from azft.rules.pipeline_inputs import GPUS, pipeline_inputs
 from azft.waiting import Attempt, looked_for
 
-OUTPUT = "trained_model"
+OUTPUT = TUNED
+COMMANDS = frozenset({ENGINE, SCRIPT})
+AGAIN = "-again-"
+FIRST = "azft.run"
+"""The tag of a job that was submitted again: the run that it works for."""
+SPLITS = ("train", "validation", "test")
+TRAINER = "azft.trainer"
+"""The tag that says what trains."""
 MODEL_NAME = "azft.model_name"
 DATA = "azft.data."
 """Before "train", "validation" and "test": the tags that say where the job's data is."""
@@ -44,52 +60,108 @@ MOST_TAGS, LONGEST_TAG = 49, 1000
 class AzureJobs:
     """The jobs of a workspace."""
 
-    def __init__(self, clients: Clients, components: Components) -> None:
+    def __init__(self, clients: Clients, components: Components, commands: Commands) -> None:
         self._clients = clients
         self._components = components
+        self._commands = commands
 
     def uploads(self, job: Job) -> tuple[str, ...]:
         """Return where the job's files will lie in the workspace's store."""
-        return tuple(dict.fromkeys(upload_path(file) for file in (job.data.train, job.data.validation, job.data.test)))
+        return tuple(dict.fromkeys(upload_path(file) for file in self._files(job, Path()).values()))
 
     def submit(self, job: Job) -> Run:
-        """Upload the data and submit the pipeline, under a name of ours: a PUT that is repeated makes no second job.
+        """Upload the data and submit the job, under a name of ours: a PUT that is repeated makes no second job.
 
         Errors: `NameTakenError` where a job of that id is there and is not this one.
         """
-        from azure.ai.ml import Input
-
         identity = job.id or f"azft-{uuid.uuid4().hex[:12]}"
         known = self.state(identity) if job.id else None
         if known is not None:
             if known.key and known.key == job.key and not known.deleted:
                 return known.run
             raise NameTakenError(f"there is a job {identity!r} already, and it is another one", hint="give another id")
-        job = evolve(job, tags={TOKEN: uuid.uuid4().hex, **job.tags})
+        job = evolve(job, id=identity, tags={TOKEN: uuid.uuid4().hex, **job.tags})
         # The SDK signs a job in once more, for the service itself; that token is fetched while the data goes up.
         Attempt(lambda: self._clients.credential.get_token(current_cloud().learning), "azft-token")
-        storage, files = Storage(self._clients), (job.data.train, job.data.validation, job.data.test)
-        names = ("train", "validation", "test")
-        addresses = {name: storage.address(file) for name, file in zip(names, files, strict=True)}
-        data = {f"{name}_file_path": Input(type="uri_file", path=path) for name, path in addresses.items()}
-        with ThreadPoolExecutor(1, thread_name_prefix="azft-pipeline") as aside:
-            building = aside.submit(self._pipeline, job, {**self._inputs(job), **data})
-            storage.upload(*files, tags=job.tags)
-        built = building.result()
-        built.tags |= {f"{DATA}{name}": path for name, path in addresses.items()}
-        built.tags |= {KEY: job.key} if job.key else {}
-        built.tags = fitting(built.tags)
-        built.name = identity
-        with translated("submitting the job"):
-            made = self._clients.workspace.jobs.create_or_update(built, experiment_name=job.experiment)
+        with TemporaryDirectory(prefix="azft-") as folder:
+            built = self._built(job, Path(folder))
+            built.tags = fitting(built.tags)
+            built.name = identity
+            with translated("submitting the job"):
+                made = self._clients.workspace.jobs.create_or_update(built, experiment_name=job.experiment)
         return Run(made.name, "azureml", job.display_name, job.experiment, job.model_name)
+
+    def _built(self, job: Job, folder: Path) -> Any:
+        """Return the SDK's job, its data in the store; both are done at the same time."""
+        storage, files = Storage(self._clients), self._files(job, folder)
+        addresses = {name: storage.address(file) for name, file in files.items()}
+        with ThreadPoolExecutor(1, thread_name_prefix="azft-job") as aside:
+            if is_command(job):
+                code = folder / "code"
+                building = aside.submit(self._commands.built, job, job.id, addresses, storage.name, code)
+            else:
+                building = aside.submit(self._pipeline, job, {**self._inputs(job), **_inputs_of(addresses)})
+            storage.upload(*files.values(), tags=job.tags)
+        built = building.result()
+        where = {WHERE: job.compute.name, SIZE: job.compute.size, NODES: str(nodes_of(job.parameters))}
+        built.tags = {**job.tags, MODEL_NAME: job.model_name, TRAINER: job.trainer.kind or CHAT_PIPELINE, **where}
+        built.tags |= {f"{DATA}{name}": addresses[name] for name in SPLITS}
+        built.tags |= {KEY: job.key} if job.key else {}
+        return built
+
+    def _files(self, job: Job, folder: Path) -> dict[str, DataFile]:
+        """Return the files that go up with a job; its order is written to the folder, if there is one."""
+        files = {"train": job.data.train, "validation": job.data.validation, "test": job.data.test}
+        if not is_command(job):
+            return files
+        content = order_bytes(job)
+        path = folder / ORDER
+        if folder.is_absolute():
+            path.write_bytes(content)
+        return {**files, "order": DataFile(path, 1, hashlib.sha256(content).hexdigest())}
 
     def find(self, run_id: str) -> Run:
         """Return the run of that id, whoever started it."""
         return _run(self.get(run_id))
 
+    def working(self, run_id: str) -> str:
+        """Return the name of the job that works for a run: itself, or the last one that took the place of a failed one.
+
+        A job that is submitted again bears the run's id with a number behind it, as a name is used once.
+        """
+        name = run_id
+        for number in count(1):
+            following = restarted(run_id, number)
+            with translated(f"run {run_id!r}"):
+                if absent(partial(raw_job, self._clients.workspace, following)) is None:
+                    return name
+            name = following
+        raise AssertionError("there is always a next number")
+
+    def restart(self, run_id: str) -> str:
+        """Submit the job of a run again, which goes on from its checkpoints, and return the name of the new one.
+
+        Whoever does the same at the same time makes the same job, as its name is the same.
+        """
+        name = self.working(run_id)
+        number = 1 if name == run_id else int(name.rpartition(AGAIN)[2]) + 1
+        made = self.get(name)
+        made.name = restarted(run_id, number)
+        made.tags = {**(made.tags or {}), FIRST: run_id}
+        with translated(f"submitting {run_id} again"):
+            again = self._clients.workspace.jobs.create_or_update(made, experiment_name=made.experiment_name)
+        return str(again.name)
+
     def state(self, run_id: str) -> RunState | None:
-        """Return where the job of that id stands; None if there never was one."""
+        """Return where the run of that id stands; None if there never was one."""
+        found = self._state(run_id)
+        if found is None or found.status is not RunStatus.FAILED:
+            return found
+        working = self.working(run_id)
+        later = self._state(working) if working != run_id else None
+        return found if later is None else evolve(found, status=later.status)
+
+    def _state(self, run_id: str) -> RunState | None:
         with translated(f"run {run_id!r}"):
             made = absent(lambda: raw_job(self._clients.workspace, run_id)) if _is_legal(run_id) else None
             if made is None:
@@ -112,6 +184,7 @@ class AzureJobs:
         """Ask the job to stop, and return once Azure has taken the request."""
         with translated(f"canceling {run_id}"):
             client = self._clients.workspace
+            run_id = self._last(run_id)
             what = f"job {run_id!r}"
             if not done_away(what, lambda: client.jobs.begin_cancel(run_id), lambda: raw_job(client, run_id)):
                 raise NotFoundError(f"there is no {what}", hint="session.runs() lists those of this folder")
@@ -126,10 +199,27 @@ class AzureJobs:
             return
         if not is_ours(made.tags, token):
             raise NotOursError(f"job {run_id} was made by somebody else, so it is left")
-        if not status_of(made.status).ended:
-            self.cancel(run_id)
-        with translated(f"archiving {run_id}"):
-            self._clients.workspace.jobs.archive(run_id)
+        for name in self._all(made):
+            if not status_of(self.get(name).status).ended:
+                self.cancel(name)
+            with translated(f"archiving {name}"):
+                self._clients.workspace.jobs.archive(name)
+        if is_command_job(made):
+            Storage(self._clients).remove_below(checkpoint_path(str((made.tags or {}).get(FIRST, run_id))))
+
+    def _all(self, made: Any) -> list[str]:
+        """Return the names of a run's jobs, the first one first."""
+        if not is_command_job(made):
+            return [str(made.name)]
+        last = self.working(made.name)
+        again = 0 if last == made.name else int(last.rpartition(AGAIN)[2])
+        return [str(made.name), *(restarted(made.name, number) for number in range(1, again + 1))]
+
+    def _last(self, run_id: str) -> str:
+        """Return the job that works for a run, where it is not the one of its name."""
+        found = absent(lambda: raw_job(self._clients.workspace, run_id))
+        failed = found is not None and status_of(found.properties.status) is RunStatus.FAILED
+        return self.working(run_id) if failed else run_id
 
     def remove_upload(self, path: str, token: str) -> None:
         """Delete a file that was sent for a job; `InUseError` while a job that has not ended reads it."""
@@ -182,10 +272,32 @@ class AzureJobs:
         built.display_name = job.display_name
         built.settings.force_rerun = True
         built.settings.continue_on_step_failure = False
-        nodes = str(job.parameters["num_nodes_finetune"]) if "num_nodes_finetune" in job.parameters else "1"
-        where = {WHERE: job.compute.name, SIZE: job.compute.size, NODES: nodes}
-        built.tags = {**job.tags, MODEL_NAME: job.model_name, **where}
         return built
+
+
+def restarted(run_id: str, number: int) -> str:
+    """Return the name of the job that is submitted again for a run, for the so manieth time.
+
+    >>> restarted("azft-0123456789ab", 2)
+    'azft-0123456789ab-again-2'
+    """
+    return f"{run_id}{AGAIN}{number}"
+
+
+def is_command_job(made: Any) -> bool:
+    """Whether the SDK's job is a command."""
+    return str(made.type).lower() == "command"
+
+
+def is_command(job: Job) -> bool:
+    """Whether a job is one of azft's engine or of a script, and none of a pipeline."""
+    return job.trainer.kind in COMMANDS
+
+
+def _inputs_of(addresses: Mapping[str, str]) -> dict[str, Any]:
+    from azure.ai.ml import Input
+
+    return {f"{name}_file_path": Input(type="uri_file", path=path) for name, path in addresses.items()}
 
 
 def _is_legal(run_id: str) -> bool:

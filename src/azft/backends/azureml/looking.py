@@ -16,8 +16,9 @@ from azft.backends.azureml.internals import run_details
 from azft.backends.azureml.logs import TRIES, read_log
 from azft.backends.azureml.metrics import Measured
 from azft.backends.azureml.states import NOT_RESPONDING, status_of
-from azft.backends.azureml.steps import descendants, is_pipeline
+from azft.backends.azureml.steps import descendants, is_command, is_pipeline
 from azft.domain.run import Run, RunEvent, RunStatus
+from azft.training.events import event_of
 
 CONFIRMED = 12
 """Looks in a row that must find a job not responding before it has failed: a minute of them, as it can come back."""
@@ -71,13 +72,7 @@ class Looking:
             status = status_of(said)
             self._seen.unresponsive = self._seen.unresponsive + 1 if said == NOT_RESPONDING else 0
             last = status.ended or self._seen.unresponsive >= CONFIRMED
-            # Losses first: one that is known belongs to a step that has begun, and so is in the list that comes next.
-            losses = [] if status is RunStatus.QUEUED else list(self._losses(last=last))
-            steps = descendants(self._clients.workspace, self._run.id)
-            events = [
-                *losses,
-                *(event for step in steps for event in (*self._steps(step), *self._log(step, last=last))),
-            ]
+            events = self._own(details, last=last) if is_command(details) else self._of_steps(status, last=last)
             events.sort(key=lambda event: event.time)
             begun = _seconds(details.start_time_utc)
             if status is not RunStatus.QUEUED and begun and self._once("", "status", RunStatus.RUNNING):
@@ -89,6 +84,21 @@ class Looking:
                 latest = max([ended, *(event.time for event in events)])
                 events.append(RunEvent(latest, "status", "", status if status.ended else RunStatus.FAILED))
             return Look(said, status, events, self._seen)
+
+    def _of_steps(self, status: RunStatus, *, last: bool) -> list[RunEvent]:
+        """Return what the steps of a pipeline tell, and MLflow of their losses."""
+        # Losses first: one that is known belongs to a step that has begun, and so is in the list that comes next.
+        losses = [] if status is RunStatus.QUEUED else list(self._losses(last=last))
+        steps = descendants(self._clients.workspace, self._run.id)
+        return [*losses, *(event for step in steps for event in (*self._steps(step), *self._log(step, last=last)))]
+
+    def _own(self, details: Any, *, last: bool) -> list[RunEvent]:
+        """Return what a job of azft's engine or a script tells: its log holds its events, beside whatever else."""
+        found = []
+        for said in self._log(details, last=last):
+            event = event_of(said.message) if said.kind == "log" else None
+            found.append(event or said)
+        return found
 
     def _steps(self, step: Any) -> Iterator[RunEvent]:
         name, begun, ended = str(step.display_name), _seconds(step.start_time_utc), _seconds(step.end_time_utc)
@@ -111,6 +121,7 @@ class Looking:
         ended = _seconds(step.end_time_utc)
         # While its image is built a step has a log, and has not begun.
         at = ended or _seconds(step.start_time_utc) or time.time()
+        name = str(getattr(step, "display_name", None) or "")
         files = run_details(self._clients.workspace, step.run_id).log_files or {}
         whole = True
         for path, address in files.items():
@@ -121,10 +132,10 @@ class Looking:
                 whole = False
                 if last:
                     said = f"{path} cannot be read: {piece.why}"
-                    yield RunEvent(at, "warning", str(step.display_name), said)
+                    yield RunEvent(at, "warning", name, said)
                 continue
             self._seen.ends[key] = piece.end
-            yield from (RunEvent(at, "log", str(step.display_name), line.rstrip()) for line in piece.lines if line)
+            yield from (RunEvent(at, "log", name, line.rstrip()) for line in piece.lines if line)
         if ended and whole:
             self._seen.said.add((step.run_id, "closed", ""))
 

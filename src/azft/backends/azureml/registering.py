@@ -40,7 +40,7 @@ class AzureModels:
                 return _registered(known)
             version = str(int(version) + 1)
         wanted = Model(
-            path=f"azureml://jobs/{run.id}/outputs/{OUTPUT}",
+            path=f"azureml://jobs/{job.name}/outputs/{OUTPUT}",
             type=AssetTypes.MLFLOW_MODEL,
             name=name,
             version=version,

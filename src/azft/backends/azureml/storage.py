@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,6 +38,11 @@ class Storage:
         with translated("the workspace's storage", hint=_HINT):
             store = self._store()
             return str(store.name), self._container(store)
+
+    @property
+    def name(self) -> str:
+        """The name of the default store."""
+        return self._opened[0]
 
     def download(self, prefix: str, folder: Path) -> Path:
         """Bring every blob below a prefix (or the one of that name) into a folder, and return the folder.
@@ -96,6 +101,15 @@ class Storage:
                 absent(lambda: container.delete_blob(path))
                 return
         raise NotOursError(f"{path} was there before, so it is left")
+
+    def remove_below(self, prefix: str) -> None:
+        """Delete the checkpoints of a run, which only its jobs write; those that are gone are fine."""
+        if not prefix.startswith(f"{FOLDER}/checkpoints/") or prefix.endswith("/"):
+            raise NotOursError(f"{prefix} holds no checkpoints of a run, so it is left")
+        _, container = self._opened
+        with translated(f"deleting {prefix}", hint=_HINT):
+            for blob in list(container.list_blobs(name_starts_with=f"{prefix}/")):
+                absent(partial(container.delete_blob, blob.name))
 
     def _store(self) -> Any:
         from azure.core.exceptions import HttpResponseError

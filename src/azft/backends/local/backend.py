@@ -11,7 +11,6 @@ import psutil
 from azft.backends.local.endpoints import LocalEndpoints
 from azft.backends.local.home import Home
 from azft.backends.local.inputs import check_inputs, local_component, precision_findings
-from azft.backends.local.memory import memory_findings
 from azft.backends.local.models import find_local_model
 from azft.backends.local.runs import LocalRuns
 from azft.backends.local.tracking import Tracking
@@ -31,6 +30,7 @@ from azft.engine.gguf import check_gguf, is_gguf
 from azft.engine.machine import cores, gpu_memory_gib, gpus
 from azft.errors import UnsupportedError
 from azft.rules.engine_inputs import process_findings
+from azft.rules.engine_memory import memory_findings
 from azft.views.description import Line, View, facts
 
 GIB = 2**30
@@ -91,7 +91,7 @@ class LocalBackend(Line):
             f"cannot create {name!r} ({size}, {tier}, {max_nodes} nodes) on this machine", hint="leave compute= out"
         )
 
-    def component(self) -> Component:
+    def component(self, trainer: str = "") -> Component:
         """Return the Azure component's inputs and the local ones."""
         return local_component()
 

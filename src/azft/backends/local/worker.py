@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -18,14 +16,13 @@ from azft.backends.local.live import LiveTracking
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json
 from azft.domain.run import RunStatus
-from azft.domain.trainers import SCRIPT
-from azft.files import remove_leftovers, whole_folder, write_whole
+from azft.files import remove_leftovers, write_whole
 from azft.stages.context import StageContext
 from azft.stages.reasons import reason
+from azft.stages.walking import STAGES, do
 from azft.training.events import EventLog, read_events, status_of
 from azft.training.task import CanceledError
 
-STAGES = ("import", "preprocess", "finetune", "evaluate", "export")
 LOCK_WAIT = 5.0
 """Seconds to wait for the lock: somebody may be looking whether a worker is alive."""
 
@@ -51,7 +48,7 @@ def _work(folder: Path, home: Home) -> None:
     events.say("status", RunStatus.RUNNING)
     with _Ending(events, folder, live):
         for stage in STAGES:
-            _do(stage, context)
+            do(stage, context)
 
 
 class _Ending:
@@ -81,37 +78,6 @@ class _Ending:
         finally:
             self._events.say("status", status)
         return True
-
-
-def _do(stage: str, context: StageContext) -> None:
-    final = context.folder / stage
-    context.events.stage = stage
-    if final.exists():
-        return
-    context.stop_if_canceled()
-    context.events.say("stage", "started")
-    started = time.monotonic()
-    with whole_folder(final) as target:
-        _stage(SCRIPT if stage == "finetune" and context.job.trainer.script else stage)(context, target)
-    context.events.say("stage", "done", values={"seconds": round(time.monotonic() - started, 2)})
-    context.live.update(now=True)
-
-
-def _stage(name: str) -> Callable[[StageContext, Path], None]:
-    """Import a stage only when it is reached: a resumed run does not pay for stages that are done."""
-    if name == "import":
-        from azft.stages.importing import import_model as stage
-    elif name == "preprocess":
-        from azft.stages.preprocess import preprocess as stage
-    elif name == "finetune":
-        from azft.stages.finetune import finetune as stage
-    elif name == SCRIPT:
-        from azft.stages.scripted import run_script as stage
-    elif name == "evaluate":
-        from azft.stages.evaluate import evaluate as stage
-    else:
-        from azft.stages.export import export as stage
-    return stage
 
 
 if __name__ == "__main__":

@@ -1,0 +1,145 @@
+"""A job of azft's engine, or of a script, as a command job: its code, its processes, what it reads and what it keeps.
+
+Azure ML starts the command once a process itself (its distribution "PyTorch"), so no launcher stands in between. Words
+and limits: azure-ai-ml 1.35 `command()`, Microsoft, Distributed training with Azure ML (2025), the schema of command
+jobs (2025).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+import azft
+from azft.backends.azureml.environments import Environments
+from azft.backends.azureml.launching import Launching
+from azft.domain.compute import SERVERLESS
+from azft.domain.job import Job
+from azft.domain.jsonable import to_json
+from azft.domain.plan import nodes_of
+from azft.errors import UnsupportedError
+from azft.files import code_files
+from azft.rules.devices import processes_used
+from azft.stages.order import CODE, order_of
+
+ORDER = "order.json"
+TUNED, REPORT, CHECKPOINTS = "trained_model", "report", "checkpoints"
+"""The outputs of such a job."""
+SHARED_MEMORY = "shm_size_finetune"
+PARTS = (
+    "__init__.py",
+    "domain",
+    "engine",
+    "errors.py",
+    "escapes.py",
+    "files.py",
+    "processes.py",
+    "rules",
+    "stages",
+    "training",
+    "variables.py",
+    "views",
+    "waiting.py",
+)
+"""What of azft goes along: what a training needs, and nothing of Azure, of a session, or of this machine."""
+_READ = ("order", "model", "train", "validation", "test")
+_KEPT = {"checkpoints": CHECKPOINTS, "tuned": TUNED, "report": REPORT}
+
+
+def order_bytes(job: Job) -> bytes:
+    """Return the content of the file that tells the job what to do."""
+    return to_json(order_of(job))
+
+
+def checkpoint_path(run_id: str) -> str:
+    """Return where in the store the checkpoints of a run are: in one place, whichever job of it works."""
+    return f"azft/checkpoints/{run_id}"
+
+
+@frozen
+class Commands:
+    """Builds command jobs for one workspace."""
+
+    environments: Environments
+    launching: Launching
+
+    def built(self, job: Job, run_id: str, addresses: Mapping[str, str], store: str, folder: Path) -> Any:
+        """Return the SDK's job; `folder` holds its code until it is submitted, and `addresses` are those of its files.
+
+        Errors: `UnsupportedError` for a model that no registry has.
+        """
+        from azure.ai.ml import Input, Output, PyTorchDistribution, command
+        from azure.ai.ml.entities import ManagedIdentityConfiguration, UserIdentityConfiguration
+
+        if not job.model.id:
+            raise UnsupportedError(f"model {job.model.name} has no id in a registry", hint="plan on this backend")
+        how = self.launching
+        serverless = job.compute.name == SERVERLESS
+        processes = processes_used(job.parameters, job.compute.gpus)
+        # Serverless machines have no identity of their own.
+        identity = how.identity or ("user" if serverless else "")
+        lay_out_code(job, folder)
+        kept = f"azureml://datastores/{store}/paths/{checkpoint_path(run_id)}/"
+        return command(
+            name=run_id,
+            display_name=job.display_name,
+            experiment_name=job.experiment,
+            code=str(folder),
+            command=command_line(processes),
+            environment=how.environment or self.environments.made(),
+            inputs={
+                "order": Input(type="uri_file", path=addresses["order"], mode="download"),
+                "model": Input(type="mlflow_model", path=job.model.id, mode="download"),
+                **{
+                    split: Input(type="uri_file", path=addresses[split], mode="ro_mount")
+                    for split in ("train", "validation", "test")
+                },
+            },
+            outputs={
+                TUNED: Output(type="mlflow_model", mode="rw_mount"),
+                REPORT: Output(type="uri_folder", mode="rw_mount"),
+                CHECKPOINTS: Output(type="uri_folder", path=kept, mode="rw_mount"),
+            },
+            distribution=PyTorchDistribution(process_count_per_instance=processes),
+            instance_count=nodes_of(job.parameters),
+            shm_size=job.parameters.text(SHARED_MEMORY),
+            compute=None if serverless else job.compute.name,
+            instance_type=job.compute.size if serverless else None,
+            job_tier=how.tier if serverless else None,
+            timeout=round(how.timeout) or None,
+            identity={"user": UserIdentityConfiguration, "managed": ManagedIdentityConfiguration}[identity]()
+            if identity
+            else None,
+        )
+
+
+def command_line(processes: int) -> str:
+    """Return the command of each process.
+
+    >>> command_line(2)[:60]
+    'python -m azft.stages.node --processes 2 --order ${{inputs.o'
+    """
+    read = [f"--{name} ${{{{inputs.{name}}}}}" for name in _READ]
+    kept = [f"--{name} ${{{{outputs.{output}}}}}" for name, output in _KEPT.items()]
+    return " ".join([f"python -m azft.stages.node --processes {processes}", *read, *kept])
+
+
+def lay_out_code(job: Job, folder: Path) -> None:
+    """Put what of azft goes along into a folder, and the script's code beside it; the same code is the same files."""
+    package = Path(azft.__file__).parent
+    for name in PARTS:
+        source, target = package / name, folder / "azft" / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    script = job.trainer.script
+    for name, file in code_files(script.path, script.code).items() if script is not None else ():
+        target = folder / CODE / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)

@@ -1,0 +1,103 @@
+"""Checkpoints where they outlive the machine: whole ones are copied to a mounted folder, and brought back from it.
+
+A training writes to the disk of its own machine, where a file can be renamed and is seen at once; a mount of cloud
+storage promises neither. A copy counts once its seal is there, which goes last.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+from types import TracebackType
+
+import orjson
+
+from azft.training import checkpoints
+from azft.training.checkpoints import SEAL
+
+EVERY = 1.0
+"""Seconds between two looks for checkpoints that are new."""
+STATE = "trainer_state.json"
+
+
+def bring_back(mounted: Path, folder: Path) -> None:
+    """Copy the whole checkpoints of the mounted folder to the machine's own, where others of that name are not."""
+    for source in checkpoints.all_of(mounted) if mounted.is_dir() else ():
+        target = folder / source.name
+        if not (source / SEAL).is_file() or checkpoints.is_whole(target):
+            continue
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+        if checkpoints.is_whole(target):
+            _settle(target)
+        else:
+            shutil.rmtree(target)
+
+
+def _settle(checkpoint: Path) -> None:
+    """Say where the best checkpoint is now: the machine before had another folder."""
+    path = checkpoint / STATE
+    state = orjson.loads(path.read_bytes()) if path.exists() else {}
+    best = state.get("best_model_checkpoint")
+    if best:
+        state["best_model_checkpoint"] = str(checkpoint.parent / Path(best).name)
+        path.write_bytes(orjson.dumps(state))
+        checkpoints.seal(checkpoint)
+
+
+class Mirror:
+    """Keeps the whole checkpoints of a folder in a mounted one, too, while it is entered."""
+
+    def __init__(self, folder: Path, mounted: Path) -> None:
+        self._folder = folder
+        self._mounted = mounted
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="azft-mirror", daemon=True)
+
+    def __enter__(self) -> Mirror:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def clear(self) -> None:
+        """Remove what is mounted: the result is safe, and nothing is to go on from there."""
+        self.__exit__(None, None, None)
+        for checkpoint in checkpoints.all_of(self._mounted):
+            shutil.rmtree(checkpoint)
+
+    def _work(self) -> None:
+        while not self._over.wait(EVERY):
+            self.copy()
+
+    def copy(self) -> None:
+        """Copy what is whole and new, and then remove what the training has removed."""
+        here = {one.name: one for one in checkpoints.all_of(self._folder) if (one / SEAL).is_file()}
+        for name, source in here.items():
+            if not (self._mounted / name / SEAL).is_file():
+                self._copied(source, self._mounted / name)
+        for there in checkpoints.all_of(self._mounted):
+            if there.name not in here and len(here) > 0:
+                shutil.rmtree(there, ignore_errors=True)
+
+    def _copied(self, source: Path, target: Path) -> None:
+        """Copy a checkpoint, its seal last; one that was removed meanwhile is not wanted any more."""
+        try:
+            for path in sorted(source.rglob("*"), key=lambda path: path == source / SEAL):
+                place = target / path.relative_to(source)
+                if path.is_dir():
+                    place.mkdir(parents=True, exist_ok=True)
+                    continue
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("rb") as content, place.open("wb") as copy:
+                    shutil.copyfileobj(content, copy)
+                    copy.flush()
+                    os.fsync(copy.fileno())
+        except FileNotFoundError:
+            shutil.rmtree(target, ignore_errors=True)
