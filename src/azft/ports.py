@@ -15,6 +15,10 @@ from azft.domain.plan import Plan
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState
 from azft.domain.specs import ModelSpec
+from azft.domain.trainers import Trainer
+
+TRAINER = Trainer()
+"""The backend's own."""
 
 
 class ModelSource(Protocol):
@@ -59,8 +63,8 @@ class ComputeSource(Protocol):
 class RunService(Protocol):
     """Runs jobs."""
 
-    def component(self, trainer: str = "") -> Component:
-        """Return the fine-tuning component with the inputs it really has, or those of another kind of trainer."""
+    def component(self, trainer: Trainer = TRAINER) -> Component:
+        """Return the fine-tuning component with the inputs it really has, or those that the trainer takes."""
         ...
 
     def check(self, plan: Plan) -> Sequence[Finding]:

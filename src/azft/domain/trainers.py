@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from azft.files import code_files
 
 ENGINE, CHAT_PIPELINE, SCRIPT = "azft", "chat_completion_pipeline", "script"
 """The names of azft's own engine and of the registry's pipeline, and what the others are."""
+
+
+_PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.+!_-]*")
 
 
 def _path(given: str | Path) -> Path:
@@ -33,7 +37,8 @@ class Script:
 
     `path` is a Python file; what it needs it asks of `azft.training.current_task()`, and what it makes it gives to
     `task.save(model)`. `arguments` are added to its command line. `code` is the folder that goes with it, where it
-    imports modules of its own: the file must lie in it; without it the file goes alone.
+    imports modules of its own: the file must lie in it; without it the file goes alone. `packages` are installed beside
+    azft's own where the script runs on other machines, each as "name==version"; here it finds what is installed.
 
     A session refuses a file that is not there, or not in its folder.
     """
@@ -41,6 +46,7 @@ class Script:
     path: Path = field(converter=_path)
     arguments: tuple[str, ...] = field(default=(), converter=_texts)
     code: Path | None = field(default=None, converter=_folder)
+    packages: tuple[str, ...] = field(default=(), converter=_texts)
 
     def check(self) -> None:
         """Refuse a file that is not there, or does not go along; a run that was begun has its own copy."""
@@ -50,6 +56,11 @@ class Script:
             raise ConfigurationError(
                 f"the script {self.path} is not in its folder {self.code}", hint="code= is the folder that holds it"
             )
+        for package in self.packages:
+            if not _PINNED.fullmatch(package):
+                raise ConfigurationError(
+                    f"the script's package {package!r} has no version", hint='give it as "name==version"'
+                )
         if self.name not in code_files(self.path, self.code):
             raise ConfigurationError(
                 f"the script {self.path} is hidden, or in a folder that is left out", hint="give it another place"

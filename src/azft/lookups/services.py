@@ -16,7 +16,7 @@ from azft.domain.model import Model
 from azft.domain.specs import ModelSpec
 from azft.domain.trainers import Trainer
 from azft.errors import AuthenticationError, BackendError, NotFoundError, UnreachableError
-from azft.ports import Backend
+from azft.ports import TRAINER, Backend
 from azft.rules.lifecycle import NO_MODEL
 from azft.rules.suggest import near
 from azft.snapshot import architecture_of, chat_completion_pipeline, registry_models, snapshot_card, taken
@@ -24,7 +24,6 @@ from azft.snapshot import architecture_of, chat_completion_pipeline, registry_mo
 T = TypeVar("T")
 Said = Callable[[BackendError], Finding]
 REFUSED = "AZFT-A004"
-TRAINER = Trainer()
 _CODES: tuple[tuple[type[BackendError], str, str], ...] = (
     (AuthenticationError, "AZFT-A001", "sign-in"),
     (UnreachableError, "AZFT-A003", "network"),
@@ -53,7 +52,7 @@ def look_up(backend: Backend, spec: ModelSpec, compute: str, trainer: Trainer = 
     with ThreadPoolExecutor(4, thread_name_prefix="azft-plan") as pool:
         model = pool.submit(backend.find_model, spec)
         machine = pool.submit(backend.find_compute, compute)
-        component = pool.submit(backend.component, trainer.kind) if trainer.own else pool.submit(backend.component)
+        component = pool.submit(backend.component, trainer) if trainer.own else pool.submit(backend.component)
         usage = pool.submit(backend.usage)
     problems: list[Finding] = []
     stand_ins: list[str] = []

@@ -39,6 +39,7 @@ def job_key(job: Job) -> str:
     }
     if job.trainer.script is not None:
         parts["script"] = [job.trainer.script.name, job.trainer.sha256, *job.trainer.script.arguments]
+        parts |= {"packages": job.trainer.script.packages} if job.trainer.script.packages else {}
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

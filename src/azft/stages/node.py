@@ -7,6 +7,7 @@ evaluates, and writes the results where the job keeps them.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 from attrs import frozen
 
 from azft.domain.jsonable import from_json
+from azft.errors import AzftError
 from azft.stages.context import StageContext, Untracked
 from azft.stages.mirror import Mirror, bring_back
 from azft.stages.order import CODE, Order, job_at
@@ -77,8 +79,11 @@ def main(words: Sequence[str]) -> None:
     places = {name: Path(getattr(given, name)).absolute() for name in PLACES}
     try:
         _Node(places, rank).work()
+    except ScriptFailedError:
+        _leave(1)  # What it said last is the cause, and stays the last that the log says.
     except Exception as error:  # noqa: BLE001 - whatever it is, the job's log has to say it
-        traceback.print_exc()
+        if not isinstance(error, AzftError):
+            traceback.print_exc()
         sys.stderr.write(f"{reason(error)}\n")
         _leave(1)
     _leave(0)
@@ -87,8 +92,11 @@ def main(words: Sequence[str]) -> None:
 def _set_up(rank: Rank) -> None:
     """Set the variables that libraries look at: nothing asks a hub or tells on us, and one process is no group."""
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", TOKENIZERS_PARALLELISM="false", **OFFLINE)
+    # Of what it says each time, such as a licence that it cannot look up, nobody who watches can make use.
+    logging.getLogger("mlflow.transformers").setLevel(logging.ERROR)
     if rank.size > 1:
-        os.environ["LOCAL_WORLD_SIZE"] = str(rank.of_machine)
+        # accelerate sets another number of threads where this is missing; ours is set after it.
+        os.environ.update(LOCAL_WORLD_SIZE=str(rank.of_machine), OMP_NUM_THREADS="1")
         return
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         os.environ.pop(name, None)
@@ -186,9 +194,10 @@ class _Node:
         }
         command = [sys.executable, "-u", str(path), *self._order.arguments]
         code = subprocess.call(command, cwd=self._code / CODE, env=environment)
+        if code < 0:
+            sys.stderr.write(f"{self._order.script} was ended by signal {-code}\n")
         if code:
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            raise ScriptFailedError(f"{self._order.script} {how}; what it said is above")
+            raise ScriptFailedError
 
     def _keep(self) -> None:
         """Put the results where the job keeps them."""

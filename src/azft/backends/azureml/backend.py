@@ -17,10 +17,10 @@ from azft.backends.azureml.comparing import compare_models, report_of
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.computes import AzureComputes
 from azft.backends.azureml.endpoints import AzureEndpoints
-from azft.backends.azureml.environments import Environments, version_of
+from azft.backends.azureml.environments import Environments, environment_of, version_of
 from azft.backends.azureml.failures import Ending, closing_look
 from azft.backends.azureml.following import Following
-from azft.backends.azureml.jobs import COMMANDS, SIZE, WHERE, AzureJobs, is_command_job
+from azft.backends.azureml.jobs import SIZE, WHERE, AzureJobs, is_command_job
 from azft.backends.azureml.launching import Launching, command_findings, time_limits
 from azft.backends.azureml.machines import withdrawn
 from azft.backends.azureml.metrics import Metrics
@@ -41,15 +41,16 @@ from azft.domain.plan import Plan
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
 from azft.domain.specs import ModelSpec
-from azft.domain.trainers import CHAT_PIPELINE, ENGINE, SCRIPT
+from azft.domain.trainers import CHAT_PIPELINE, ENGINE, SCRIPT, Trainer
 from azft.errors import RunError, UnsupportedError
+from azft.ports import TRAINER
 from azft.rules.engine_inputs import engine_component, input_findings, process_findings
 from azft.rules.engine_memory import memory_findings
 from azft.rules.marks import TOKEN
 from azft.rules.parameters import USER
 from azft.rules.pipeline_inputs import bypassing
 from azft.rules.quotas import deployment_findings, quota_findings
-from azft.snapshot import chat_completion_pipeline, job_environment
+from azft.snapshot import chat_completion_pipeline
 from azft.views.description import Line, View, facts
 
 
@@ -178,16 +179,17 @@ class AzureMLBackend(Line):
         marked = {TOKEN: uuid.uuid4().hex, **(tags or {})}
         return self._computes.create(name, size, max_nodes=max_nodes, tier=tier, tags=marked)
 
-    def component(self, trainer: str = "") -> Component:
+    def component(self, trainer: Trainer = TRAINER) -> Component:
         """Return the registry's chat fine-tuning pipeline as it is today, or what azft's engine and scripts take.
 
         For those the workspace is asked for their environment instead, so that a plan takes as many questions.
         """
-        if trainer not in COMMANDS:
+        if not trainer.own:
             return self._components.latest()
-        self._to_be_built = not (self._launching.environment or self._environments.is_there())
+        environment = environment_of(trainer)
+        self._to_be_built = not (self._launching.environment or self._environments.is_there(environment))
         own = engine_component(chat_completion_pipeline(), datetime.now(UTC).date())
-        return evolve(own, name=ENGINE, version=version_of(job_environment()))
+        return evolve(own, name=ENGINE, version=version_of(environment))
 
     def check(self, plan: Plan) -> Sequence[Finding]:
         """Say which inputs that the user set go nowhere, and what could not be read with the roles at hand."""

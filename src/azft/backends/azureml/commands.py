@@ -15,7 +15,7 @@ from typing import Any
 from attrs import frozen
 
 import azft
-from azft.backends.azureml.environments import Environments
+from azft.backends.azureml.environments import Environments, environment_of
 from azft.backends.azureml.launching import Launching
 from azft.domain.compute import SERVERLESS
 from azft.domain.job import Job
@@ -90,7 +90,7 @@ class Commands:
             experiment_name=job.experiment,
             code=str(folder),
             command=command_line(processes),
-            environment=how.environment or self.environments.made(),
+            environment=how.environment or self.environments.made(environment_of(job.trainer)),
             inputs={
                 "order": Input(type="uri_file", path=addresses["order"], mode="download"),
                 "model": Input(type="mlflow_model", path=job.model.id, mode="download"),
@@ -99,11 +99,7 @@ class Commands:
                     for split in ("train", "validation", "test")
                 },
             },
-            outputs={
-                TUNED: Output(type="mlflow_model", mode="rw_mount"),
-                REPORT: Output(type="uri_folder", mode="rw_mount"),
-                CHECKPOINTS: Output(type="uri_folder", path=kept, mode="rw_mount"),
-            },
+            outputs={**own_outputs(), CHECKPOINTS: Output(type="uri_folder", path=kept, mode="rw_mount")},
             distribution=PyTorchDistribution(process_count_per_instance=processes),
             instance_count=nodes_of(job.parameters),
             shm_size=job.parameters.text(SHARED_MEMORY),
@@ -115,6 +111,16 @@ class Commands:
             if identity
             else None,
         )
+
+
+def own_outputs() -> dict[str, Any]:
+    """Return the outputs that each job has a place of its own for: the model, and the report."""
+    from azure.ai.ml import Output
+
+    return {
+        TUNED: Output(type="mlflow_model", mode="rw_mount"),
+        REPORT: Output(type="uri_folder", mode="rw_mount"),
+    }
 
 
 def command_line(processes: int) -> str:

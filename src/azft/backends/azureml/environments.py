@@ -1,4 +1,4 @@
-"""The environment that azft's engine runs in: pinned, and made once for a workspace, which builds its image once."""
+"""What azft's engine and scripts run in on Azure: pinned, and made once for a workspace, which builds it once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import hashlib
 from typing import Any
 
 import orjson
+from attrs import evolve
 
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.errors import absent, translated
+from azft.domain.trainers import Trainer
 from azft.snapshot import JobEnvironment, job_environment
 
 NAME = "azft-engine"
+
+
+def environment_of(trainer: Trainer) -> JobEnvironment:
+    """Return what a trainer runs in: azft's own environment, with what its script needs beside that."""
+    own, script = job_environment(), trainer.script
+    pins = dict(package.split("==", 1) for package in script.packages) if script is not None else {}
+    return evolve(own, packages={**own.packages, **pins})
 
 
 def version_of(environment: JobEnvironment) -> str:
@@ -25,29 +34,25 @@ class Environments:
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._known = False
+        self._known: set[str] = set()
 
-    @property
-    def reference(self) -> str:
-        """How a job names it."""
-        return f"azureml:{NAME}:{version_of(job_environment())}"
-
-    def is_there(self) -> bool:
+    def is_there(self, environment: JobEnvironment) -> bool:
         """Whether the workspace has it already, and so has been asked to build its image before."""
-        if not self._known:
-            version = version_of(job_environment())
+        version = version_of(environment)
+        if version not in self._known:
             with translated(f"environment {NAME}"):
                 found = absent(lambda: self._clients.workspace.environments.get(NAME, version))
-            self._known = found is not None
-        return self._known
+            self._known |= {version} if found is not None else set()
+        return version in self._known
 
-    def made(self) -> str:
+    def made(self, environment: JobEnvironment) -> str:
         """Return how a job names it, once the workspace has it."""
-        if not self.is_there():
+        version = version_of(environment)
+        if not self.is_there(environment):
             with translated(f"environment {NAME}"):
-                self._clients.workspace.environments.create_or_update(_entity(job_environment()))
-            self._known = True
-        return self.reference
+                self._clients.workspace.environments.create_or_update(_entity(environment))
+            self._known.add(version)
+        return f"azureml:{NAME}:{version}"
 
 
 def _entity(environment: JobEnvironment) -> Any:

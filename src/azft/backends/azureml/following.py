@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 
 from attrs import evolve, frozen
 
@@ -32,7 +33,7 @@ class Following:
         """Yield the events of all jobs; only the last one says how the run ended, and only the first that it began."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         current = run
-        for number in range(self.restarts + 1):
+        for number in count():
             left = None if timeout is None else max(0.0, deadline - time.monotonic())
             failed: RunEvent | None = None
             for event in self.watcher(current).events(poll=poll, timeout=left, queue_timeout=queue_timeout):

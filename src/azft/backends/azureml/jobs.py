@@ -15,7 +15,7 @@ from typing import Any
 from attrs import evolve
 
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.commands import ORDER, TUNED, Commands, checkpoint_path, order_bytes
+from azft.backends.azureml.commands import ORDER, TUNED, Commands, checkpoint_path, order_bytes, own_outputs
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.errors import absent, done_away, translated
 from azft.backends.azureml.internals import current_cloud, raw_job
@@ -26,7 +26,7 @@ from azft.domain.job import Job
 from azft.domain.plan import nodes_of
 from azft.domain.resource import Leftover, Resource
 from azft.domain.run import Run, RunState, RunStatus
-from azft.domain.trainers import CHAT_PIPELINE, ENGINE, SCRIPT
+from azft.domain.trainers import CHAT_PIPELINE
 from azft.errors import (
     ConfigurationError,
     InUseError,
@@ -41,7 +41,6 @@ from azft.rules.pipeline_inputs import GPUS, pipeline_inputs
 from azft.waiting import Attempt, looked_for
 
 OUTPUT = TUNED
-COMMANDS = frozenset({ENGINE, SCRIPT})
 AGAIN = "-again-"
 FIRST = "azft.run"
 """The tag of a job that was submitted again: the run that it works for."""
@@ -147,6 +146,9 @@ class AzureJobs:
         number = 1 if name == run_id else int(name.rpartition(AGAIN)[2]) + 1
         made = self.get(name)
         made.name = restarted(run_id, number)
+        # What it makes is its own; checkpoints are the run's.
+        for name in own_outputs():
+            made.outputs[name].path = None
         made.tags = {**(made.tags or {}), FIRST: run_id}
         with translated(f"submitting {run_id} again"):
             again = self._clients.workspace.jobs.create_or_update(made, experiment_name=made.experiment_name)
@@ -291,7 +293,7 @@ def is_command_job(made: Any) -> bool:
 
 def is_command(job: Job) -> bool:
     """Whether a job is one of azft's engine or of a script, and none of a pipeline."""
-    return job.trainer.kind in COMMANDS
+    return job.trainer.own
 
 
 def _inputs_of(addresses: Mapping[str, str]) -> dict[str, Any]:

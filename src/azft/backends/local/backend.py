@@ -25,10 +25,11 @@ from azft.domain.plan import Plan
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState
 from azft.domain.specs import ModelSpec
-from azft.domain.trainers import CHAT_PIPELINE, ENGINE, SCRIPT
+from azft.domain.trainers import CHAT_PIPELINE, ENGINE, SCRIPT, Trainer
 from azft.engine.gguf import check_gguf, is_gguf
 from azft.engine.machine import cores, gpu_memory_gib, gpus
 from azft.errors import UnsupportedError
+from azft.ports import TRAINER
 from azft.rules.engine_inputs import process_findings
 from azft.rules.engine_memory import memory_findings
 from azft.views.description import Line, View, facts
@@ -91,7 +92,7 @@ class LocalBackend(Line):
             f"cannot create {name!r} ({size}, {tier}, {max_nodes} nodes) on this machine", hint="leave compute= out"
         )
 
-    def component(self, trainer: str = "") -> Component:
+    def component(self, trainer: Trainer = TRAINER) -> Component:
         """Return the Azure component's inputs and the local ones."""
         return local_component()
 
