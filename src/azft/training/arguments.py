@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ def training_arguments(
         eval_steps=steps,
         save_steps=steps,
         save_total_limit=None,
-        load_best_model_at_end=strategy != "disable",
+        # A part of the best checkpoint is on each machine alone.
+        load_best_model_at_end=strategy != "disable" and not (group.sharded and _across_machines(group)),
         metric_for_best_model="loss" if strategy != "disable" else None,
         greater_is_better=False if strategy != "disable" else None,
         bf16=bf16,
@@ -125,6 +127,11 @@ def training_arguments(
         # With several GPUs in sight one process would split each batch among them (nn.DataParallel).
         arguments._n_gpu = 1
     return arguments
+
+
+def _across_machines(group: Group) -> bool:
+    """Return whether processes of other machines train, too, as a launcher's variables say."""
+    return group.size > int(os.environ.get("LOCAL_WORLD_SIZE") or group.size)
 
 
 def group_wanted(parameters: Parameters, shape: Architecture | None, *, longest: int, size: int = 0) -> Group:
