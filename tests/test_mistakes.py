@@ -201,9 +201,9 @@ MISTAKES: list[tuple[str, Callable[[Path], object], str, str]] = [
     ),
     (
         "a folder for a run",
-        lambda folder: azft.ModelRegistrar(azft.connect("local", folder=folder)).register(folder, "mine"),  # type: ignore[arg-type]
-        "expected Run",
-        "weights=FOLDER",
+        lambda folder: azft.ModelRegistrar(azft.connect("local", folder=folder)).register(folder, "mine"),
+        "holds no model",
+        "save_pretrained()",
     ),
     (
         "a name for a model",

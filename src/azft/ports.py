@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from azft.domain.component import Component
@@ -122,6 +123,10 @@ class ModelStore(Protocol):
 
     def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
         """Register the run's model, once: the same run under the same name gives the version it already has."""
+        ...
+
+    def register_folder(self, folder: Path, name: str, tags: Mapping[str, str]) -> RegisteredModel:
+        """Register the model in a folder, once: the same `azft.folder` in the tags gives the version that is there."""
         ...
 
 

@@ -365,10 +365,13 @@ class FineTuneSession(Line):
         ended = result or self.backend.result(run)
         return write_report(self.folder / "reports", run, ended, evaluation, self._prepared)
 
-    def register(self, run: Run, name: str = "") -> RegisteredModel:
-        """Register the run's model, once; the naming scheme names it unless `name` does."""
-        expect_run(run, Run)
-        return ModelRegistrar(self.backend, self._ledger).register(run, name or run.model_name)
+    def register(self, run: Run | str | Path, name: str = "") -> RegisteredModel:
+        """Register the run's model, once; the naming scheme names it unless `name` does.
+
+        A folder in the place of a run holds an MLflow model, or weights with their tokenizer, and `name` names it.
+        """
+        known = run.model_name if isinstance(run, Run) else ""
+        return ModelRegistrar(self.backend, self._ledger).register(run, name or known)
 
     def deploy(
         self, model: RegisteredModel, name: str = "", *, port: int = 0, onto: str = "", traffic: int = 0

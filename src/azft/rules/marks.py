@@ -9,6 +9,8 @@ from azft.domain.resource import PRIVATE_TAGS
 SESSION, TOKEN, KEY = PRIVATE_TAGS
 """Which session made it; which intent of it the thing fulfils, a new one for each; and for what it was made: a digest
 of plan and data, the same for the same plan."""
+FOLDER = "azft.folder"
+"""Of a model that was registered from a folder: a digest of what is in it."""
 _PREFIX = "azft."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 from azft.domain.evaluation import EvaluationReport
@@ -17,25 +18,33 @@ from azft.training.events import read_events
 
 def export(context: StageContext, target: Path) -> None:
     """Write `model` (MLflow, task llm/v1/chat, merged weights) and loss.png, and tell of them."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # MLflow would look for a model card of the local folder on the hub
     quiet()
-    import torch
-    import transformers
-    from mlflow.transformers import save_model
-
     merged = context.folder / "finetune" / "model"
     if not merged.exists():
         merged = target / "merged"
         tuned_model(context).save_pretrained(merged)
         load_tokenizer(context.folder / "import").save_pretrained(merged)
-    requirements = [f"transformers=={transformers.__version__}", f"torch=={torch.__version__.split('+')[0]}"]
-    save_model(str(merged), str(target / "model"), task="llm/v1/chat", pip_requirements=requirements)
-    share(merged, target / "model" / "model")
-    _name_the_model(target / "model", context.job.display_name)
+    as_mlflow(merged, target / "model", context.job.display_name)
     events = read_events(context.events.path)
     loss_curve(events, target / "loss.png")
     report = from_json(EvaluationReport, (context.folder / "evaluate" / "report.json").read_bytes())
     context.live.record(report, target)
+
+
+def as_mlflow(weights: Path, target: Path, name: str) -> None:
+    """Write a folder of weights with their tokenizer as an MLflow model for chat (task llm/v1/chat)."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # MLflow would look for a model card of the local folder on the hub
+    import torch
+    import transformers
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow warns of a type hint of its own.
+        from mlflow.transformers import save_model
+
+        requirements = [f"transformers=={transformers.__version__}", f"torch=={torch.__version__.split('+')[0]}"]
+        save_model(str(weights), str(target), task="llm/v1/chat", pip_requirements=requirements)
+    share(weights, target / "model")
+    _name_the_model(target, name)
 
 
 def _name_the_model(folder: Path, name: str) -> None:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -51,6 +52,7 @@ from azft.rules.parameters import USER
 from azft.rules.pipeline_inputs import bypassing
 from azft.rules.quotas import deployment_findings, quota_findings
 from azft.snapshot import chat_completion_pipeline
+from azft.stages.plain import mlflow_model
 from azft.views.description import Line, View, facts
 
 
@@ -298,6 +300,11 @@ class AzureMLBackend(Line):
     def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
         """Register the job's output in the workspace, once."""
         return self._models.register(run, self._completed(run, "model"), name, tags)
+
+    def register_folder(self, folder: Path, name: str, tags: Mapping[str, str]) -> RegisteredModel:
+        """Upload the model in a folder and register it in the workspace, once."""
+        with mlflow_model(folder, name) as model:
+            return self._models.register_folder(model, name, tags)
 
     def deploy(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from azft.backends.azureml.client import Clients
@@ -11,7 +13,7 @@ from azft.backends.azureml.jobs import OUTPUT
 from azft.domain.resource import Leftover, RegisteredModel, Resource
 from azft.domain.run import Run
 from azft.errors import ConfigurationError, NotOursError
-from azft.rules.marks import TOKEN, is_ours
+from azft.rules.marks import FOLDER, TOKEN, is_ours
 from azft.rules.naming import name_findings
 
 RUN = "azft.run"
@@ -46,6 +48,30 @@ class AzureModels:
             version=version,
             description=f"{run.display_name}, fine-tuned by azft",
             tags={**lineage, **tags, RUN: run.id},
+        )
+        with translated(f"registering {name}:{version}"):
+            return _registered(self._clients.workspace.models.create_or_update(wanted))
+
+    def register_folder(self, folder: Path, name: str, tags: Mapping[str, str]) -> RegisteredModel:
+        """Return the version of `name` made from a folder of that content, uploading it if there is none."""
+        from azure.ai.ml.constants import AssetTypes
+        from azure.ai.ml.entities import Model
+
+        known = self._all(name)
+        for model in known:
+            if (model.tags or {}).get(FOLDER) == tags[FOLDER]:
+                return _registered(model)
+        taken = {str(model.version) for model in known}
+        version = int(time.time())
+        while str(version) in taken:
+            version += 1
+        wanted = Model(
+            path=str(folder),
+            type=AssetTypes.MLFLOW_MODEL,
+            name=name,
+            version=str(version),
+            description="registered by azft from a folder",
+            tags=dict(tags),
         )
         with translated(f"registering {name}:{version}"):
             return _registered(self._clients.workspace.models.create_or_update(wanted))

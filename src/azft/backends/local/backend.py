@@ -32,6 +32,7 @@ from azft.errors import UnsupportedError
 from azft.ports import TRAINER
 from azft.rules.engine_inputs import process_findings
 from azft.rules.engine_memory import memory_findings
+from azft.stages.plain import mlflow_model
 from azft.views.description import Line, View, facts
 
 GIB = 2**30
@@ -157,6 +158,11 @@ class LocalBackend(Line):
         """Register the run's model in the embedded MLflow registry, once."""
         self.find_run(run.id)
         return Tracking(self.home).register(run, name, tags)
+
+    def register_folder(self, folder: Path, name: str, tags: Mapping[str, str]) -> RegisteredModel:
+        """Register the model in a folder in the embedded MLflow registry, once."""
+        with mlflow_model(folder, name) as model:
+            return Tracking(self.home).register_folder(model, name, tags)
 
     def deploy(
         self,

@@ -19,7 +19,7 @@ from azft.domain.resource import Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunStatus
 from azft.errors import NotFoundError, NotOursError, RunError
 from azft.files import make_durable, remove_leftovers, scratch_folder, share, sync_folder
-from azft.rules.marks import TOKEN, is_ours
+from azft.rules.marks import FOLDER, TOKEN, is_ours
 
 RUN_TAG = "azft.run"
 WHOLE = "azft.model_logged"
@@ -173,8 +173,29 @@ class Tracking:
                     tags={**lineage, **tags},
                 )
             )
-            return RegisteredModel(
-                name, str(version.version), f"models:/{name}/{version.version}", "local", version.tags
+            return _registered(name, version)
+
+    def register_folder(self, folder: Path, name: str, tags: Mapping[str, str]) -> RegisteredModel:
+        """Return the version of `name` made from a folder of that content, creating it if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        content = tags[FOLDER]
+        with self._lock:
+            for known in self._versions(name):
+                if known.tags.get(FOLDER) == content:
+                    return _registered(name, known)
+            identity = self._opened(f"folder-{content[:12]}", "folders", name, {FOLDER: content})
+            self._client.log_artifacts(identity, str(folder), "model")
+            self._client.set_terminated(identity, WORDS[RunStatus.COMPLETED])
+            try:
+                self._client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            place = self._client.get_run(identity).info.artifact_uri
+            return _registered(
+                name,
+                self._client.create_model_version(name, source=f"{place}/model", run_id=identity, tags=dict(tags)),
             )
 
     def versions(self, name: str) -> tuple[str, ...]:
@@ -250,6 +271,10 @@ class Tracking:
         for begin in range(0, max(len(parameters), len(metrics)), _BATCH):
             window = slice(begin, begin + _BATCH)
             self._client.log_batch(identity, metrics=metrics[window], params=parameters[window])
+
+
+def _registered(name: str, version: Any) -> RegisteredModel:
+    return RegisteredModel(name, str(version.version), f"models:/{name}/{version.version}", "local", version.tags)
 
 
 def _create_store(home: Home) -> None:
