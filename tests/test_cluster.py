@@ -446,7 +446,7 @@ class TestTraps:
 
 def test_what_goes_along_is_what_a_training_imports(tmp_path: Path, session: Made) -> None:
     """The code of a job holds every module that its process imports, and nothing that asks Azure for anything."""
-    lay_out_code(session().build(), tmp_path)
+    lay_out_code(tmp_path, session().build().trainer.script)
     said = subprocess.check_output(
         [
             sys.executable,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from azft.domain.component import Component
 from azft.domain.compute import Compute, ComputeSize, Usage
-from azft.domain.evaluation import EvaluationReport
+from azft.domain.evaluation import Answer, EvaluationReport
 from azft.domain.findings import Finding
 from azft.domain.job import Job
 from azft.domain.model import Model
@@ -107,6 +107,10 @@ class RunService(Protocol):
 
     def evaluation(self, run: Run) -> EvaluationReport:
         """Return the comparison of base and tuned model of a completed run."""
+        ...
+
+    def answers(self, run: Run, questions: Sequence[Mapping[str, Any]]) -> tuple[Answer, ...]:
+        """Return both models' answers to questions: conversations that end with the answer that is expected."""
         ...
 
     def cancel(self, run: Run) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -31,7 +31,7 @@ from azft.flow.compute import ComputeMaker, ComputeValidator
 from azft.flow.costs import with_costs
 from azft.flow.deploy import DeployedModel, ModelDeployer
 from azft.flow.doctor import Diagnosed, examine
-from azft.flow.evaluate import RunEvaluator
+from azft.flow.evaluate import Question, RunEvaluator, Scorer
 from azft.flow.plan import Planner
 from azft.flow.prepare import DatasetPreparer, at_least_one
 from azft.flow.register import ModelRegistrar
@@ -349,11 +349,30 @@ class FineTuneSession(Line):
         expect_run(run, Run)
         self.backend.cancel(run)
 
-    def evaluate(self, run: Run) -> EvaluationReport:
-        """Compare base and tuned model on the same held-out conversations."""
+    def evaluate(
+        self,
+        run: Run,
+        *,
+        questions: Sequence[Question] = (),
+        scorers: Mapping[str, Scorer] | None = None,
+        where: str = "",
+    ) -> EvaluationReport:
+        """Compare base and tuned model on the same held-out conversations, and on questions of your own.
+
+        `questions` are texts, pairs with the expected answer, or conversations; `scorers` are your own measures of the
+        answers by name, each a function of an `Answer` and one model's text. `where="cluster"` compares in a job of its
+        own, on a machine of the kind that the run had, which bills; without, the report is the run's own, or is made
+        here.
+        """
         expect_run(run, Run)
+        if where not in {"", "here", "cluster"}:
+            raise ConfigurationError(f"where is {where!r}, expected 'here' or 'cluster'")
         with wanted(enabled=self._progress):
-            return RunEvaluator(self.backend).evaluate(run)
+            evaluator = RunEvaluator(self.backend, self._ledger)
+            judge = evaluator.start(run, questions=questions) if where == "cluster" else None
+            if judge is not None:
+                self.watch(judge)
+            return evaluator.evaluate(run, questions=questions, scorers=scorers, judge=judge)
 
     def report(self, run: Run, result: RunResult | None = None, evaluation: EvaluationReport | None = None) -> Path:
         """Write a page about a run and return its path: how it ended, its losses, base against tuned, and its data.

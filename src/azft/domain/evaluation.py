@@ -46,9 +46,32 @@ class Answer:
     tuned: str
 
 
+@frozen
+class ItemScores:
+    """One held-out conversation: its learned tokens, and both models' mean loss on them."""
+
+    tokens: int
+    base: float
+    tuned: float
+
+
+@frozen
+class OwnScores:
+    """A measure of the user's own: the mean over the answers that were scored, of both models."""
+
+    name: str
+    scored: int
+    base: float
+    tuned: float
+
+
 @frozen(repr=False)
 class EvaluationReport(Viewed):
-    """What tuning changed, measured on conversations that were not trained on."""
+    """What tuning changed, measured on conversations that were not trained on.
+
+    `items` are the conversations one by one, the first 5,000 of them in their order, and `own` are measures of the
+    user's own. `answers` are a few of the held-out questions', or those to questions of the user's own.
+    """
 
     base: Scores
     tuned: Scores
@@ -58,6 +81,8 @@ class EvaluationReport(Viewed):
     trained: ExactAnswers
     answers: tuple[Answer, ...] = ()
     warnings: tuple[str, ...] = ()
+    items: tuple[ItemScores, ...] = ()
+    own: tuple[OwnScores, ...] = ()
 
     def view(self) -> View:
         """Describe the comparison: the numbers, the answers side by side, and the warnings."""
@@ -69,6 +94,10 @@ class EvaluationReport(Viewed):
         for label, exact in (("held-out questions", self.held_out), ("trained questions", self.trained)):
             if exact.asked:
                 numbers.append((f"exact answers, {label}", _share(exact.base, exact), _share(exact.tuned, exact)))
+        numbers += [
+            (f"{measure.name}, {measure.scored:,} answers", f"{measure.base:.4g}", f"{measure.tuned:.4g}")
+            for measure in self.own
+        ]
         title = f"Evaluation on {self.conversations:,} held-out conversations, {self.tokens:,} tokens"
         parts: list[Part] = [Table(title, ("", "base", "tuned"), tuple(numbers))]
         if self.answers:

@@ -10,6 +10,8 @@ import torch
 from azft.engine.tokens import ChatTokenizer, Row
 
 BATCH = 64
+OPEN = 248
+"""New tokens allowed where no answer is expected, beside `ROOM`."""
 ROOM = 8
 """New tokens allowed beyond the longest expected answer of a batch: enough to see that an answer is too long."""
 
@@ -17,7 +19,10 @@ ROOM = 8
 def answer_all(
     model: Any, reads: ChatTokenizer, rows: Sequence[Row], told: Callable[[int], None] = lambda _count: None
 ) -> list[str]:
-    """Return the model's answer in place of each conversation's last turn; `told` is how many more were answered."""
+    """Return the model's answer in place of each conversation's last turn; `told` is how many more were answered.
+
+    A last turn that is empty expects nothing, and gets room for an answer of some length.
+    """
     tokenizer = reads.tokenizer
 
     def tokens(text: str) -> list[int]:
@@ -32,7 +37,7 @@ def answer_all(
     answers = [""] * len(prompts)
     for begin in range(0, len(order), BATCH):
         chosen = order[begin : begin + BATCH]
-        room = max(lengths[index] for index in chosen) + ROOM
+        room = max(lengths[index] or OPEN for index in chosen) + ROOM
         for index, text in zip(chosen, _generate(model, tokenizer, [prompts[i] for i in chosen], room), strict=True):
             answers[index] = text
         told(len(chosen))

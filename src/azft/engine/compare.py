@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from azft.domain.evaluation import Answer, EvaluationReport, ExactAnswers
+from azft.domain.evaluation import Answer, EvaluationReport, ExactAnswers, ItemScores
 from azft.engine.answering import answer_all
 from azft.engine.rows import Rows
 from azft.engine.scoring import score
@@ -20,6 +20,7 @@ from azft.rules.words import trained_on as said_of
 SMALL = 20_000_000
 """Up to this many parameters every question can be asked; a larger model is asked only the shown ones."""
 MOST_ASKED = 2000
+MOST_ITEMS = 5000
 
 
 def compare(
@@ -59,17 +60,17 @@ def compare(
         answers = (answer_all(model, reads, questions, told) for questions in (held_out, trained))
         return score(model, reads.tokenizer, rows, batch), *answers
 
-    (base_scores, tokens), base_held, base_trained = measured(model)
+    (base_scores, base_items), base_held, base_trained = measured(model)
     del model
     say("scoring and asking the tuned model")
-    (scores, _), tuned_held, tuned_trained = measured(tuned())
+    (scores, items), tuned_held, tuned_trained = measured(tuned())
     overlap = said_of(len(trained_on)) if trained_on else ""
     warnings = tuple(filter(None, (loss_warning(base_scores.loss, scores.loss), overlap)))
     return EvaluationReport(
         base_scores,
         scores,
         conversations=len(rows),
-        tokens=tokens,
+        tokens=sum(count for count, _loss in items),
         held_out=_exact(held_out, base_held, tuned_held),
         trained=_exact(trained, base_trained, tuned_trained),
         answers=tuple(
@@ -77,6 +78,32 @@ def compare(
             for question, one, other in islice(zip(held_out, base_held, tuned_held, strict=True), shown)
         ),
         warnings=warnings,
+        items=tuple(
+            ItemScores(count, one / max(count, 1), other / max(count, 1))
+            for (count, one), (_count, other) in islice(zip(base_items, items, strict=True), MOST_ITEMS)
+        ),
+    )
+
+
+def ask_both(
+    base: Callable[[], Any],
+    tuned: Callable[[], Any],
+    reads: ChatTokenizer,
+    questions: Sequence[Row],
+    asked: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[Answer, ...]:
+    """Return both models' answers to questions: conversations that end with the expected answer, or an empty one."""
+    done = 0
+
+    def told(count: int) -> None:
+        nonlocal done
+        done += count
+        asked(done, 2 * len(questions))
+
+    one, other = (answer_all(load(), reads, questions, told) for load in (base, tuned))
+    return tuple(
+        Answer(question["messages"][-2]["content"], question["messages"][-1]["content"], first, second)
+        for question, first, second in zip(questions, one, other, strict=True)
     )
 
 

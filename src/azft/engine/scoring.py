@@ -16,25 +16,27 @@ MOST = 1 << 28
 """Bytes of logits in 32 bit that are held at a time; a batch that would need more is scored in smaller ones."""
 
 
-def score(model: Any, tokenizer: Any, rows: Rows, batch: int) -> tuple[Scores, int]:
-    """Return the mean loss per learned token and the share predicted right, and the number of learned tokens.
+def score(model: Any, tokenizer: Any, rows: Rows, batch: int) -> tuple[Scores, list[tuple[int, float]]]:
+    """Return the mean loss per learned token and the share predicted right; and of each row its tokens and its loss.
 
     `batch` rows are scored at a time, fewer where their logits would not be small.
     """
     collate = Padded(tokenizer.pad_token_id)
     model.eval()
-    total, right, tokens = 0.0, 0, 0
+    right, items = 0, []
     with torch.inference_mode():
         for begin, end in _passes(rows.lengths, batch, model.config.get_text_config().vocab_size):
             tensors = collate([rows[index] for index in range(begin, end)])
             labels = tensors.pop("labels").to(model.device)[:, 1:]
             tensors = {name: tensor.to(model.device) for name, tensor in tensors.items()}
             logits = model(**tensors, use_cache=False).logits[:, :-1]
-            loss, exact = _measured(logits.flatten(0, 1), labels.flatten())
-            total += loss
+            losses, exact = _measured(logits.flatten(0, 1), labels.flatten())
             right += exact
-            tokens += int((labels != IGNORE).sum())
-    return Scores(total / max(tokens, 1), right / max(tokens, 1)), tokens
+            sums = losses.view(labels.shape).double().sum(1).tolist()
+            items += list(zip((labels != IGNORE).sum(1).tolist(), sums, strict=True))
+    tokens = sum(count for count, _loss in items)
+    total = sum(loss for _count, loss in items)
+    return Scores(total / max(tokens, 1), right / max(tokens, 1)), items
 
 
 def _passes(lengths: Sequence[int], batch: int, vocabulary: int) -> Iterator[tuple[int, int]]:
@@ -51,12 +53,12 @@ def _passes(lengths: Sequence[int], batch: int, vocabulary: int) -> Iterator[tup
         begin = end
 
 
-def _measured(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, int]:
-    """Return the summed loss and how many labels were predicted, a part of the tokens at a time in 32 bit."""
-    loss, right = 0.0, 0
+def _measured(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Return the loss of each token and how many labels were predicted, a part of the tokens at a time in 32 bit."""
+    losses, right = [], 0
     part = max(1, MOST // (4 * logits.shape[-1]))
     for begin in range(0, len(logits), part):
         told, wanted = logits[begin : begin + part].float(), labels[begin : begin + part]
-        loss += torch.nn.functional.cross_entropy(told, wanted, ignore_index=IGNORE, reduction="sum").item()
+        losses.append(torch.nn.functional.cross_entropy(told, wanted, ignore_index=IGNORE, reduction="none"))
         right += int(((told.argmax(-1) == wanted) & (wanted != IGNORE)).sum())
-    return loss, right
+    return torch.cat(losses), right

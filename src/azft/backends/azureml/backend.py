@@ -14,7 +14,7 @@ from attrs import evolve
 
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.commands import Commands
-from azft.backends.azureml.comparing import compare_models, report_of
+from azft.backends.azureml.comparing import answers_of, ask_models, compare_models, report_of
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.computes import AzureComputes
 from azft.backends.azureml.endpoints import AzureEndpoints
@@ -22,6 +22,7 @@ from azft.backends.azureml.environments import Environments, environment_of, ver
 from azft.backends.azureml.failures import Ending, closing_look
 from azft.backends.azureml.following import Following
 from azft.backends.azureml.jobs import SIZE, WHERE, AzureJobs, is_command_job
+from azft.backends.azureml.judging import Judge, judging_id, questions_upload
 from azft.backends.azureml.launching import Launching, command_findings, time_limits
 from azft.backends.azureml.machines import withdrawn
 from azft.backends.azureml.metrics import Metrics
@@ -34,7 +35,7 @@ from azft.backends.azureml.watching import PATIENCE, POLL, Watcher
 from azft.domain.capabilities import UNSEEN_TOOLS
 from azft.domain.component import Component
 from azft.domain.compute import SERVERLESS, Compute, ComputeSize, Usage, machines
-from azft.domain.evaluation import EvaluationReport
+from azft.domain.evaluation import Answer, EvaluationReport
 from azft.domain.findings import Finding
 from azft.domain.job import Job
 from azft.domain.model import Model
@@ -108,7 +109,8 @@ class AzureMLBackend(Line):
         launching = Launching(job_timeout, job_identity, job_tier, restarts, job_environment).checked()
         self._launching = launching
         self._to_be_built = False
-        self._jobs = AzureJobs(self._clients, self._components, Commands(self._environments, launching))
+        self._commands = Commands(self._environments, launching)
+        self._jobs = AzureJobs(self._clients, self._components, self._commands)
         self._metrics = Metrics(self._clients)
         self._found: dict[str, Model] = {}
         self._models = AzureModels(self._clients)
@@ -288,6 +290,28 @@ class AzureMLBackend(Line):
         if is_command_job(job):
             return report_of(self._clients, str(job.name))
         return compare_models(self._clients, run, dict(job.tags or {}))
+
+    def answers(self, run: Run, questions: Sequence[Mapping[str, Any]]) -> tuple[Answer, ...]:
+        """Ask base and tuned model on this machine; both are downloaded, of a pipeline's run alone."""
+        if is_command_job(self._completed(run, "model")):
+            raise UnsupportedError(
+                f"the base model of {run.id} is in its registry, and not in the store", hint="where='cluster'"
+            )
+        return ask_models(self._clients, run, questions)
+
+    def judging(self, run: Run, questions: Sequence[Mapping[str, Any]]) -> tuple[str, Sequence[str]]:
+        """Return the name of the job that compares a run's models on the cluster, and what it will store beside."""
+        return judging_id(run, questions), [questions_upload(questions)]
+
+    def judge(self, run: Run, questions: Sequence[Mapping[str, Any]], tags: Mapping[str, str]) -> Run:
+        """Start that job, on a machine of the kind that the run had; one that is there already is returned."""
+        job = self._completed(run, "model")
+        return Judge(self._clients, self._commands).submit(run, job, questions, tags)
+
+    def judged(self, judge: Run, questions: Sequence[Mapping[str, Any]]) -> tuple[EvaluationReport, tuple[Answer, ...]]:
+        """Return what that job has found."""
+        report = report_of(self._clients, judge.id)
+        return report, answers_of(self._clients, judge.id) if questions else ()
 
     def cancel(self, run: Run) -> None:
         """Ask the job to stop."""

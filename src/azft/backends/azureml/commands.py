@@ -21,9 +21,12 @@ from azft.domain.compute import SERVERLESS
 from azft.domain.job import Job
 from azft.domain.jsonable import to_json
 from azft.domain.plan import nodes_of
+from azft.domain.run import Run
+from azft.domain.trainers import Script
 from azft.errors import UnsupportedError
 from azft.files import code_files
 from azft.rules.devices import processes_used
+from azft.snapshot import job_environment
 from azft.stages.order import CODE, order_of
 
 ORDER = "order.json"
@@ -61,6 +64,19 @@ def checkpoint_path(run_id: str) -> str:
 
 
 @frozen
+class Judging:
+    """What a comparison needs to know of a run: where its two models and its files are, and where it ran."""
+
+    run: Run
+    base: str
+    base_type: str
+    tuned: str
+    files: Mapping[str, str]
+    compute: str
+    size: str
+
+
+@frozen
 class Commands:
     """Builds command jobs for one workspace."""
 
@@ -73,16 +89,12 @@ class Commands:
         Errors: `UnsupportedError` for a model that no registry has.
         """
         from azure.ai.ml import Input, Output, PyTorchDistribution, command
-        from azure.ai.ml.entities import ManagedIdentityConfiguration, UserIdentityConfiguration
 
         if not job.model.id:
             raise UnsupportedError(f"model {job.model.name} has no id in a registry", hint="plan on this backend")
         how = self.launching
-        serverless = job.compute.name == SERVERLESS
         processes = processes_used(job.parameters, job.compute.gpus)
-        # Serverless machines have no identity of their own.
-        identity = how.identity or ("user" if serverless else "")
-        lay_out_code(job, folder)
+        lay_out_code(folder, job.trainer.script)
         kept = f"azureml://datastores/{store}/paths/{checkpoint_path(run_id)}/"
         return command(
             name=run_id,
@@ -103,14 +115,56 @@ class Commands:
             distribution=PyTorchDistribution(process_count_per_instance=processes),
             instance_count=nodes_of(job.parameters),
             shm_size=job.parameters.text(SHARED_MEMORY),
-            compute=None if serverless else job.compute.name,
-            instance_type=job.compute.size if serverless else None,
-            job_tier=how.tier if serverless else None,
-            timeout=round(how.timeout) or None,
-            identity={"user": UserIdentityConfiguration, "managed": ManagedIdentityConfiguration}[identity]()
-            if identity
-            else None,
+            **self.placed(job.compute.name, job.compute.size),
         )
+
+    def judging(self, name: str, told: Judging, questions: str, folder: Path) -> Any:
+        """Return the SDK's job that compares two models; `questions` is the address of a file of them.
+
+        It needs no training's code, and takes one process on one machine of the run's own kind.
+        """
+        from azure.ai.ml import Input, Output, command
+
+        lay_out_code(folder, None)
+        files = {split: Input(type="uri_file", path=path, mode="ro_mount") for split, path in told.files.items()}
+        return command(
+            name=name,
+            display_name=f"{told.run.display_name}, evaluation",
+            experiment_name=told.run.experiment,
+            code=str(folder),
+            command=" ".join(
+                [
+                    "python -m azft.stages.judge",
+                    *(f"--{name} ${{{{inputs.{name}}}}}" for name in ("base", "tuned", *files, "questions")),
+                    f"--report ${{{{outputs.{REPORT}}}}}",
+                ]
+            ),
+            environment=self.launching.environment or self.environments.made(job_environment()),
+            inputs={
+                "base": Input(type=told.base_type, path=told.base, mode="download"),
+                "tuned": Input(type="mlflow_model", path=told.tuned, mode="download"),
+                "questions": Input(type="uri_file", path=questions, mode="download"),
+                **files,
+            },
+            outputs={REPORT: Output(type="uri_folder", mode="rw_mount")},
+            **self.placed(told.compute, told.size),
+        )
+
+    def placed(self, compute: str, size: str) -> dict[str, Any]:
+        """Return where a job runs, as whom, and for how long at most."""
+        from azure.ai.ml.entities import ManagedIdentityConfiguration, UserIdentityConfiguration
+
+        how, serverless = self.launching, compute == SERVERLESS
+        # Serverless machines have no identity of their own.
+        identity = how.identity or ("user" if serverless else "")
+        kinds = {"user": UserIdentityConfiguration, "managed": ManagedIdentityConfiguration}
+        return {
+            "compute": None if serverless else compute,
+            "instance_type": size if serverless else None,
+            "job_tier": how.tier if serverless else None,
+            "timeout": round(how.timeout) or None,
+            "identity": kinds[identity]() if identity else None,
+        }
 
 
 def own_outputs() -> dict[str, Any]:
@@ -134,7 +188,7 @@ def command_line(processes: int) -> str:
     return " ".join([f"python -m azft.stages.node --processes {processes}", *read, *kept])
 
 
-def lay_out_code(job: Job, folder: Path) -> None:
+def lay_out_code(folder: Path, script: Script | None) -> None:
     """Put what of azft goes along into a folder, and the script's code beside it; the same code is the same files."""
     package = Path(azft.__file__).parent
     for name in PARTS:
@@ -144,7 +198,6 @@ def lay_out_code(job: Job, folder: Path) -> None:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
-    script = job.trainer.script
     for name, file in code_files(script.path, script.code).items() if script is not None else ():
         target = folder / CODE / name
         target.parent.mkdir(parents=True, exist_ok=True)

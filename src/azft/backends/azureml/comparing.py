@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.commands import REPORT
@@ -23,69 +21,82 @@ from azft.backends.azureml.internals import output_uris
 from azft.backends.azureml.jobs import DATA, OUTPUT
 from azft.backends.azureml.steps import descendants
 from azft.backends.azureml.storage import Storage
-from azft.domain.evaluation import EvaluationReport
+from azft.domain.evaluation import Answer, EvaluationReport
 from azft.domain.jsonable import from_json
 from azft.domain.run import Run
 from azft.errors import NotFoundError, UnsupportedError
 from azft.progress import shown
-from azft.rules.text import prompt_print
+from azft.stages.judge import ANSWERS
+from azft.stages.judge import REPORT as JUDGED
 
 IMPORT = "chat_completion_model_import"
 IMPORTED = "output_dir"
-BATCH = 8
-SHOWN = 4
 SPLITS = ("train", "validation", "test")
 _LOGGER = logging.getLogger("azft")
 
 
 def compare_models(clients: Clients, run: Run, tags: dict[str, str]) -> EvaluationReport:
-    """Return the report; `tags` are the job's and say where its data is."""
+    """Return the report, made on this machine; `tags` are the job's and say where its data is."""
     try:
-        from azft.engine.compare import compare
-        from azft.engine.loading import context_limit, load_chat_tokenizer, load_model, quiet
-        from azft.engine.rendering import TemplateRefusalError
-        from azft.engine.rows import Rows
-        from azft.engine.weights import model_below
+        from azft.stages.judging import judged
     except ImportError as error:
-        raise UnsupportedError(
-            f"comparing models needs {error.name} on this machine", hint="pip install 'azft[local]'"
-        ) from None
-    quiet()
-    storage = Storage(clients)
+        raise _missing(error) from None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azft-")))
+        storage = Storage(clients)
         files = {split: _file(storage, run, tags, split, folder / split) for split in SPLITS}
-        tuned = model_below(storage.download(_place(clients, run.id, OUTPUT), folder / "tuned"))
-        base = model_below(storage.download(_place(clients, _import_step(clients, run), IMPORTED), folder / "base"))
-        reads = load_chat_tokenizer(tuned)
-        skipped = _trained_on(files)
-        rows = (row for number, row in enumerate(_rows(files["test"])) if number not in skipped)
-        encoded = [
-            row for row in reads.encode_all(rows, context_limit(tuned, 0)) if not isinstance(row, TemplateRefusalError)
-        ]
+        base, tuned = _models(clients, storage, run, folder)
         asked = stack.enter_context(_questions())
-        return compare(
-            lambda: load_model(base),
-            lambda: load_model(tuned),
-            reads,
-            Rows.of([row for row in encoded if row.learned]),
-            trained_on=skipped,
-            test=files["test"],
-            train=files["train"],
-            batch=BATCH,
-            shown=SHOWN,
-            say=_LOGGER.info,
-            asked=asked,
-        )
+        return judged(base, tuned, files, say=_LOGGER.info, asked=asked)
+
+
+def ask_models(clients: Clients, run: Run, questions: Sequence[Mapping[str, Any]]) -> tuple[Answer, ...]:
+    """Return both models' answers to questions, given on this machine."""
+    try:
+        from azft.stages.judging import answered
+    except ImportError as error:
+        raise _missing(error) from None
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azft-")))
+        base, tuned = _models(clients, Storage(clients), run, folder)
+        return answered(base, tuned, questions, stack.enter_context(_questions()))
+
+
+def _missing(error: ImportError) -> UnsupportedError:
+    return UnsupportedError(
+        f"comparing models needs {error.name} on this machine", hint="pip install 'azft[local]', or where='cluster'"
+    )
+
+
+def _models(clients: Clients, storage: Storage, run: Run, folder: Path) -> tuple[Path, Path]:
+    from azft.engine.weights import model_below
+
+    tuned = model_below(storage.download(place_of(clients, run.id, OUTPUT), folder / "tuned"))
+    base = model_below(storage.download(base_place(clients, run), folder / "base"))
+    return base, tuned
+
+
+def base_place(clients: Clients, run: Run) -> str:
+    """Return where in the default store a pipeline has left the base model that it has imported."""
+    return place_of(clients, _import_step(clients, run), IMPORTED)
 
 
 def report_of(clients: Clients, job: str) -> EvaluationReport:
-    """Return the report that a job of azft's engine or a script has written itself: a few kilobytes."""
+    """Return the report that a job has written itself: a few kilobytes."""
+    return from_json(EvaluationReport, _written(clients, job, JUDGED))
+
+
+def answers_of(clients: Clients, job: str) -> tuple[Answer, ...]:
+    """Return the answers that a job has written."""
+    return from_json(tuple[Answer, ...], _written(clients, job, ANSWERS))
+
+
+def _written(clients: Clients, job: str, name: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="azft-") as folder:
-        path = Storage(clients).download(_place(clients, job, REPORT), Path(folder)) / "report.json"
+        path = Storage(clients).download(place_of(clients, job, REPORT), Path(folder)) / name
         if not path.is_file():
-            raise NotFoundError(f"the report of {job} was deleted", hint="submit the plan again")
-        return from_json(EvaluationReport, path.read_bytes())
+            raise NotFoundError(f"{name} of {job} was deleted", hint="submit the plan again")
+        return path.read_bytes()
 
 
 @contextmanager
@@ -113,7 +124,7 @@ def _import_step(clients: Clients, run: Run) -> str:
     raise NotFoundError(f"{run.id} has no step {IMPORT}, so its base model is not known")
 
 
-def _place(clients: Clients, run_id: str, output: str) -> str:
+def place_of(clients: Clients, run_id: str, output: str) -> str:
     """Return where in the default store an output lies, as the service says; without a word, where it usually is."""
     with translated(f"output {output} of {run_id}"):
         address = str(output_uris(clients.workspace, run_id, (output,)).get(output) or "")
@@ -130,14 +141,3 @@ def _file(storage: Storage, run: Run, tags: dict[str, str], split: str, folder: 
     if not found:
         raise NotFoundError(f"the data of {run.id} was deleted, so nothing can be compared on it")
     return found[0]
-
-
-def _rows(path: Path) -> Iterator[Any]:
-    with path.open("rb") as lines:
-        yield from map(orjson.loads, lines)
-
-
-def _trained_on(files: Mapping[str, Path]) -> frozenset[int]:
-    """Return the rows of the test file whose prompts stand in the training or validation rows."""
-    known = {prompt_print(row["messages"]) for split in ("train", "validation") for row in _rows(files[split])}
-    return frozenset(n for n, row in enumerate(_rows(files["test"])) if prompt_print(row["messages"]) in known)

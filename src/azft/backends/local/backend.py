@@ -17,7 +17,7 @@ from azft.backends.local.tracking import Tracking
 from azft.domain.capabilities import EVERYTHING
 from azft.domain.component import Component
 from azft.domain.compute import Compute, ComputeSize, Usage, machines
-from azft.domain.evaluation import EvaluationReport
+from azft.domain.evaluation import Answer, EvaluationReport
 from azft.domain.findings import Finding
 from azft.domain.job import Job
 from azft.domain.model import Model
@@ -145,6 +145,10 @@ class LocalBackend(Line):
     def evaluation(self, run: Run) -> EvaluationReport:
         """Return the comparison of base and tuned model."""
         return self._runs.evaluation(run)
+
+    def answers(self, run: Run, questions: Sequence[Mapping[str, Any]]) -> tuple[Answer, ...]:
+        """Ask both models of a completed run."""
+        return self._runs.answers(run, questions)
 
     def cancel(self, run: Run) -> None:
         """Ask the run to stop."""

@@ -7,8 +7,9 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 from filelock import FileLock, Timeout
@@ -18,7 +19,7 @@ from azft.backends.local.launch import ending, start_detached, told
 from azft.backends.local.tracking import Tracking
 from azft.domain.data import DataFile, PreparedData
 from azft.domain.diagnosis import Diagnosis
-from azft.domain.evaluation import EvaluationReport
+from azft.domain.evaluation import Answer, EvaluationReport
 from azft.domain.job import Job
 from azft.domain.jsonable import from_json, to_json
 from azft.domain.resource import Leftover, Resource
@@ -219,6 +220,16 @@ class LocalRuns:
         if not path.is_file():
             raise RunError(f"{run.id} has no evaluation", run, status, hint="watch the run until it has completed")
         return from_json(EvaluationReport, path.read_bytes())
+
+    def answers(self, run: Run, questions: Sequence[Mapping[str, Any]]) -> tuple[Answer, ...]:
+        """Ask both models of a completed run in this process."""
+        self.evaluation(run)  # There are models where there is a report.
+        from azft.stages.judging import answered
+
+        folder = self.folder(run)
+        whole = folder / "finetune" / "model"
+        tuned = whole if whole.is_dir() else folder / "export" / "merged"
+        return answered(folder / "import", tuned, questions, lambda _done, _total: None)
 
     def cancel(self, run: Run) -> None:
         """Leave a note for the worker; where there is none any more, close the run here."""
