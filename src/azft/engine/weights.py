@@ -62,7 +62,7 @@ def plain_model(given: Path, target: Path) -> None:
     tokenizers = [path.parent for path in sorted(given.rglob(TOKENIZER)) if path.parent != weights]
     places = [weights] if (weights / TOKENIZER).is_file() else [weights, *tokenizers[:1]]
     for path in (path for place in places for path in sorted(place.iterdir()) if path.is_file()):
-        if not (target / path.name).exists():
+        if path.name != LINKED and not (target / path.name).exists():
             linked_or_copied(path.resolve(), target / path.name)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from attrs import asdict, evolve
 
 from azft.domain.run import RunEvent, RunStatus
+from azft.engine.weights import LINKED
 from azft.errors import AzftError
 from azft.snapshot import RegistryVersion
 from azft.testing.emulator.commands.jobs import CommandJobs
@@ -189,7 +190,9 @@ class Jobs:
                     blobs.publish(CONTAINER, f"azureml/{name}/{output}", folder)
             if folder is not None:
                 run = self._world.local.home.run(document["local_run"])
-                blobs.publish(CONTAINER, f"azureml/{child_id(name, IMPORTED)}/output_dir", run / "import")
+                imported = f"azureml/{child_id(name, IMPORTED)}/output_dir"
+                blobs.publish(CONTAINER, imported, run / "import")
+                blobs.delete(CONTAINER, f"{imported}/{LINKED}")  # A note of this machine's about its own files.
             self._world.state.put(KIND, name, {**document, "published": True})
 
 
