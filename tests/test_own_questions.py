@@ -11,7 +11,7 @@ import pytest
 from azft import Answer, ConfigurationError, FineTuneSession, ModelSpec, Run
 from azft.backends.azureml.backend import AzureMLBackend
 from azft.errors import UnsupportedError
-from azft.flow.evaluate import RunEvaluator, conversations
+from azft.flow.evaluate import Question, RunEvaluator, conversations
 from azft.snapshot import RegistryVersion
 from azft.testing.emulator import AzureMLEmulator
 from azft.testing.emulator.world import CONTAINER
@@ -19,7 +19,7 @@ from tests.small_runs import replaced, sums
 from tests.test_local_backend import own_model
 from tests.test_scripts import STEPS
 
-QUESTIONS = ["20 plus one", ("3 plus one plus one", "4"), [{"role": "user", "content": "12 plus one"}]]
+QUESTIONS: list[Question] = ["20 plus one", ("3 plus one plus one", "4"), [{"role": "user", "content": "12 plus one"}]]
 
 
 def is_number(_answer: Answer, text: str) -> bool:
