@@ -158,6 +158,10 @@ class EndpointService(Protocol):
         """Return the answer to a conversation; settings are those of `/v1/chat/completions`."""
         ...
 
+    def stream(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> Iterator[str]:
+        """Yield the answer to a conversation as it comes, or in one piece."""
+        ...
+
 
 class Disposer(Protocol):
     """Finds and deletes what was made."""

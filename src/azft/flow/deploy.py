@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -46,6 +46,11 @@ class DeployedModel(Line):
         """Return the answer to a question, or to a whole conversation; settings as of `/v1/chat/completions`."""
         messages = [{"role": "user", "content": question}] if isinstance(question, str) else question
         return self._backend.ask(self.endpoint, messages, **settings)
+
+    def stream(self, question: str | Sequence[Mapping[str, str]], **settings: Any) -> Iterator[str]:
+        """Yield the answer piece by piece as it comes; in one piece where the endpoint cannot do otherwise."""
+        messages = [{"role": "user", "content": question}] if isinstance(question, str) else question
+        yield from self._backend.stream(self.endpoint, messages, **settings)
 
     def delete(self) -> None:
         """Take the endpoint away, of a shared one our deployment alone."""

@@ -17,6 +17,7 @@ from azft.backends.azureml.commands import Commands
 from azft.backends.azureml.comparing import answers_of, ask_models, compare_models, report_of
 from azft.backends.azureml.components import Components
 from azft.backends.azureml.computes import AzureComputes
+from azft.backends.azureml.containers import IMAGE
 from azft.backends.azureml.endpoints import AzureEndpoints
 from azft.backends.azureml.environments import Environments, environment_of, version_of
 from azft.backends.azureml.failures import Ending, closing_look
@@ -63,8 +64,10 @@ class AzureMLBackend(Line):
     The workspace is found from the arguments, the environment (`AZURE_SUBSCRIPTION_ID`, `AZURE_RESOURCE_GROUP`,
     `AZUREML_WORKSPACE_NAME`) or `config.json`, in that order. `interactive` lets the browser open. `instance_type`,
     `instances`, `request_timeout` (seconds, up to 180), `auth_mode` ("key", "aad_token", "aml_token"), `probe_delay`
-    (seconds until the container must answer) and `environment` are for deployments. `poll` is the time in seconds
-    between two looks at a job, and `patience` for how many seconds a look may fail before watching ends.
+    (seconds until the container must answer) and `environment` are for deployments; `server="vllm"` serves plain
+    weights with OpenAI's face in vLLM's container, of the image `server_image` and with `server_arguments`. `poll` is
+    the time in seconds between two looks at a job, and `patience` for how many seconds a look may fail before watching
+    ends.
 
     The rest is for azft's engine and scripts: `job_timeout` seconds after which Azure ends a job (0 for none),
     `job_identity` ("user", "managed", or the compute's own without), `job_tier` of serverless machines ("Standard",
@@ -90,6 +93,9 @@ class AzureMLBackend(Line):
         auth_mode: str = "key",
         probe_delay: int = 600,
         environment: str = "",
+        server: str = "",
+        server_image: str = IMAGE,
+        server_arguments: str = "",
         poll: float = POLL,
         patience: float = PATIENCE,
         job_timeout: float = 0.0,
@@ -115,7 +121,17 @@ class AzureMLBackend(Line):
         self._found: dict[str, Model] = {}
         self._models = AzureModels(self._clients)
         self._patience = patience
-        serving = Serving(instance_type, instances, request_timeout, auth_mode, probe_delay, environment)
+        serving = Serving(
+            instance_type,
+            instances,
+            request_timeout,
+            auth_mode,
+            probe_delay,
+            environment,
+            server,
+            server_image,
+            server_arguments,
+        )
         self._endpoints = AzureEndpoints(self._clients, serving, self._quota_of_deployment)
         served: dict[str, str | int | float | bool] = {
             "interactive": interactive,
@@ -125,6 +141,9 @@ class AzureMLBackend(Line):
             "auth_mode": auth_mode,
             "probe_delay": probe_delay,
             "environment": environment,
+            "server": server,
+            "server_image": server_image,
+            "server_arguments": server_arguments,
             "poll": poll,
             "patience": patience,
             "job_timeout": job_timeout,
@@ -349,6 +368,10 @@ class AzureMLBackend(Line):
     def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
         """Return the answer of a deployed model."""
         return self._endpoints.ask(endpoint, messages, **settings)
+
+    def stream(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> Iterator[str]:
+        """Yield the answer of a deployed model as it comes; in one piece where the endpoint cannot do otherwise."""
+        yield from self._endpoints.stream(endpoint, messages, **settings)
 
     def delete(self, resource: Resource) -> None:
         """Delete what bears our marks; stop a run. Models and runs are archived, Azure deletes neither."""

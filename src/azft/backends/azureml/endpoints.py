@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from azft.backends.azureml.client import Clients, word
+from azft.backends.azureml.containers import ARGUMENTS, container
 from azft.backends.azureml.errors import absent, done_away, translated
 from azft.backends.azureml.internals import current_cloud, raw_endpoint
 from azft.backends.azureml.saying import advice, readable, said_by
-from azft.backends.azureml.scoring import ask
+from azft.backends.azureml.scoring import CHAT, ask, stream
 from azft.backends.azureml.serving import Serving
 from azft.domain.compute import Compute
 from azft.domain.findings import Finding
@@ -82,6 +83,11 @@ class AzureEndpoints:
         """Return the answer to a conversation."""
         key = endpoint.key or self._token()
         return ask(endpoint, key, messages, settings, within=self._serving.request_timeout + 5)
+
+    def stream(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> Iterator[str]:
+        """Yield the answer to a conversation as it comes."""
+        key = endpoint.key or self._token()
+        yield from stream(endpoint, key, messages, settings, within=self._serving.request_timeout + 5)
 
     def delete(self, name: str, token: str) -> None:
         """Delete the endpoint with its deployments; one that is gone is fine, one that is not ours stays."""
@@ -166,7 +172,7 @@ class AzureEndpoints:
         except BaseException as error:
             _undone(lambda: self.delete(name, token), error, f"endpoint {name}")
             raise
-        return Endpoint(name, str(made.scoring_uri), model, key, DEPLOYMENT)
+        return Endpoint(name, self._address(str(made.scoring_uri)), model, key, DEPLOYMENT)
 
     def _join(
         self,
@@ -198,7 +204,11 @@ class AzureEndpoints:
         except BaseException as error:
             _undone(lambda: self.leave(name, part, token), error, f"deployment {part} of endpoint {name}")
             raise
-        return Endpoint(name, str(there.scoring_uri), model, key, part, shared=True)
+        return Endpoint(name, self._address(str(there.scoring_uri)), model, key, part, shared=True)
+
+    def _address(self, scoring: str) -> str:
+        """Return where what was deployed answers: at OpenAI's address, where it has that face."""
+        return f"{scoring.removesuffix('/score')}{CHAT}" if self._serving.server else scoring
 
     def _deployed(self, name: str, part: str, model: RegisteredModel, size: str, tags: Mapping[str, str]) -> None:
         from azure.ai.ml.entities import ManagedOnlineDeployment, OnlineRequestSettings, ProbeSettings
@@ -215,7 +225,8 @@ class AzureEndpoints:
             liveness_probe=ProbeSettings(initial_delay=how.probe_delay),
             request_settings=OnlineRequestSettings(request_timeout_ms=int(how.request_timeout * 1000)),
             tags=dict(tags),
-            environment=how.environment or None,
+            environment=container(self._clients, how.image) if how.server else how.environment or None,
+            environment_variables={ARGUMENTS: how.arguments} if how.server else None,
         )
         operations = self._clients.workspace.online_deployments
         instead = "see its log above; a larger instance_type=, or another image"

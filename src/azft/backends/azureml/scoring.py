@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import requests
 
+from azft.backends.azureml.containers import SERVED
 from azft.backends.azureml.saying import body_of
 from azft.domain.resource import Endpoint
 from azft.errors import AuthenticationError, BackendError, ConfigurationError, NotFoundError
+from azft.rules.streams import pieces
 from azft.rules.suggest import did_you_mean
 
+CHAT = "/v1/chat/completions"
+"""OpenAI's address, below that of an endpoint whose container has its face."""
 SETTINGS = {"max_tokens": "max_new_tokens", "temperature": "temperature", "top_p": "top_p"}
 _MODEL_STATUS, _MODEL_REASON = "ms-azureml-model-error-statuscode", "ms-azureml-model-error-reason"
 _HINTS: Mapping[int, str] = {
@@ -32,20 +36,67 @@ def ask(
     Errors: `ConfigurationError` for a setting that is not taken, `AuthenticationError`, and `BackendError` with the
     body of whatever is no answer.
     """
+    answer = _answer(endpoint, key, _body(endpoint, messages, settings), within=within)
+    try:
+        text = text_of(answer.json())
+    except ValueError:
+        text = None
+    if text is None:
+        said = f"endpoint {endpoint.name!r} answered with something that is no text: {body_of(answer.text)}"
+        raise BackendError(said, hint="its scoring script gives another shape; see the deployment's log")
+    return text
+
+
+def stream(
+    endpoint: Endpoint, key: str, messages: Sequence[Mapping[str, str]], settings: Mapping[str, Any], *, within: float
+) -> Iterator[str]:
+    """Yield the answer piece by piece, where the endpoint has OpenAI's face; elsewhere it comes in one piece.
+
+    Errors: those of `ask`; `BackendError` where the answer breaks off.
+    """
+    if not is_chat(endpoint):
+        yield ask(endpoint, key, messages, settings, within=within)
+        return
+    body = {**_body(endpoint, messages, settings), "stream": True}
+    answer = _answer(endpoint, key, body, within=within, streams=True)
+    try:
+        with answer:
+            yield from pieces(answer.iter_lines())
+    except (requests.RequestException, ValueError, LookupError, TypeError, AttributeError) as error:
+        said = f"the answer of endpoint {endpoint.name!r} broke off: {type(error).__name__}"
+        raise BackendError(said, hint="ask again") from None
+
+
+def is_chat(endpoint: Endpoint) -> bool:
+    """Whether an endpoint is asked at OpenAI's address."""
+    return endpoint.url.endswith(CHAT)
+
+
+def _body(endpoint: Endpoint, messages: Sequence[Mapping[str, str]], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is asked, in the shape that the endpoint takes."""
     unknown = [name for name in settings if name not in SETTINGS]
     if unknown:
         raise ConfigurationError(
             f"there is no setting {', '.join(map(repr, unknown))}: an Azure endpoint takes {', '.join(SETTINGS)}",
             hint=did_you_mean(unknown[0], SETTINGS),
         )
+    talk = [dict(message) for message in messages]
+    if is_chat(endpoint):
+        return {"model": SERVED, "messages": talk, "temperature": 0, **settings}
     parameters = {SETTINGS[name]: value for name, value in settings.items()}
     parameters["do_sample"] = bool(settings.get("temperature"))
     if not parameters["do_sample"]:
         parameters.pop("temperature", None)
-    body = {"input_data": {"input_string": [dict(message) for message in messages], "parameters": parameters}}
+    return {"input_data": {"input_string": talk, "parameters": parameters}}
+
+
+def _answer(
+    endpoint: Endpoint, key: str, body: Mapping[str, Any], *, within: float, streams: bool = False
+) -> requests.Response:
+    """Return the endpoint's answer; whatever is none is raised with its reason."""
     headers = {"Authorization": f"Bearer {key}", "azureml-model-deployment": endpoint.deployment}
     try:
-        answer = requests.post(endpoint.url, json=body, headers=headers, timeout=within)
+        answer = requests.post(endpoint.url, json=body, headers=headers, timeout=within, stream=streams)
     except requests.RequestException as error:
         said = f"endpoint {endpoint.name!r} does not answer: {type(error).__name__}"
         raise BackendError(said, hint="look at its state in the studio, and ask again") from None
@@ -57,14 +108,7 @@ def ask(
         kind = NotFoundError if answer.status_code == HTTPStatus.NOT_FOUND else BackendError
         said = f"endpoint {endpoint.name!r} answered {answer.status_code}{f' ({why})' if why else ''}"
         raise kind(f"{said}: {body_of(answer.text)}", hint=_HINTS.get(answer.status_code, ""))
-    try:
-        text = text_of(answer.json())
-    except ValueError:
-        text = None
-    if text is None:
-        said = f"endpoint {endpoint.name!r} answered with something that is no text: {body_of(answer.text)}"
-        raise BackendError(said, hint="its scoring script gives another shape; see the deployment's log")
-    return text
+    return answer
 
 
 def text_of(answer: Any) -> str | None:

@@ -187,6 +187,10 @@ class LocalBackend(Line):
         """Return the answer of a deployed model."""
         return self._endpoints.ask(endpoint, messages, **settings)
 
+    def stream(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> Iterator[str]:
+        """Yield the answer of a deployed model as it comes."""
+        yield from self._endpoints.stream(endpoint, messages, **settings)
+
     def delete(self, resource: Resource) -> None:
         """Delete an endpoint, a model version, or a run with its folder."""
         if resource.kind == "endpoint":

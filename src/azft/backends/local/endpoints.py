@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from azft.processes import is_alive
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
 from azft.rules.naming import endpoint_name
+from azft.rules.streams import pieces
 from azft.rules.suggest import did_you_mean
 from azft.waiting import wait_until
 
@@ -95,35 +96,14 @@ class LocalEndpoints:
 
     def ask(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> str:
         """Return the answer to a conversation; `ConfigurationError` for a setting that there is none of."""
-        for name in settings:
-            if name not in SETTINGS:
-                raise ConfigurationError(
-                    f"there is no setting {name!r}",
-                    hint=f"{did_you_mean(name, SETTINGS)}; they are {', '.join(SETTINGS)}",
-                )
-        body = orjson.dumps({"messages": [dict(message) for message in messages], **settings})
-        request = urllib.request.Request(
-            f"{endpoint.url}/v1/chat/completions",
-            data=body,
-            headers={"Authorization": f"Bearer {endpoint.key}", "Content-Type": "application/json"},
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=ANSWER_WITHIN) as reply:
-                answer: str = orjson.loads(reply.read())["choices"][0]["message"]["content"]
-                return answer
-        except urllib.error.HTTPError as error:
-            with error:
-                reason = _reason(error.read())
-            kind = AuthenticationError if error.code == HTTPStatus.UNAUTHORIZED else BackendError
-            raise kind(f"endpoint {endpoint.name!r} answered {error.code}: {reason}") from None
-        except (OSError, http.client.HTTPException) as error:
-            why = getattr(error, "reason", None) or error
-            raise BackendError(
-                f"endpoint {endpoint.name!r} does not answer: {why}", hint="deploy it again; see its server.log"
-            ) from error
-        except (ValueError, LookupError, TypeError) as error:
-            raise BackendError(f"endpoint {endpoint.name!r} answered with something that is no answer") from error
+        with _answered(endpoint, messages, settings) as reply:
+            answer: str = orjson.loads(reply.read())["choices"][0]["message"]["content"]
+            return answer
+
+    def stream(self, endpoint: Endpoint, messages: Sequence[Mapping[str, str]], **settings: Any) -> Iterator[str]:
+        """Yield the answer to a conversation piece by piece."""
+        with _answered(endpoint, messages, settings, stream=True) as reply:
+            yield from pieces(reply)
 
     def delete(self, name: str, token: str = "") -> None:
         """End the server and remove its folder; one that is gone is fine, one that is not ours is left."""
@@ -142,6 +122,41 @@ class LocalEndpoints:
             token = read_marks(folder).get(TOKEN, "")
             resource = Resource("endpoint", folder.name, "local", token)
             yield Leftover(resource, state, folder.stat().st_mtime, price=0.0)
+
+
+@contextmanager
+def _answered(
+    endpoint: Endpoint, messages: Sequence[Mapping[str, str]], settings: Mapping[str, Any], **more: Any
+) -> Iterator[Any]:
+    """Give the reply to a conversation; whatever goes wrong with it is one of azft's errors."""
+    for name in settings:
+        if name not in SETTINGS:
+            raise ConfigurationError(
+                f"there is no setting {name!r}",
+                hint=f"{did_you_mean(name, SETTINGS)}; they are {', '.join(SETTINGS)}",
+            )
+    body = orjson.dumps({"messages": [dict(message) for message in messages], **settings, **more})
+    request = urllib.request.Request(
+        f"{endpoint.url}/v1/chat/completions",
+        data=body,
+        headers={"Authorization": f"Bearer {endpoint.key}", "Content-Type": "application/json"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=ANSWER_WITHIN) as reply:
+            yield reply
+    except urllib.error.HTTPError as error:
+        with error:
+            reason = _reason(error.read())
+        kind = AuthenticationError if error.code == HTTPStatus.UNAUTHORIZED else BackendError
+        raise kind(f"endpoint {endpoint.name!r} answered {error.code}: {reason}") from None
+    except (OSError, http.client.HTTPException) as error:
+        why = getattr(error, "reason", None) or error
+        raise BackendError(
+            f"endpoint {endpoint.name!r} does not answer: {why}", hint="deploy it again; see its server.log"
+        ) from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise BackendError(f"endpoint {endpoint.name!r} answered with something that is no answer") from error
 
 
 def _end(folder: Path) -> None:

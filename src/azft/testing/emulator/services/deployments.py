@@ -58,7 +58,7 @@ class Deployments:
         return [
             arm("GET", one + "/deployments", self._deployments),
             arm("GET", part, self._deployment),
-            arm("PUT", part, self._deploy, note="really serves the model; request timeouts up to 180 s"),
+            arm("PUT", part, self._deploy, note="really serves the model, whatever container is named; request timeouts up to 180 s"),
             arm("DELETE", part, self._undeploy, note="refused while it has traffic (documentation)"),
             arm("POST", part + "/getLogs", self._logs),
             Operation(
@@ -67,7 +67,8 @@ class Deployments:
                 "/{rest}",
                 self._score,
                 "documentation",
-                note="/score and /v1/chat/completions, by traffic or the header azureml-model-deployment",
+                note="/score and /v1/chat/completions, by traffic or the header azureml-model-deployment; vLLM's face is "
+                "answered by the local server",
                 open=True,
             ),
         ]
