@@ -225,6 +225,7 @@ def test_ten_preemptions_of_two_machines_leave_the_same_weights(azure: AzureMLEm
     assert checkpoints(azure, run) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_to_be_submitted_again_has_failed_and_can_be_resumed(
     azure: AzureMLEmulator, session: Made
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_run_that_is_not_to_be_submitted_again_has_failed_and_can_be_resumed(
     assert one.evaluate(run).tuned.loss > 0
 
 
+@pytest.mark.slow
 def test_what_a_canceled_run_kept_goes_with_it(azure: AzureMLEmulator, session: Made) -> None:
     one = session(**{**LONG, "num_train_epochs": 60})
     run = one.submit()
@@ -256,6 +258,7 @@ def test_what_a_canceled_run_kept_goes_with_it(azure: AzureMLEmulator, session: 
     assert checkpoints(azure, run) == []
 
 
+@pytest.mark.slow
 def test_a_script_runs_as_it_does_here(azure: AzureMLEmulator, session: Made, here: Made) -> None:
     one, other = session(Script(SCRIPTS / "plain_loop.py")), here(Script(SCRIPTS / "plain_loop.py"))
     run, reference = one.submit(), other.submit()
@@ -332,6 +335,7 @@ def test_a_plan_asks_as_often_as_one_of_the_pipeline(azure: AzureMLEmulator, ses
     assert asked("azft") <= asked("chat_completion_pipeline")
 
 
+@pytest.mark.slow
 def test_a_retired_model_is_tuned_by_the_engine(azure: AzureMLEmulator, tmp_path: Path, weights: Path) -> None:
     """Phi-3-mini's fine-tuning was retired on 2025-08-30 (its metadata in the registry); the plan's fix is followed."""
     known = next(entry for entry in as_of_day(date.today().isoformat()) if entry.name == "Phi-3-mini-4k-instruct")
@@ -444,6 +448,7 @@ class TestTraps:
             AzureMLBackend(**settings)
 
 
+@pytest.mark.slow
 def test_what_goes_along_is_what_a_training_imports(tmp_path: Path, session: Made) -> None:
     """The code of a job holds every module that its process imports, and nothing that asks Azure for anything."""
     lay_out_code(tmp_path, session().build().trainer.script)

@@ -23,6 +23,7 @@ from azft.backends.azureml.backend import AzureMLBackend
 from azft.backends.local.backend import LocalBackend
 from azft.backends.local.runs import LocalRuns
 from azft.domain.parameters import ParameterValue
+from azft.domain.trainers import CHAT_PIPELINE
 from azft.engine.loading import load_tokenizer
 from azft.errors import RunCanceledError, RunFailedError, UnknownNameError
 from azft.processes import is_alive
@@ -339,9 +340,12 @@ def test_trainers_are_a_menu(session: Callable[..., FineTuneSession], tmp_path: 
 def test_a_backend_that_cannot_run_it_says_so_before(trainer: str, tmp_path: Path) -> None:
     from azft.testing.emulator import AzureMLEmulator
 
+    class PipelineAlone(AzureMLBackend):
+        trainers = (CHAT_PIPELINE,)
+
     given: Any = script(tmp_path, WHOLE) if trainer == "script" else trainer
     with AzureMLEmulator():
-        backend = AzureMLBackend(instance_type="Standard_NC24ads_A100_v4")
+        backend = PipelineAlone(instance_type="Standard_NC24ads_A100_v4")
         one = FineTuneSession("Phi-4", backend=backend, trainer=given, folder=tmp_path / "home", progress=False)
         codes = [finding.code for finding in one.plan().errors]
         assert ("AZFT-T001" in codes) == (trainer != "chat_completion_pipeline")

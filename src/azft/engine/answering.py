@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,15 +34,26 @@ def answer_all(
         tokens(reads.template_for(row).text(row["messages"][:-1], row.get("tools"), prompt=True)) for row in rows
     ]
     lengths = [len(tokens(row["messages"][-1]["content"])) for row in rows]
-    order = sorted(range(len(prompts)), key=lambda index: lengths[index])
+    context = _context(model)
+    # A question that fills all that the model reads gets no answer.
+    able = (index for index, prompt in enumerate(prompts) if len(prompt) < context)
+    order = sorted(able, key=lambda index: lengths[index])
     answers = [""] * len(prompts)
     for begin in range(0, len(order), BATCH):
         chosen = order[begin : begin + BATCH]
-        room = max(lengths[index] or OPEN for index in chosen) + ROOM
+        wanted = max(lengths[index] or OPEN for index in chosen) + ROOM
+        room = min(wanted, context - max(len(prompts[index]) for index in chosen))
         for index, text in zip(chosen, _generate(model, tokenizer, [prompts[i] for i in chosen], room), strict=True):
             answers[index] = text
         told(len(chosen))
+    told(len(prompts) - len(order))
     return answers
+
+
+def _context(model: Any) -> int:
+    """Return how many tokens the model reads at most."""
+    config = model.config.get_text_config()
+    return int(getattr(config, "max_position_embeddings", 0) or sys.maxsize)
 
 
 def _generate(model: Any, tokenizer: Any, prompts: Sequence[list[int]], room: int) -> list[str]:

@@ -76,7 +76,7 @@ class AzureMLBackend(Line):
     """
 
     name = "azureml"
-    trainers = (CHAT_PIPELINE, ENGINE, SCRIPT)
+    trainers: tuple[str, ...] = (CHAT_PIPELINE, ENGINE, SCRIPT)
     takes = frozenset({UNSEEN_TOOLS})
     run_prefix = "azft"
 

@@ -26,7 +26,6 @@ from azft.domain.job import Job
 from azft.domain.plan import nodes_of
 from azft.domain.resource import Leftover, Resource
 from azft.domain.run import Run, RunState, RunStatus
-from azft.domain.trainers import CHAT_PIPELINE
 from azft.errors import (
     ConfigurationError,
     InUseError,
@@ -103,7 +102,8 @@ class AzureJobs:
             storage.upload(*files.values(), tags=job.tags)
         built = building.result()
         where = {WHERE: job.compute.name, SIZE: job.compute.size, NODES: str(nodes_of(job.parameters))}
-        built.tags = {**job.tags, MODEL_NAME: job.model_name, TRAINER: job.trainer.kind or CHAT_PIPELINE, **where}
+        built.tags = {**job.tags, MODEL_NAME: job.model_name, **where}
+        built.tags |= {TRAINER: job.trainer.kind} if is_command(job) else {}
         built.tags |= {f"{DATA}{name}": addresses[name] for name in SPLITS}
         built.tags |= {KEY: job.key} if job.key else {}
         return built

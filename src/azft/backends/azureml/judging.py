@@ -48,6 +48,10 @@ class Judge:
         name = judging_id(run, questions)
         with TemporaryDirectory(prefix="azft-") as folder, translated(f"evaluating {run.id}"):
             told, storage = _told(self.clients, run, job), Storage(self.clients)
+            if not all(storage.has(address.partition("/paths/")[2]) for address in told.files.values()):
+                raise NotFoundError(
+                    f"the data of {run.id} was deleted, so nothing can be compared on it", hint="submit the plan again"
+                )
             path = Path(folder) / "questions.jsonl"
             path.write_bytes(_lines(questions))
             file = DataFile(path, len(questions), _digest(questions))

@@ -65,6 +65,12 @@ class Storage:
                     container.download_blob(blob.name, progress_hook=transfer.hook()).readinto(file)
         return folder
 
+    def has(self, path: str) -> bool:
+        """Whether there is a file of that name."""
+        _, container = self._opened
+        with translated(f"looking for {path}", hint=_HINT):
+            return bool(container.get_blob_client(path).exists())
+
     def upload(self, *files: DataFile, tags: Mapping[str, str] | None = None) -> list[str]:
         """Send the files and return their addresses; one that is there already is not sent again."""
         _, container = self._opened

@@ -58,7 +58,12 @@ class Deployments:
         return [
             arm("GET", one + "/deployments", self._deployments),
             arm("GET", part, self._deployment),
-            arm("PUT", part, self._deploy, note="really serves the model, whatever container is named; request timeouts up to 180 s"),
+            arm(
+                "PUT",
+                part,
+                self._deploy,
+                note="really serves the model, whatever container is named; request timeouts up to 180 s",
+            ),
             arm("DELETE", part, self._undeploy, note="refused while it has traffic (documentation)"),
             arm("POST", part + "/getLogs", self._logs),
             Operation(
