@@ -62,7 +62,7 @@ class Deployments:
                 "PUT",
                 part,
                 self._deploy,
-                note="really serves the model, whatever container is named; request timeouts up to 180 s",
+                note="serves the model, whatever the container; timeouts up to 180 s",
             ),
             arm("DELETE", part, self._undeploy, note="refused while it has traffic (documentation)"),
             arm("POST", part + "/getLogs", self._logs),
@@ -72,8 +72,8 @@ class Deployments:
                 "/{rest}",
                 self._score,
                 "documentation",
-                note="/score and /v1/chat/completions, by traffic or the header azureml-model-deployment; vLLM's face is "
-                "answered by the local server",
+                note="/score and /v1/chat/completions, by traffic or the header azureml-model-deployment; "
+                "vLLM's face is answered by the local server",
                 open=True,
             ),
         ]
