@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -104,3 +105,60 @@ def test_the_readmes_program_takes_the_default_dataset_as_it_really_is(place: Pa
     )
     assert f"{sum(BLANK)} of {TRAIN + TEST} rows left out: blank message" in said
     assert f"Evaluation on {TEST - BLANK[1]} held-out conversations" in said
+
+
+CLUSTER = """
+import sys
+from pathlib import Path
+
+import azft
+from azft.snapshot import RegistryVersion
+from azft.testing.emulator import AzureMLEmulator
+
+WEIGHTS, SCRIPT, DATA = sys.argv[1:]
+how = {
+    "parameters": {"apply_lora": True, "precision": "32", "max_steps": 3, "per_device_train_batch_size": 1,
+                   "logging_steps": 1, "evaluation_strategy": "disable", "answers": 1, "threads": 1},
+    "trainer": azft.Script(SCRIPT), "progress": False,
+}
+
+def losses(session):
+    run = session.submit()
+    told = [event.values["loss"] for event in session.backend.events(run) if "loss" in event.values]
+    return told, session.evaluate(run)
+
+def more(**parameters):
+    return {**how, "parameters": {**how["parameters"], **parameters}}
+
+local = azft.FineTuneSession(
+    azft.ModelSpec("real", weights=WEIGHTS), DATA, folder="on-this-machine", **more(processes=4)
+)
+one, expected = losses(local)
+with AzureMLEmulator("on-azure", models=[RegistryVersion("real", "1", "2026-01-01", weights=WEIGHTS)]) as emulator:
+    emulator.place_compute("cluster", size="Standard_E16s_v3")
+    azure = azft.FineTuneSession(
+        azft.ModelSpec("real"), DATA, folder="of-azure", backend=azft.connect("azureml"), compute="cluster",
+        **more(processes=2, num_nodes_finetune=2)
+    )
+    other, report = losses(azure)
+print("losses", one, other)
+print("tuned", expected.tuned.loss, report.tuned.loss)
+"""
+
+
+def test_a_loss_of_ones_own_on_two_machines(place: Path) -> None:
+    """The example's script tunes the real model in four processes here, and in two on each of two machines."""
+    (weights,) = (place / ".azft" / "weights").iterdir()
+    data = place / "talks.jsonl"
+    rows = [{"messages": _row("train_sft", number, blank=False)["messages"]} for number in range(40)]
+    data.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    code = f"import sys; sys.argv[1:] = {[str(weights), str(ROOT / 'examples/scripts/own_loss.py'), str(data)]!r}\n"
+    said = run(place, code + CLUSTER)
+    one, other = (
+        [float(value) for value in part.split(",")]
+        for part in re.search(r"losses \[(.*?)\] \[(.*?)\]", said).groups()  # type: ignore[union-attr]
+    )
+    assert len(one) == 3
+    assert other == pytest.approx(one, rel=1e-4)
+    here, there = map(float, re.search(r"tuned (\S+) (\S+)", said).groups())  # type: ignore[union-attr]
+    assert there == pytest.approx(here, rel=1e-4)
