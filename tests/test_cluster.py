@@ -178,8 +178,8 @@ def test_a_taken_machine_costs_nothing(azure: AzureMLEmulator, session: Made, tm
     again = f"{run.id}-again-1"
     said = [event.message for event in told if event.kind == "warning" and "taken away" in event.message]
     assert said == [
-        f"its machines were taken away; submitted again as {again}, it goes on from its last checkpoint "
-        "(1 of at most 3)"
+        f"its machines were taken away (1 of at most 3 times); submitted again as {again}, "
+        "it goes on from its last checkpoint"
     ]
     assert [event.message for event in told if event.kind == "status"] == ["running", "completed"]
     assert any(event.message.startswith("resumed from checkpoint-") for event in told)
@@ -460,6 +460,7 @@ def test_what_goes_along_is_what_a_training_imports(tmp_path: Path, session: Mad
             "import sys, json, azft.stages.node, azft.stages.finetune, azft.stages.importing, azft.stages.preprocess\n"
             "import azft.stages.evaluate, azft.stages.export, azft.stages.scripted, azft.training.saving\n"
             "import azft.training.loop, azft.stages.standin, azft.stages.pictures, azft.engine.compare\n"
+            "import azft.stages.judge, azft.stages.judging\n"
             "print(json.dumps([module.__file__ for name, module in sys.modules.items() if name.startswith('azft')]))",
         ],
         cwd=tmp_path,

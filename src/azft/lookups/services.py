@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from azft.domain.specs import ModelSpec
 from azft.domain.trainers import Trainer
 from azft.errors import AuthenticationError, BackendError, NotFoundError, UnreachableError
 from azft.ports import TRAINER, Backend
+from azft.rules.engine_inputs import engine_component
 from azft.rules.lifecycle import NO_MODEL
 from azft.rules.suggest import near
 from azft.snapshot import architecture_of, chat_completion_pipeline, registry_models, snapshot_card, taken
@@ -69,12 +71,17 @@ def look_up(backend: Backend, spec: ModelSpec, compute: str, trainer: Trainer = 
             return otherwise()
         return found
 
+    def own() -> Component:
+        return engine_component(chat_completion_pipeline(), datetime.now(UTC).date())
+
     no_quotas: Callable[[], tuple[Usage, ...]] = tuple
     quotas = answer(usage, no_quotas)
     return Found(
         answer(model, lambda: _remembered(spec), missing=partial(_no_model, spec)),
         answer(machine, lambda: Compute(compute, "unknown", state="unknown")),
-        answer(component, chat_completion_pipeline, missing=_no_component),
+        answer(
+            component, own if trainer.own else chat_completion_pipeline, missing=None if trainer.own else _no_component
+        ),
         tuple(quotas),
         tuple({_sameness(finding): finding for finding in problems}.values()),
         taken() if stand_ins else "",

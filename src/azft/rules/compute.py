@@ -46,7 +46,8 @@ def compute_findings(
     itself = tuple(_of_itself(compute, day))
     if model is None or not model.tuned_by_registry:
         return itself
-    return (*itself, *(() if own else _for_model(compute, model)), *_for_job(compute, nodes, gpus))
+    unknown = tuple(_unknown(compute)) if own else tuple(_for_model(compute, model))
+    return (*itself, *unknown, *_for_job(compute, nodes, gpus, own=own))
 
 
 def _missing(name: str, sizes: Collection[str]) -> Finding:
@@ -89,12 +90,16 @@ def _of_itself(compute: Compute, day: date) -> Iterator[Finding]:
         yield finding("AZFT-C003", found, "a current GPU size", "pick another size")
 
 
-def _for_model(compute: Compute, model: Model) -> Iterator[Finding]:
+def _unknown(compute: Compute) -> Iterator[Finding]:
     if compute.gpus == 0 and compute.cores == 0:
         found = f"what {compute.size} has is unknown: neither the region's list nor azft's table has it"
         fix = "make sure that it has GPUs, and try one step first"
         yield Finding("AZFT-C013", "warning", compute.name, found, "a known size", fix)
-    elif compute.gpus == 0:
+
+
+def _for_model(compute: Compute, model: Model) -> Iterator[Finding]:
+    yield from _unknown(compute)
+    if compute.gpus == 0 and compute.cores > 0:
         found = f"{compute.size} has no GPU; {_STEPS_WITHOUT_GPU}"
         yield Finding("AZFT-C006", "error", compute.name, found, "a GPU size", _pick(model))
     allowed = model.card.finetune_sizes
@@ -128,7 +133,7 @@ def _is_less(compute: Compute, least: tuple[int, int, int, int]) -> bool:
     return any(0 < one < other for one, other in zip(has, least, strict=True))
 
 
-def _for_job(compute: Compute, nodes: int, gpus: int | None) -> Iterator[Finding]:
+def _for_job(compute: Compute, nodes: int, gpus: int | None, *, own: bool) -> Iterator[Finding]:
     if nodes > compute.max_nodes:
         found = f"the job wants {nodes} nodes, and {compute.name} grows to {compute.max_nodes}"
         fix = f"num_nodes_finetune={compute.max_nodes}, or let the cluster grow"
@@ -142,7 +147,8 @@ def _for_job(compute: Compute, nodes: int, gpus: int | None) -> Iterator[Finding
         fix = f"number_of_gpu_to_use_finetuning={compute.gpus}"
         yield Finding("AZFT-C012", "warning", compute.name, found, f"{compute.gpus}", fix)
     if compute.tier == LOW_PRIORITY:
-        found = "low-priority nodes can be taken away at any time, and the run then starts again"
+        then = "goes on from its last checkpoint on others" if own else "starts again"
+        found = f"low-priority nodes can be taken away at any time, and the run then {then}"
         yield Finding("AZFT-C010", "warning", compute.name, found, "Dedicated", "use a dedicated cluster")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -36,6 +37,15 @@ def bring_back(mounted: Path, folder: Path) -> None:
             shutil.rmtree(target)
 
 
+def _same_seal(one: Path, other: Path) -> bool:
+    """Return whether two checkpoints are sealed alike, but for where their training says that the best one is."""
+    try:
+        here, there = (orjson.loads((place / SEAL).read_bytes()) for place in (one, other))
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return False
+    return isinstance(there, dict) and bool({**here, STATE: None} == {**there, STATE: None})
+
+
 def _settle(checkpoint: Path) -> None:
     """Say where the best checkpoint is now: the machine before had another folder."""
     path = checkpoint / STATE
@@ -50,9 +60,11 @@ def _settle(checkpoint: Path) -> None:
 class Mirror:
     """Keeps the whole checkpoints of a folder in a mounted one, too, while it is entered."""
 
-    def __init__(self, folder: Path, mounted: Path) -> None:
+    def __init__(self, folder: Path, mounted: Path, warn: Callable[[str], None]) -> None:
         self._folder = folder
         self._mounted = mounted
+        self._warn = warn
+        self._warned = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="azft-mirror", daemon=True)
 
@@ -70,24 +82,36 @@ class Mirror:
         """Remove what is mounted: the result is safe, and nothing is to go on from there."""
         self.__exit__(None, None, None)
         for checkpoint in checkpoints.all_of(self._mounted):
-            shutil.rmtree(checkpoint)
+            shutil.rmtree(checkpoint, ignore_errors=True)
 
     def _work(self) -> None:
         while not self._over.wait(EVERY):
-            self.copy()
+            try:
+                self.copy()
+            except OSError as error:
+                # A mount may fail for a while; the next look tries again.
+                if not self._warned:
+                    self._warned = True
+                    self._warn(f"checkpoints cannot be copied to where they outlive the machine: {error}")
 
     def copy(self) -> None:
-        """Copy what is whole and new, and then remove what the training has removed."""
-        here = {one.name: one for one in checkpoints.all_of(self._folder) if (one / SEAL).is_file()}
-        for name, source in here.items():
-            if not (self._mounted / name / SEAL).is_file():
-                self._copied(source, self._mounted / name)
+        """Copy what is whole and new, the newest first, and then remove what the training has removed before it."""
+        for source in sorted(self._here(), key=checkpoints.step_of, reverse=True):
+            if not _same_seal(source, self._mounted / source.name):
+                self._copied(source, self._mounted / source.name)
+        sealed = [there for there in checkpoints.all_of(self._mounted) if (there / SEAL).is_file()]
+        newest = max(map(checkpoints.step_of, sealed), default=0)
+        wanted = {source.name for source in self._here()}
         for there in checkpoints.all_of(self._mounted):
-            if there.name not in here and len(here) > 0:
+            if there.name not in wanted and checkpoints.step_of(there) < newest:
                 shutil.rmtree(there, ignore_errors=True)
+
+    def _here(self) -> list[Path]:
+        return [one for one in checkpoints.all_of(self._folder) if (one / SEAL).is_file()]
 
     def _copied(self, source: Path, target: Path) -> None:
         """Copy a checkpoint, its seal last; one that was removed meanwhile is not wanted any more."""
+        (target / SEAL).unlink(missing_ok=True)
         try:
             for path in sorted(source.rglob("*"), key=lambda path: path == source / SEAL):
                 place = target / path.relative_to(source)

@@ -21,7 +21,7 @@ from pathlib import Path
 from attrs import frozen
 
 from azft.domain.jsonable import from_json
-from azft.errors import AzftError
+from azft.errors import AzftError, ConfigurationError
 from azft.stages.context import StageContext, Untracked
 from azft.stages.mirror import Mirror, bring_back
 from azft.stages.order import CODE, Order, job_at
@@ -35,6 +35,8 @@ from azft.training.task import FILE, VARIABLE
 WORK = "azft-run"
 """The folder of the machine's own disk that a run works in, below where it is started."""
 READY = "ready"
+WITHOUT_GPUS = "AZFT_WITHOUT_GPUS"
+"""The variable, 1, where a machine may have no GPU though its size has: the emulator sets it."""
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 """The weights are here; a script of the user's may want something else of a hub."""
 LOOK = 0.2
@@ -132,7 +134,7 @@ class _Node:
             else:
                 self._wait()
             working = context.task.checkpoints
-            mirror = Mirror(working, self._places["checkpoints"])
+            mirror = Mirror(working, self._places["checkpoints"], lambda said: self._events.say("warning", said))
             if not self._rank.first:
                 self._train(context, None)
                 return
@@ -154,6 +156,7 @@ class _Node:
         """Bring model, tokens and checkpoints to this machine."""
         from azft.engine.weights import plain_model
 
+        self._check_gpus()
         if not context.job.model.stand_in:
             plain_model(self._places["model"], self._folder / "model")
         do("import", context)
@@ -163,6 +166,17 @@ class _Node:
         bring_back(self._places["checkpoints"], working)
         context.task.write(self._folder / FILE)
         (self._folder / READY).touch()
+
+    def _check_gpus(self) -> None:
+        """Refuse to train on the processor of a machine whose GPUs are paid for."""
+        import torch
+
+        expected = self._order.job.compute.gpus
+        if expected and not torch.cuda.is_available() and os.environ.get(WITHOUT_GPUS) != "1":
+            raise ConfigurationError(
+                f"torch {torch.__version__} sees none of the machine's {expected} GPUs",
+                hint="leave job_environment out, or give one with a torch for GPUs that the machine's driver can run",
+            )
 
     def _wait(self) -> None:
         """Wait for the process that prepares this machine; where it fails, all end with it."""

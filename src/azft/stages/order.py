@@ -46,6 +46,7 @@ def _moved(data: PreparedData, files: dict[str, Path]) -> PreparedData:
     return evolve(
         data,
         source="",
+        tokenizer="",
         folder=Path(),
         train=at(data.train, "train"),
         validation=at(data.validation, "validation"),

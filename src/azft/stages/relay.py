@@ -38,16 +38,17 @@ class Relay:
     ) -> None:
         self._over.set()
         self._thread.join()
-        self.update()
+        self.update(now=True)
 
-    def update(self, *, now: bool = True) -> None:
+    def update(self, *, now: bool = False) -> None:
         """Tell what is new, if it is to be `now`: a thread does so anyway."""
         if not now:
             return
         with self._lock:
             new = list(self._reader.new())
             for event in new:
-                sys.stdout.write(f"{line_of(event)}\n")
+                # The line before may be open: a bar of progress of another library is.
+                sys.stdout.write(f"\n{line_of(event)}\n")
             sys.stdout.flush()
             self._measured(new)
 
@@ -59,7 +60,7 @@ class Relay:
 
     def _work(self) -> None:
         while not self._over.wait(EVERY):
-            self.update()
+            self.update(now=True)
 
     def _measured(self, events: Sequence[RunEvent]) -> None:
         """Add the numbers to the job's run; where MLflow cannot be written, the run goes on and says so once."""

@@ -34,15 +34,16 @@ def is_whole(folder: Path) -> bool:
     path = folder / SEAL
     if not path.is_file():
         return False
-    return bool(
-        orjson.loads(path.read_bytes())
-        == {item.relative_to(folder).as_posix(): _identity(item) for item in _contents(folder)}
-    )
+    try:
+        sealed = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        return False  # A mount of cloud storage may have kept a part of it.
+    return bool(sealed == {item.relative_to(folder).as_posix(): _identity(item) for item in _contents(folder)})
 
 
 def newest_whole(folder: Path, *, remove: bool = True) -> Path | None:
     """Return the newest whole checkpoint, and remove those behind it, which are not whole."""
-    for checkpoint in sorted(all_of(folder), key=_step, reverse=True):
+    for checkpoint in sorted(all_of(folder), key=step_of, reverse=True):
         if is_whole(checkpoint):
             return checkpoint
         if remove:
@@ -59,7 +60,7 @@ def is_last(checkpoint: Path) -> bool:
 
 def prune(folder: Path, keep: int, best: str | None) -> None:
     """Remove old whole checkpoints but the best one and the newest `keep`; fewer than two would risk the run."""
-    whole = [path for path in sorted(all_of(folder), key=_step) if (path / SEAL).is_file()]
+    whole = [path for path in sorted(all_of(folder), key=step_of) if (path / SEAL).is_file()]
     for checkpoint in whole[: -max(keep, 2)]:
         if best is None or checkpoint.name != Path(best).name:
             shutil.rmtree(checkpoint)
@@ -72,7 +73,7 @@ def mark_between(folder: Path) -> None:
 
 def prune_between(folder: Path, best: str | None) -> None:
     """Remove whole checkpoints between evaluations but the best one and the newest two of all."""
-    whole = [path for path in sorted(all_of(folder), key=_step) if (path / SEAL).is_file()]
+    whole = [path for path in sorted(all_of(folder), key=step_of) if (path / SEAL).is_file()]
     for checkpoint in whole[:-2]:
         if (checkpoint / BETWEEN).is_file() and (best is None or checkpoint.name != Path(best).name):
             shutil.rmtree(checkpoint)
@@ -95,7 +96,7 @@ def kept(checkpoint: Path) -> tuple[int, dict[str, Any]]:
     import torch
 
     found: dict[str, Any] = torch.load(checkpoint / STATE, weights_only=True)
-    return _step(checkpoint), found
+    return step_of(checkpoint), found
 
 
 def all_of(folder: Path) -> list[Path]:
@@ -111,5 +112,6 @@ def _identity(path: Path) -> list[int | str]:
     return [path.stat().st_size, sha256_of(path)]
 
 
-def _step(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """Return the step that a checkpoint was written at."""
     return int(checkpoint.name.rpartition("-")[2])

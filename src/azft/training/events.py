@@ -53,9 +53,13 @@ def line_of(event: RunEvent) -> str:
 
 
 def event_of(line: str) -> RunEvent | None:
-    """Return the event that a line of a job's log is, None where it is any other line."""
+    """Return the event that a line of a job's log ends with, None where it is any other line.
+
+    What another stream has left open, such as a bar of progress, may stand before it.
+    """
+    _before, mark, said = line.partition(MARK)
     try:
-        return from_json(RunEvent, line[len(MARK) :]) if line.startswith(MARK) else None
+        return from_json(RunEvent, said) if mark else None
     except (ValueError, TypeError, KeyError, BaseValidationError):
         return None
 

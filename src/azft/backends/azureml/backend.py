@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import evolve
 
+from azft.backends.azureml.attempts import is_command_job
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.commands import Commands
 from azft.backends.azureml.comparing import answers_of, ask_models, compare_models, report_of
@@ -21,8 +22,8 @@ from azft.backends.azureml.containers import IMAGE
 from azft.backends.azureml.endpoints import AzureEndpoints
 from azft.backends.azureml.environments import Environments, environment_of, version_of
 from azft.backends.azureml.failures import Ending, closing_look
-from azft.backends.azureml.following import Following
-from azft.backends.azureml.jobs import SIZE, WHERE, AzureJobs, is_command_job
+from azft.backends.azureml.following import TAKEN_AWAY, Following
+from azft.backends.azureml.jobs import SIZE, WHERE, AzureJobs
 from azft.backends.azureml.judging import Judge, judging_id, questions_upload
 from azft.backends.azureml.launching import Launching, command_findings, time_limits
 from azft.backends.azureml.machines import withdrawn
@@ -248,15 +249,25 @@ class AzureMLBackend(Line):
         return self._jobs.find(run_id)
 
     def state(self, run_id: str) -> RunState | None:
-        """Return where the job of that id stands; None if there never was one."""
-        return self._jobs.state(run_id)
+        """Return where the run of that id stands; None if there never was one.
+
+        One whose machines were taken away waits: whoever watches it next submits its job again.
+        """
+        found = self._jobs.state(run_id)
+        waits = found is not None and found.status is RunStatus.FAILED and not found.deleted
+        if found is not None and waits and self._following.goes_on(found.run):
+            return evolve(found, status=RunStatus.QUEUED)
+        return found
 
     def events(
         self, run: Run, *, poll: float = 0.0, timeout: float | None = None, queue_timeout: float | None = None
     ) -> Iterator[RunEvent]:
         """Yield the run's events; `poll` 0 is what the backend was connected with."""
-        following = Following(self._jobs, self._launching.restarts, self._watcher, self._ending)
-        yield from following.events(run, poll=poll or self._poll, timeout=timeout, queue_timeout=queue_timeout)
+        yield from self._following.events(run, poll=poll or self._poll, timeout=timeout, queue_timeout=queue_timeout)
+
+    @property
+    def _following(self) -> Following:
+        return Following(self._jobs, self._launching.restarts, self._watcher, self._ending)
 
     def _watcher(self, run: Run) -> Watcher:
         return Watcher(self._clients, self._metrics, run, why=self._why_waiting, patience=self._patience)
@@ -269,8 +280,13 @@ class AzureMLBackend(Line):
 
         A pipeline keeps no checkpoint that another job could go on from.
         """
-        if is_command_job(self._jobs.get(run.id)):
-            self._jobs.restart(run.id)
+        found = self._jobs.attempts.all_of(run.id)
+        if found and is_command_job(found[0]):
+            status = status_of(found[-1].properties.status)
+            if status in {RunStatus.CANCELED, RunStatus.COMPLETED}:
+                raise RunError(f"{run.id} is {status}", run, status, hint="session.submit(plan, again=True)")
+            if status is RunStatus.FAILED:
+                self._jobs.attempts.restart(run.id, len(found))
             return run
         raise UnsupportedError(
             f"{run.id} cannot be resumed: the pipeline of Azure ML keeps nothing to go on from",
@@ -279,10 +295,14 @@ class AzureMLBackend(Line):
 
     def result(self, run: Run) -> RunResult:
         """Return where the run stands, with the last value of every metric, and why it failed if it did."""
+        working = run.id
         look, (latest, unknown) = self._looked(run)
-        if look.status is RunStatus.FAILED and (working := self._jobs.working(run.id)) != run.id:
-            look, (latest, unknown) = self._looked(evolve(run, id=working))
-        studio = f"https://ml.azure.com/runs/{run.id}?{self._clients.studio}"
+        taken = look.diagnosis is not None and look.diagnosis.code == TAKEN_AWAY
+        if look.status is RunStatus.FAILED and (look.command or taken):
+            working = self._jobs.attempts.last(run.id)
+            if working != run.id:
+                look, (latest, unknown) = self._looked(evolve(run, id=working))
+        studio = f"https://ml.azure.com/runs/{working}?{self._clients.studio}"
         message = look.message or (look.diagnosis.message if look.diagnosis else "")
         warnings = (*look.warnings, unknown) if unknown else look.warnings
         return RunResult(run, look.status, latest, warnings, message, studio, look.diagnosis)
@@ -297,7 +317,7 @@ class AzureMLBackend(Line):
         """Return the job that completed a run; `RunError` where none has, for what is wanted of it."""
         job = self._jobs.get(run.id)
         if status_of(job.status) is RunStatus.FAILED and is_command_job(job):
-            job = self._jobs.get(self._jobs.working(run.id))
+            job = self._jobs.get(self._jobs.attempts.last(run.id))
         status = status_of(job.status)
         if status is not RunStatus.COMPLETED:
             raise RunError(f"{run.id} has no {wanted}", run, status, hint="watch the run until it has completed")

@@ -17,6 +17,7 @@ from attrs import frozen
 import azft
 from azft.backends.azureml.environments import Environments, environment_of
 from azft.backends.azureml.launching import Launching
+from azft.backends.azureml.storage import CHECKPOINTED
 from azft.domain.compute import SERVERLESS
 from azft.domain.job import Job
 from azft.domain.jsonable import to_json
@@ -60,7 +61,7 @@ def order_bytes(job: Job) -> bytes:
 
 def checkpoint_path(run_id: str) -> str:
     """Return where in the store the checkpoints of a run are: in one place, whichever job of it works."""
-    return f"azft/checkpoints/{run_id}"
+    return f"{CHECKPOINTED}/{run_id}"
 
 
 @frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import orjson
@@ -20,7 +21,13 @@ def environment_of(trainer: Trainer) -> JobEnvironment:
     """Return what a trainer runs in: azft's own environment, with what its script needs beside that."""
     own, script = job_environment(), trainer.script
     pins = dict(package.split("==", 1) for package in script.packages) if script is not None else {}
-    return evolve(own, packages={**own.packages, **pins})
+    theirs = {_plain(name) for name in pins}
+    return evolve(own, packages={**{name: v for name, v in own.packages.items() if _plain(name) not in theirs}, **pins})
+
+
+def _plain(name: str) -> str:
+    """Return a package's name as pip compares it (PEP 503), without its extras."""
+    return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
 
 
 def version_of(environment: JobEnvironment) -> str:

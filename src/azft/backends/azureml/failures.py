@@ -30,12 +30,16 @@ CONFIRMED = 3
 
 @frozen
 class Ending:
-    """Where a job stands: `message` is what the service says, `warnings` what went wrong in spite of success."""
+    """Where a job stands: `message` is what the service says, `warnings` what went wrong in spite of success.
+
+    `command` is whether it is a command, and no pipeline.
+    """
 
     status: RunStatus
     message: str = ""
     warnings: tuple[str, ...] = ()
     diagnosis: Diagnosis | None = None
+    command: bool = False
 
 
 def closing_look(clients: Clients, run: Run, *, wait: float) -> Ending:
@@ -65,7 +69,8 @@ def closing_look(clients: Clients, run: Run, *, wait: float) -> Ending:
         return Ending(status, message, warnings)
     if status is RunStatus.CANCELED:
         return Ending(status, message)
-    return Ending(status, message, (), _diagnosis(clients, message, [details] if is_command(details) else failed))
+    command = is_command(details)
+    return Ending(status, message, (), _diagnosis(clients, message, [details] if command else failed), command)
 
 
 def message_of(told: Any) -> str:

@@ -9,8 +9,9 @@ from itertools import count
 
 from attrs import evolve, frozen
 
+from azft.backends.azureml.attempts import is_command_job, restarted
 from azft.backends.azureml.failures import Ending
-from azft.backends.azureml.jobs import AzureJobs, is_command_job, restarted
+from azft.backends.azureml.jobs import AzureJobs
 from azft.backends.azureml.watching import Watcher
 from azft.domain.run import Run, RunEvent, RunStatus
 
@@ -33,32 +34,47 @@ class Following:
         """Yield the events of all jobs; only the last one says how the run ended, and only the first that it began."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         current = run
-        for number in count():
+        for number in count(1):
             left = None if timeout is None else max(0.0, deadline - time.monotonic())
             failed: RunEvent | None = None
             for event in self.watcher(current).events(poll=poll, timeout=left, queue_timeout=queue_timeout):
                 if event.kind == "status" and event.message == RunStatus.FAILED:
                     failed = event
-                elif number == 0 or event.kind != "status" or RunStatus(event.message).ended:
+                elif number == 1 or event.kind != "status" or RunStatus(event.message).ended:
                     yield event
             if failed is None:
                 return
-            following = restarted(run.id, number + 1)
-            if not self._goes_on(run, current, following, number):
+            said = self._goes_on(run, current, number)
+            if not said:
                 yield failed
                 return
-            said = f"its machines were taken away; submitted again as {following}, it goes on from its last checkpoint"
-            yield RunEvent(failed.time, "warning", "", f"{said} ({number + 1} of at most {self.restarts})")
-            current = evolve(run, id=following)
+            current = evolve(run, id=restarted(run.id, number))
+            yield RunEvent(failed.time, "warning", "", f"{said}; submitted again as {current.id}, it goes on from its "
+                                                       "last checkpoint")  # fmt: skip
 
-    def _goes_on(self, run: Run, current: Run, following: str, number: int) -> bool:
-        """Return whether another job works for the run by now: one that was there, or one that is submitted here."""
-        if not is_command_job(self.jobs.get(current.id)):
+    def goes_on(self, run: Run) -> bool:
+        """Return whether a run whose last job has failed is one that the next watch submits again."""
+        found = self.jobs.attempts.all_of(run.id)
+        if not found or not is_command_job(found[0]) or len(found) > self.restarts:
             return False
-        if self.jobs.state(following) is not None:
-            return True
-        cause = self.ending(current).diagnosis
-        if number >= self.restarts or cause is None or cause.code != TAKEN_AWAY:
-            return False
-        self.jobs.restart(run.id)
-        return True
+        return self._was_taken(evolve(run, id=str(found[-1].name)))
+
+    def _goes_on(self, run: Run, current: Run, number: int) -> str:
+        """Return why another job works for the run, one that was there or one that is submitted here; empty if none."""
+        first = self.jobs.attempts.raw(run.id)
+        if first is None or not is_command_job(first):
+            return ""
+        ending = self.ending(current).diagnosis
+        taken = ending is not None and ending.code == TAKEN_AWAY
+        title = ending.title if ending is not None else "nobody knows why"
+        why = "its machines were taken away" if taken else f"it failed ({title})"
+        if self.jobs.attempts.raw(restarted(run.id, number)) is not None:
+            return why
+        if not taken or number > self.restarts or first.properties.is_archived:
+            return ""
+        self.jobs.attempts.restart(run.id, number)
+        return f"{why} ({number} of at most {self.restarts} times)"
+
+    def _was_taken(self, run: Run) -> bool:
+        found = self.ending(run).diagnosis
+        return found is not None and found.code == TAKEN_AWAY

@@ -6,21 +6,20 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import evolve
 
+from azft.backends.azureml.attempts import FIRST, Attempts, is_command_job, number_of
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.commands import ORDER, TUNED, Commands, checkpoint_path, order_bytes, own_outputs
+from azft.backends.azureml.commands import ORDER, TUNED, Commands, checkpoint_path, order_bytes
 from azft.backends.azureml.components import Components
-from azft.backends.azureml.errors import absent, done_away, translated
+from azft.backends.azureml.errors import done_away, translated
 from azft.backends.azureml.internals import current_cloud, raw_job
 from azft.backends.azureml.states import status_of
-from azft.backends.azureml.storage import Storage, upload_path
+from azft.backends.azureml.storage import CHECKPOINTED, Storage, upload_path
 from azft.domain.data import DataFile
 from azft.domain.job import Job
 from azft.domain.plan import nodes_of
@@ -37,12 +36,11 @@ from azft.errors import (
 from azft.rules.marks import KEY, TOKEN, is_ours
 from azft.rules.parameters import COMPONENT
 from azft.rules.pipeline_inputs import GPUS, pipeline_inputs
-from azft.waiting import Attempt, looked_for
+from azft.waiting import Attempt, looked_for, wait_until
 
 OUTPUT = TUNED
-AGAIN = "-again-"
-FIRST = "azft.run"
-"""The tag of a job that was submitted again: the run that it works for."""
+STOPPED_WITHIN = 60.0
+"""Seconds to wait for a job to stop before what it keeps is deleted."""
 SPLITS = ("train", "validation", "test")
 TRAINER = "azft.trainer"
 """The tag that says what trains."""
@@ -62,6 +60,7 @@ class AzureJobs:
         self._clients = clients
         self._components = components
         self._commands = commands
+        self.attempts = Attempts(clients)
 
     def uploads(self, job: Job) -> tuple[str, ...]:
         """Return where the job's files will lie in the workspace's store."""
@@ -121,59 +120,21 @@ class AzureJobs:
 
     def find(self, run_id: str) -> Run:
         """Return the run of that id, whoever started it."""
-        return _run(self.get(run_id))
-
-    def working(self, run_id: str) -> str:
-        """Return the name of the job that works for a run: itself, or the last one that took the place of a failed one.
-
-        A job that is submitted again bears the run's id with a number behind it, as a name is used once.
-        """
-        name = run_id
-        for number in count(1):
-            following = restarted(run_id, number)
-            with translated(f"run {run_id!r}"):
-                if absent(partial(raw_job, self._clients.workspace, following)) is None:
-                    return name
-            name = following
-        raise AssertionError("there is always a next number")
-
-    def restart(self, run_id: str) -> str:
-        """Submit the job of a run again, which goes on from its checkpoints, and return the name of the new one.
-
-        Whoever does the same at the same time makes the same job, as its name is the same.
-        """
-        name = self.working(run_id)
-        number = 1 if name == run_id else int(name.rpartition(AGAIN)[2]) + 1
-        made = self.get(name)
-        made.name = restarted(run_id, number)
-        # What it makes is its own; checkpoints are the run's.
-        for name in own_outputs():
-            made.outputs[name].path = None
-        made.tags = {**(made.tags or {}), FIRST: run_id}
-        with translated(f"submitting {run_id} again"):
-            again = self._clients.workspace.jobs.create_or_update(made, experiment_name=made.experiment_name)
-        return str(again.name)
+        found = self.get(run_id)
+        first = str((found.tags or {}).get(FIRST, ""))
+        return _run(self.get(first) if first else found)
 
     def state(self, run_id: str) -> RunState | None:
-        """Return where the run of that id stands; None if there never was one."""
-        found = self._state(run_id)
-        if found is None or found.status is not RunStatus.FAILED:
-            return found
-        working = self.working(run_id)
-        later = self._state(working) if working != run_id else None
-        return found if later is None else evolve(found, status=later.status)
-
-    def _state(self, run_id: str) -> RunState | None:
-        with translated(f"run {run_id!r}"):
-            made = absent(lambda: raw_job(self._clients.workspace, run_id)) if _is_legal(run_id) else None
-            if made is None:
-                return None
-            told, tags = made.properties, made.properties.tags or {}
-            experiment = told.experiment_name or ""
-            run = Run(made.name, "azureml", told.display_name or "", experiment, tags.get(MODEL_NAME, ""))
-            created = getattr(made.system_data, "created_at", None)
-            since = created.timestamp() if created else 0.0
-            return RunState(run, status_of(told.status), since, str(tags.get(KEY, "")), bool(told.is_archived))
+        """Return where the run of that id stands, whichever of its jobs works; None if there never was one."""
+        found = self.attempts.all_of(run_id) if _is_legal(run_id) else []
+        if not found:
+            return None
+        made, last = found[0], found[-1]
+        told, tags = made.properties, made.properties.tags or {}
+        run = Run(made.name, "azureml", told.display_name or "", told.experiment_name or "", tags.get(MODEL_NAME, ""))
+        created = getattr(made.system_data, "created_at", None)
+        since = created.timestamp() if created else 0.0
+        return RunState(run, status_of(last.properties.status), since, str(tags.get(KEY, "")), bool(told.is_archived))
 
     def get(self, run_id: str) -> Any:
         """Return the SDK's job; `NotFoundError` if there is none."""
@@ -183,48 +144,54 @@ class AzureJobs:
             return self._clients.workspace.jobs.get(run_id)
 
     def cancel(self, run_id: str) -> None:
-        """Ask the job to stop, and return once Azure has taken the request."""
-        with translated(f"canceling {run_id}"):
+        """Ask the job that works for the run to stop, and return once Azure has taken the request."""
+        self._cancel(self.attempts.last(run_id))
+
+    def _cancel(self, name: str) -> None:
+        with translated(f"canceling {name}"):
             client = self._clients.workspace
-            run_id = self._last(run_id)
-            what = f"job {run_id!r}"
-            if not done_away(what, lambda: client.jobs.begin_cancel(run_id), lambda: raw_job(client, run_id)):
+            what = f"job {name!r}"
+            if not done_away(what, lambda: client.jobs.begin_cancel(name), lambda: raw_job(client, name)):
                 raise NotFoundError(f"there is no {what}", hint="session.runs() lists those of this folder")
 
     def delete(self, run_id: str, token: str) -> None:
-        """Stop the job and put it out of sight, as Azure ML deletes none; a foreign one is left."""
+        """Stop the run and put its jobs out of sight, as Azure ML deletes none; a foreign one is left.
+
+        Its checkpoints go first: nobody lists what an archived job has left.
+        """
         if not _is_legal(run_id):
             return
-        with translated(f"run {run_id!r}"):
-            made = looked_for(lambda: absent(lambda: self._clients.workspace.jobs.get(run_id)))
-        if made is None:
+        found = looked_for(lambda: self.attempts.all_of(run_id) or None)
+        if found is None:
             return
-        if not is_ours(made.tags, token):
+        if not is_ours(found[0].properties.tags, token):
             raise NotOursError(f"job {run_id} was made by somebody else, so it is left")
-        for name in self._all(made):
-            if not status_of(self.get(name).status).ended:
-                self.cancel(name)
-            with translated(f"archiving {name}"):
-                self._clients.workspace.jobs.archive(name)
-        if is_command_job(made):
-            Storage(self._clients).remove_below(checkpoint_path(str((made.tags or {}).get(FIRST, run_id))))
+        for made in found:
+            if not status_of(made.properties.status).ended:
+                self._cancel(made.name)
+        if is_command_job(found[0]):
+            # What still runs would write on.
+            wait_until(lambda: self._has_ended(found[-1].name), STOPPED_WITHIN)
+            Storage(self._clients).remove_below(checkpoint_path(run_id))
+        for made in found:
+            with translated(f"archiving {made.name}"):
+                self._clients.workspace.jobs.archive(made.name)
 
-    def _all(self, made: Any) -> list[str]:
-        """Return the names of a run's jobs, the first one first."""
-        if not is_command_job(made):
-            return [str(made.name)]
-        last = self.working(made.name)
-        again = 0 if last == made.name else int(last.rpartition(AGAIN)[2])
-        return [str(made.name), *(restarted(made.name, number) for number in range(1, again + 1))]
-
-    def _last(self, run_id: str) -> str:
-        """Return the job that works for a run, where it is not the one of its name."""
-        found = absent(lambda: raw_job(self._clients.workspace, run_id))
-        failed = found is not None and status_of(found.properties.status) is RunStatus.FAILED
-        return self.working(run_id) if failed else run_id
+    def _has_ended(self, name: str) -> bool:
+        made = self.attempts.raw(name)
+        return made is None or status_of(made.properties.status).ended
 
     def remove_upload(self, path: str, token: str) -> None:
-        """Delete a file that was sent for a job; `InUseError` while a job that has not ended reads it."""
+        """Delete a file that was sent for a job; `InUseError` while a job that has not ended reads it.
+
+        Checkpoints whose run is out of sight are deleted as a whole.
+        """
+        run_id = path.removeprefix(f"{CHECKPOINTED}/")
+        if run_id != path:
+            if not all(status_of(made.properties.status).ended for made in self.attempts.all_of(run_id)):
+                raise InUseError(f"{run_id} still writes them")
+            Storage(self._clients).remove_below(path)
+            return
         with translated("listing jobs"):
             for made in self._clients.workspace.jobs.list():
                 reads = any(path in str(value) for name, value in (made.tags or {}).items() if name.startswith(DATA))
@@ -233,20 +200,29 @@ class AzureJobs:
         Storage(self._clients).remove(path, token)
 
     def leftovers(self) -> Iterator[Leftover]:
-        """Yield every job that bears our marks and was not put out of sight."""
+        """Yield every run that bears our marks and was not put out of sight, uploads, and checkpoints without a run.
+
+        A job that was submitted again is its run.
+        """
         with translated("listing jobs"):
-            for made in self._clients.workspace.jobs.list():
-                tags = made.tags or {}
-                if TOKEN not in tags:
-                    continue
-                status = status_of(made.status)
-                created = getattr(made.creation_context, "created_at", None)
-                size = str(tags.get(SIZE, "")) if status is RunStatus.RUNNING else ""
-                count = int(tags.get(NODES, "0")) if size and str(tags.get(NODES, "")).isdecimal() else 0
-                resource = Resource("run", str(made.name), "azureml", str(tags[TOKEN]))
-                yield Leftover(resource, status, created.timestamp() if created else 0.0, size, count)
-        for path, token, since in Storage(self._clients).uploaded():
+            ours = [made for made in self._clients.workspace.jobs.list() if TOKEN in (made.tags or {})]
+        latest: dict[str, Any] = {}
+        for made in sorted(ours, key=lambda made: number_of(str(made.name))):
+            latest[str(made.tags.get(FIRST) or made.name)] = made
+        for name, made in latest.items():
+            status = status_of(made.status)
+            created = getattr(made.creation_context, "created_at", None)
+            size = str(made.tags.get(SIZE, "")) if status is RunStatus.RUNNING else ""
+            nodes = str(made.tags.get(NODES, "0"))
+            count = int(nodes) if size and nodes.isdecimal() else 0
+            resource = Resource("run", name, "azureml", str(made.tags[TOKEN]))
+            yield Leftover(resource, status, created.timestamp() if created else 0.0, size, count)
+        storage = Storage(self._clients)
+        for path, token, since in storage.uploaded():
             yield Leftover(Resource("upload", path, "azureml", token), "stored", since)
+        for run_id in storage.checkpointed():
+            if run_id not in latest:
+                yield Leftover(Resource("upload", checkpoint_path(run_id), "azureml"), "stored")
 
     def _inputs(self, job: Job) -> dict[str, Any]:
         """Return what the component is told beside the data."""
@@ -275,20 +251,6 @@ class AzureJobs:
         built.settings.force_rerun = True
         built.settings.continue_on_step_failure = False
         return built
-
-
-def restarted(run_id: str, number: int) -> str:
-    """Return the name of the job that is submitted again for a run, for the so manieth time.
-
-    >>> restarted("azft-0123456789ab", 2)
-    'azft-0123456789ab-again-2'
-    """
-    return f"{run_id}{AGAIN}{number}"
-
-
-def is_command_job(made: Any) -> bool:
-    """Whether the SDK's job is a command."""
-    return str(made.type).lower() == "command"
 
 
 def is_command(job: Job) -> bool:

@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 from attrs import frozen
 
+from azft.backends.azureml.attempts import is_command_job
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.commands import Commands, Judging
 from azft.backends.azureml.comparing import SPLITS, base_place
 from azft.backends.azureml.errors import translated
-from azft.backends.azureml.jobs import DATA, MODEL_NAME, NODES, OUTPUT, SIZE, TRAINER, WHERE, fitting, is_command_job
+from azft.backends.azureml.jobs import DATA, MODEL_NAME, NODES, OUTPUT, SIZE, TRAINER, WHERE, fitting
 from azft.backends.azureml.storage import Storage, upload_path
 from azft.domain.data import DataFile
 from azft.domain.run import Run

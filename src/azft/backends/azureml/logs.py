@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from http import HTTPStatus
 
@@ -12,6 +13,7 @@ WITHIN = 30.0
 """Seconds for one answer."""
 TRIES, PAUSE = 3, 0.3
 """How often a log is asked for, and the seconds before the second time."""
+_LINES = re.compile(r"\r\n|\n|\r")
 _FOR_GOOD = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
@@ -56,4 +58,6 @@ def _read(address: str, begin: int, *, ended: bool, within: float) -> Piece:
     content = answer.content if answer.status_code == HTTPStatus.PARTIAL_CONTENT else answer.content[begin:]
     if not ended:
         content = content[: content.rfind(b"\n") + 1]
-    return Piece(tuple(content.decode("utf-8", "replace").splitlines()), begin + len(content))
+    # Not by splitlines(), which also divides at what a text within a line may hold.
+    lines = _LINES.split(content.decode("utf-8", "replace").removesuffix("\n"))
+    return Piece(tuple(lines) if content else (), begin + len(content))

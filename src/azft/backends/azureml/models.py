@@ -46,4 +46,5 @@ def _model(raw: Mapping[str, Any], spec: ModelSpec) -> Model:
         trust_remote_code=spec.trust_remote_code,
         card=with_snapshot(card, spec.name),
         architecture=architecture_of(spec.name),
+        chat_template=spec.chat_template,
     )

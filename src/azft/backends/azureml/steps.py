@@ -8,6 +8,8 @@ from azft.backends.azureml.internals import child_runs
 
 USER_LOGS = "user_logs/"
 """Where the logs of a user's program are, a file for each process (Microsoft, View training logs, 2025)."""
+BUILD_LOGS = "azureml-logs/"
+"""Where the log of an image is that is built for it (Microsoft, How to troubleshoot environments, 2026)."""
 DEEPEST = 5
 """Pipelines within pipelines that are looked into."""
 
@@ -25,7 +27,7 @@ def descendants(client: Any, run_id: str, depth: int = 1) -> list[Any]:
 def is_command(details: Any) -> bool:
     """Return whether a run is a command, as it has logs of its user's program itself; a pipeline's steps have them."""
     files = getattr(details, "log_files", None) or {}
-    return not is_pipeline(details) and any(path.startswith(USER_LOGS) for path in files)
+    return not is_pipeline(details) and any(path.startswith((USER_LOGS, BUILD_LOGS)) for path in files)
 
 
 def is_pipeline(run: Any) -> bool:

@@ -19,6 +19,8 @@ from azft.rules.marks import SESSION, TOKEN
 from azft.waiting import looked_for
 
 FOLDER = "azft"
+CHECKPOINTED = f"{FOLDER}/checkpoints"
+"""Below it are the checkpoints of runs, each below its id."""
 _HINT = "uploading needs the role 'Storage Blob Data Contributor' on the workspace's storage account"
 _NO_KEYS = frozenset({"KeyBasedAuthenticationNotPermitted", "AuthorizationFailed"})
 _FORBIDDEN = 403
@@ -108,9 +110,16 @@ class Storage:
                 return
         raise NotOursError(f"{path} was there before, so it is left")
 
+    def checkpointed(self) -> set[str]:
+        """Return the ids of the runs of which checkpoints are here."""
+        _, container = self._opened
+        with translated("listing checkpoints", hint=_HINT):
+            names = [blob.name for blob in container.list_blobs(name_starts_with=f"{CHECKPOINTED}/")]
+        return {name.removeprefix(f"{CHECKPOINTED}/").partition("/")[0] for name in names}
+
     def remove_below(self, prefix: str) -> None:
         """Delete the checkpoints of a run, which only its jobs write; those that are gone are fine."""
-        if not prefix.startswith(f"{FOLDER}/checkpoints/") or prefix.endswith("/"):
+        if not prefix.startswith(f"{CHECKPOINTED}/") or prefix.endswith("/"):
             raise NotOursError(f"{prefix} holds no checkpoints of a run, so it is left")
         _, container = self._opened
         with translated(f"deleting {prefix}", hint=_HINT):

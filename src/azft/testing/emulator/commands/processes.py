@@ -138,4 +138,4 @@ class Processes:
 def environment_of(base: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that every rank has: `python` is the interpreter that runs here."""
     here = str(Path(sys.executable).parent)
-    return {**base, **given, "PATH": f"{here}{os.pathsep}{base.get('PATH', os.defpath)}"}
+    return {**base, **given, "AZFT_WITHOUT_GPUS": "1", "PATH": f"{here}{os.pathsep}{base.get('PATH', os.defpath)}"}
