@@ -30,6 +30,7 @@ from azft.processes import is_alive
 from azft.training import current_task, tokens
 from azft.training.events import read_events
 from azft.waiting import wait_until
+from tests.sampling import sampled
 from tests.small_runs import replaced, sums
 from tests.test_local_backend import own_model
 
@@ -99,7 +100,7 @@ task.save(trainer.model)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lora", [True, False])
+@pytest.mark.parametrize("lora", sampled([True, False], [True]))
 def test_the_parts_are_those_of_the_engine(
     session: Callable[..., FineTuneSession], tmp_path: Path, *, lora: bool
 ) -> None:

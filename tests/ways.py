@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from azft.stages.ranks import run_ranks
 from azft.training.events import EventLog, Unheard
 from azft.training.group import Group
 from azft.training.loop import train
+from tests.sampling import sampled
 from tests.small_runs import FAMILIES, losses, replaced, staged_run
 from tests.test_local_backend import own_model
 
@@ -67,6 +69,8 @@ WAYS = [
     Way("llama", packing=True, lora=True),
     Way("llama", packing=True, lora=True, accumulation=4),
 ]
+FEWER = [way for way in WAYS if way.family in {"llama", "gemma2"}]
+"""The ways that several processes take in a sample."""
 SAME = (
     *("max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "adam_beta1", "adam_beta2"),
     *("adam_epsilon", "max_grad_norm", "logging_steps", "seed"),
@@ -88,6 +92,11 @@ def train_each(context: StageContext, group: Group, _shrunk: int) -> None:
         train(in_folder(context, folder, group).task, group)
 
 
+def ways_of(kind: str) -> Sequence[Way]:
+    """Return the ways that the processes of a kind are tried in."""
+    return WAYS if kind == "one" else sampled(WAYS, FEWER)
+
+
 def losses_of(place: Path, kind: str) -> list[list[float]]:
     """Train every way in the processes of a kind, and return the losses of the steps of each."""
     for family in FAMILIES:
@@ -95,7 +104,9 @@ def losses_of(place: Path, kind: str) -> list[list[float]]:
             replaced(own_model(place / family), family)
     group = KINDS[kind]
     (place / kind).mkdir()
-    contexts = [staged_run(place / kind, place / way.family, COUNT, **way.parameters(group.size)) for way in WAYS]
+    contexts = [
+        staged_run(place / kind, place / way.family, COUNT, **way.parameters(group.size)) for way in ways_of(kind)
+    ]
     folders = [context.folder.with_name(f"way-{number:02}") for number, context in enumerate(contexts)]
     for context, folder in zip(contexts, folders, strict=True):
         shutil.copytree(context.folder, folder)
