@@ -24,8 +24,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Both type checkers."""
     session.install(*INSTALL)
-    session.run("mypy")
-    session.run("pyright")
+    session.run("python", "tools/check_types.py")
 
 
 @nox.session
