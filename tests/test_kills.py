@@ -17,6 +17,7 @@ from azft import FineTuneSession, Run
 from azft.domain.parameters import ParameterValue
 from azft.files import sha256_of_folder
 from azft.testing.contract import SAMPLE
+from tests.sampling import sampled
 
 SETTINGS: dict[str, ParameterValue] = {
     "num_train_epochs": 4,
@@ -94,7 +95,7 @@ def test_a_killed_run_ends_with_the_same_weights(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(14))
+@pytest.mark.parametrize("number", sampled(range(14), range(7)))
 def test_kills_at_random_moments(tmp_path: Path, undisturbed: tuple[str, float], number: int) -> None:
     expected, seconds = undisturbed
     moment = random.Random(number).uniform(0, seconds)
