@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,11 @@ def test_weights_are_registered_once_and_answer(session: FineTuneSession, weight
     report = session.cleanup(everything=True)
     assert not report.failed
     assert not session.backend.versions("from-a-folder") or session.backend.name == "azureml"
+
+
+def test_a_program_is_online_afterwards(weights: Path) -> None:
+    with mlflow_model(weights, "mine"):
+        assert "HF_HUB_OFFLINE" not in os.environ
 
 
 def test_an_mlflow_model_is_taken_as_it_is(session: FineTuneSession, weights: Path) -> None:

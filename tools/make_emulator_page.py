@@ -32,8 +32,8 @@ recorded from Azure. Each operation says where its behaviour comes from: *SDK so
 - The ranks of a command job are processes of this machine, on as many nodes as were asked for; they speak over
   loopback. A mounted input is a copy of each node; a mounted output reaches the storage when a file was left alone for
   half a second.
-- Machines are not allocated: a cluster is ready at once, nothing bills; quotas are used as a test says (`used=`). A size
-  has its GPUs in name alone: jobs see `AZFT_WITHOUT_GPUS=1`, and azft's engine trains on what this machine has.
+- Machines are not allocated: a cluster is ready at once, nothing bills; quotas are used as a test says (`used=`).
+- A size has its GPUs in name alone: jobs see `AZFT_WITHOUT_GPUS=1`, and azft's engine trains on what this machine has.
 - A model is a stand-in unless its registry entry has `weights`; training runs on one device whatever the cluster is.
 - DeepSpeed is skipped, as on the backend `local`; the learned loss is close in kind, not in bits.
 - One workspace, one storage account, one service principal; no roles, no networks, no identities of clusters.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from azft.domain.evaluation import EvaluationReport
@@ -14,6 +16,8 @@ from azft.stages.context import StageContext
 from azft.stages.evaluate import tuned_model
 from azft.stages.pictures import loss_curve
 from azft.training.events import read_events
+
+OFFLINE = "HF_HUB_OFFLINE"
 
 
 def export(context: StageContext, target: Path) -> None:
@@ -33,11 +37,10 @@ def export(context: StageContext, target: Path) -> None:
 
 def as_mlflow(weights: Path, target: Path, name: str) -> None:
     """Write a folder of weights with their tokenizer as an MLflow model for chat (task llm/v1/chat)."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # MLflow would look for a model card of the local folder on the hub
     import torch
     import transformers
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _offline():
         warnings.simplefilter("ignore")  # MLflow warns of a type hint of its own.
         from mlflow.transformers import save_model
 
@@ -45,6 +48,20 @@ def as_mlflow(weights: Path, target: Path, name: str) -> None:
         save_model(str(weights), str(target), task="llm/v1/chat", pip_requirements=requirements)
     share(weights, target / "model")
     _name_the_model(target, name)
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Keep MLflow from looking for a model card of a local folder on the hub; who asks the hub afterwards may."""
+    before = os.environ.get(OFFLINE)
+    os.environ[OFFLINE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[OFFLINE]
+        else:
+            os.environ[OFFLINE] = before
 
 
 def _name_the_model(folder: Path, name: str) -> None:
