@@ -269,15 +269,16 @@ def test_scoring_in_parts_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None
         pad_token_id = 0
 
     model, data = network("llama"), rows()
-    whole, tokens = scoring.score(model, Reads(), data, batch=8)
+    whole, items = scoring.score(model, Reads(), data, batch=8)
     monkeypatch.setattr(scoring, "MOST", 46 * 4 * 5)
     asked: list[int] = []
     model.register_forward_pre_hook(
         lambda _model, _args, given: asked.append(given["input_ids"].numel()), with_kwargs=True
     )
-    parts, same = scoring.score(model, Reads(), data, batch=8)
+    parts, others = scoring.score(model, Reads(), data, batch=8)
     assert (parts.loss, parts.token_accuracy) == pytest.approx((whole.loss, whole.token_accuracy), rel=1e-6)
-    assert same == tokens
+    assert [tokens for tokens, _loss in others] == [tokens for tokens, _loss in items]
+    assert [loss for _tokens, loss in others] == pytest.approx([loss for _tokens, loss in items], rel=1e-5)
     assert max(asked) <= max(data.lengths)
 
 
