@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "TOKENIZERS_PARALLELISM": "false"}
+"""What a process of ours that nobody looks at is told."""
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+"""Where everything is on the disk, no library is to ask a hub."""
 _ALLOWED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|SYSTEMROOT|PYTHON\w+|VIRTUAL_ENV|LD_\w+|XDG_\w+|"
     r"(OMP|MKL|OPENBLAS|NUMEXPR|KMP|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|CUDA|NVIDIA|NCCL|TOKENIZERS|TRANSFORMERS|COVERAGE)_\w+|"

@@ -16,8 +16,7 @@ from azft.stages.context import StageContext
 from azft.stages.evaluate import tuned_model
 from azft.stages.pictures import loss_curve
 from azft.training.events import read_events
-
-OFFLINE = "HF_HUB_OFFLINE"
+from azft.variables import OFFLINE
 
 
 def export(context: StageContext, target: Path) -> None:
@@ -53,15 +52,16 @@ def as_mlflow(weights: Path, target: Path, name: str) -> None:
 @contextmanager
 def _offline() -> Iterator[None]:
     """Keep MLflow from looking for a model card of a local folder on the hub; who asks the hub afterwards may."""
-    before = os.environ.get(OFFLINE)
-    os.environ[OFFLINE] = "1"
+    before = {name: os.environ.get(name) for name in OFFLINE}
+    os.environ.update(OFFLINE)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[OFFLINE]
-        else:
-            os.environ[OFFLINE] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _name_the_model(folder: Path, name: str) -> None:

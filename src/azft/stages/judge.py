@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +12,11 @@ import orjson
 
 from azft.domain.jsonable import to_json
 from azft.domain.run import QUESTION
-from azft.errors import AzftError
 from azft.files import write_whole
-from azft.stages.reasons import reason
+from azft.stages.reasons import tell
 from azft.stages.relay import Relay
 from azft.training.events import EventLog
+from azft.variables import OFFLINE, QUIET
 
 REPORT, ANSWERS = "report.json", "answers.json"
 PLACES = ("base", "tuned", "train", "validation", "test", "questions", "report")
@@ -29,16 +28,14 @@ def main(words: Sequence[str]) -> None:
     for name in PLACES:
         parser.add_argument(f"--{name}", type=Path, required=True)
     given = parser.parse_args(words)
-    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+    os.environ.update(QUIET | OFFLINE)
     events = EventLog(Path.cwd() / "events.jsonl")
     events.stage = "evaluate"
     try:
         with Relay(events):
             _judge(given, events)
     except Exception as error:  # noqa: BLE001 - whatever it is, the job's log has to say it
-        if not isinstance(error, AzftError):
-            traceback.print_exc()
-        sys.stderr.write(f"{reason(error)}\n")
+        tell(error)
         sys.exit(1)
 
 

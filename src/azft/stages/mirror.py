@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 import orjson
 
 from azft.training import checkpoints
 from azft.training.checkpoints import SEAL
+from azft.waiting import Repeating
 
 EVERY = 1.0
 """Seconds between two looks for checkpoints that are new."""
@@ -57,42 +56,29 @@ def _settle(checkpoint: Path) -> None:
         checkpoints.seal(checkpoint)
 
 
-class Mirror:
+class Mirror(Repeating):
     """Keeps the whole checkpoints of a folder in a mounted one, too, while it is entered."""
 
     def __init__(self, folder: Path, mounted: Path, warn: Callable[[str], None]) -> None:
+        super().__init__(self._look, EVERY, "azft-mirror")
         self._folder = folder
         self._mounted = mounted
         self._warn = warn
         self._warned = False
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="azft-mirror", daemon=True)
-
-    def __enter__(self) -> Mirror:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
 
     def clear(self) -> None:
-        """Remove what is mounted: the result is safe, and nothing is to go on from there."""
-        self.__exit__(None, None, None)
+        """Remove what is mounted, once its block has ended: the result is safe, and nothing is to go on from there."""
         for checkpoint in checkpoints.all_of(self._mounted):
             shutil.rmtree(checkpoint, ignore_errors=True)
 
-    def _work(self) -> None:
-        while not self._over.wait(EVERY):
-            try:
-                self.copy()
-            except OSError as error:
-                # A mount may fail for a while; the next look tries again.
-                if not self._warned:
-                    self._warned = True
-                    self._warn(f"checkpoints cannot be copied to where they outlive the machine: {error}")
+    def _look(self) -> None:
+        try:
+            self.copy()
+        except OSError as error:
+            # A mount may fail for a while; the next look tries again.
+            if not self._warned:
+                self._warned = True
+                self._warn(f"checkpoints cannot be copied to where they outlive the machine: {error}")
 
     def copy(self) -> None:
         """Copy what is whole and new, the newest first, and then remove what the training has removed before it."""

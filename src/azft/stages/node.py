@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,24 +20,23 @@ from pathlib import Path
 from attrs import frozen
 
 from azft.domain.jsonable import from_json
-from azft.errors import AzftError, ConfigurationError
+from azft.errors import ConfigurationError
 from azft.stages.context import StageContext, Untracked
 from azft.stages.mirror import Mirror, bring_back
 from azft.stages.order import CODE, Order, job_at
-from azft.stages.reasons import reason
+from azft.stages.reasons import tell
 from azft.stages.relay import Relay
 from azft.stages.scripted import ScriptFailedError, keep_saved
 from azft.stages.walking import do
 from azft.training.events import EventLog, Unheard
 from azft.training.task import FILE, VARIABLE
+from azft.variables import OFFLINE, QUIET
 
 WORK = "azft-run"
 """The folder of the machine's own disk that a run works in, below where it is started."""
 READY = "ready"
 WITHOUT_GPUS = "AZFT_WITHOUT_GPUS"
 """The variable, 1, where a machine may have no GPU though its size has: the emulator sets it."""
-OFFLINE = {"HF_HUB_OFFLINE": "1"}
-"""The weights are here; a script of the user's may want something else of a hub."""
 LOOK = 0.2
 SPLITS = ("train", "validation", "test")
 PLACES = ("order", "model", *SPLITS, "checkpoints", "tuned", "report")
@@ -84,16 +82,14 @@ def main(words: Sequence[str]) -> None:
     except ScriptFailedError:
         _leave(1)  # What it said last is the cause, and stays the last that the log says.
     except Exception as error:  # noqa: BLE001 - whatever it is, the job's log has to say it
-        if not isinstance(error, AzftError):
-            traceback.print_exc()
-        sys.stderr.write(f"{reason(error)}\n")
+        tell(error)
         _leave(1)
     _leave(0)
 
 
 def _set_up(rank: Rank) -> None:
     """Set the variables that libraries look at: nothing asks a hub or tells on us, and one process is no group."""
-    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", TOKENIZERS_PARALLELISM="false", **OFFLINE)
+    os.environ.update(QUIET | OFFLINE)
     # Of what it says each time, such as a licence that it cannot look up, nobody who watches can make use.
     logging.getLogger("mlflow.transformers").setLevel(logging.ERROR)
     if rank.size > 1:
@@ -202,6 +198,7 @@ class _Node:
         path = self._code / CODE / self._order.script
         found = [str(self._code), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {
+            # A script of the user's may want something of a hub.
             **{name: value for name, value in os.environ.items() if name not in OFFLINE},
             VARIABLE: str(self._folder / FILE),
             "PYTHONPATH": os.pathsep.join(found),

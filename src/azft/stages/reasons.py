@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+import traceback
 
 from azft.errors import AzftError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_SAID = tuple(os.strerror(code) for code in _FULL)
 """What is said by those who write without Python, such as safetensors."""
+
+
+def tell(error: BaseException) -> None:
+    """Say in the log of a job why it failed, the reason last; azft's own errors need no traceback."""
+    if not isinstance(error, AzftError):
+        traceback.print_exception(error)
+    sys.stderr.write(f"{reason(error)}\n")
 
 
 def reason(error: BaseException) -> str:

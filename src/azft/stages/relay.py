@@ -12,32 +12,27 @@ from types import TracebackType
 from azft.domain.evaluation import EvaluationReport
 from azft.domain.run import RunEvent
 from azft.training.events import EventLog, EventReader, line_of
+from azft.waiting import Repeating
 
 EVERY = 1.0
 RUN = "MLFLOW_RUN_ID"
 """Names the run in MLflow that is the job; the service sets it, and the address of MLflow, for each process."""
 
 
-class Relay:
+class Relay(Repeating):
     """Tells what an event log says, until its block ends: the watcher reads the lines, and MLflow has the curves."""
 
     def __init__(self, events: EventLog) -> None:
+        super().__init__(lambda: self.update(now=True), EVERY, "azft-relay")
         self._events = events
         self._reader = EventReader(events.path)
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="azft-relay", daemon=True)
         self._mlflow = bool(os.environ.get(RUN))
 
-    def __enter__(self) -> Relay:
-        self._thread.start()
-        return self
-
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
         self.update(now=True)
 
     def update(self, *, now: bool = False) -> None:
@@ -57,10 +52,6 @@ class Relay:
         for name, scores in (("base", report.base), ("tuned", report.tuned)):
             values = {"perplexity": scores.perplexity, "token_accuracy": scores.token_accuracy}
             self._events.say("metrics", values={f"{name}_{key}": value for key, value in values.items()})
-
-    def _work(self) -> None:
-        while not self._over.wait(EVERY):
-            self.update(now=True)
 
     def _measured(self, events: Sequence[RunEvent]) -> None:
         """Add the numbers to the job's run; where MLflow cannot be written, the run goes on and says so once."""

@@ -106,6 +106,7 @@ class AzureMLBackend(Line):
         restarts: int = 3,
         credential: Any = None,
     ) -> None:
+        told = {name: value for name, value in locals().items() if name not in {"self", "credential"}}
         given = {"subscription_id": subscription_id, "resource_group": resource_group, "workspace": workspace}
         self.workspace = find_workspace(given)
         self._clients = Clients(credential or Credential(interactive=interactive), self.workspace)
@@ -115,7 +116,6 @@ class AzureMLBackend(Line):
         self._environments = Environments(self._clients)
         launching = Launching(job_timeout, job_identity, job_tier, restarts, job_environment).checked()
         self._launching = launching
-        self._to_be_built = False
         self._commands = Commands(self._environments, launching)
         self._jobs = AzureJobs(self._clients, self._components, self._commands)
         self._metrics = Metrics(self._clients)
@@ -134,31 +134,12 @@ class AzureMLBackend(Line):
             server_arguments,
         )
         self._endpoints = AzureEndpoints(self._clients, serving, self._quota_of_deployment)
-        served: dict[str, str | int | float | bool] = {
-            "interactive": interactive,
-            "instance_type": instance_type,
-            "instances": instances,
-            "request_timeout": request_timeout,
-            "auth_mode": auth_mode,
-            "probe_delay": probe_delay,
-            "environment": environment,
-            "server": server,
-            "server_image": server_image,
-            "server_arguments": server_arguments,
-            "poll": poll,
-            "patience": patience,
-            "job_timeout": job_timeout,
-            "job_identity": job_identity,
-            "job_tier": job_tier,
-            "job_environment": job_environment,
-            "restarts": restarts,
-        }
         usual = inspect.signature(AzureMLBackend).parameters
         self.settings: Mapping[str, str | int | float | bool] = {
+            **{name: value for name, value in told.items() if value != usual[name].default},
             "subscription_id": self.workspace.subscription_id,
             "resource_group": self.workspace.resource_group,
             "workspace": self.workspace.workspace,
-            **{name: value for name, value in served.items() if value != usual[name].default},
         }
         """What `connect` takes to be here again; a credential is in no file."""
 
@@ -211,7 +192,8 @@ class AzureMLBackend(Line):
         if not trainer.own:
             return self._components.latest()
         environment = environment_of(trainer)
-        self._to_be_built = not (self._launching.environment or self._environments.is_there(environment))
+        if not self._launching.environment:
+            self._environments.is_there(environment)
         own = engine_component(chat_completion_pipeline(), datetime.now(UTC).date())
         return evolve(own, name=ENGINE, version=version_of(environment))
 
@@ -221,7 +203,8 @@ class AzureMLBackend(Line):
             memory = memory_findings(plan, subject=plan.compute.name)
             inputs = input_findings(plan.parameters)
             processes = process_findings(plan.parameters, gpus=plan.compute.gpus)
-            said = command_findings(plan, self._launching, to_be_built=self._to_be_built)
+            missing = self._environments.was_missing(environment_of(plan.trainer))
+            said = command_findings(plan, self._launching, to_be_built=missing)
             return [*inputs, *processes, *memory, *said, *self._computes.unread()]
         dead = [
             entry.name

@@ -41,16 +41,21 @@ class Environments:
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._known: set[str] = set()
+        self._known: dict[str, bool] = {}
 
     def is_there(self, environment: JobEnvironment) -> bool:
         """Whether the workspace has it already, and so has been asked to build its image before."""
         version = version_of(environment)
-        if version not in self._known:
+        if not self._known.get(version):
             with translated(f"environment {NAME}"):
-                found = absent(lambda: self._clients.workspace.environments.get(NAME, version))
-            self._known |= {version} if found is not None else set()
-        return version in self._known
+                self._known[version] = (
+                    absent(lambda: self._clients.workspace.environments.get(NAME, version)) is not None
+                )
+        return self._known[version]
+
+    def was_missing(self, environment: JobEnvironment) -> bool:
+        """Whether the last look has not found it; nothing is asked."""
+        return self._known.get(version_of(environment)) is False
 
     def made(self, environment: JobEnvironment) -> str:
         """Return how a job names it, once the workspace has it."""
@@ -58,7 +63,7 @@ class Environments:
         if not self.is_there(environment):
             with translated(f"environment {NAME}"):
                 self._clients.workspace.environments.create_or_update(_entity(environment))
-            self._known.add(version)
+            self._known[version] = True
         return f"azureml:{NAME}:{version}"
 
 

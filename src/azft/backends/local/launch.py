@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from azft.backends.local.supervise import ENDED
-from azft.variables import allowed
+from azft.variables import QUIET, allowed
 
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "TOKENIZERS_PARALLELISM": "false"}
 _MEMORY = "as happens when the machine's memory runs out"
 
 

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 import httpx
 import orjson
 
-from azft.backends.local.launch import QUIET
 from azft.errors import BackendError
 from azft.testing.emulator.jobs import KIND as JOBS
 from azft.testing.emulator.jobs import Jobs
@@ -24,6 +23,7 @@ from azft.testing.emulator.state import Document
 from azft.testing.emulator.story import Step, Story
 from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply
 from azft.testing.emulator.world import World
+from azft.variables import QUIET
 from azft.waiting import wait_until
 
 READY_WITHIN = 60.0
