@@ -8,13 +8,14 @@ from azft.domain.component import Component
 from azft.domain.compute import SERVERLESS, Compute
 from azft.domain.findings import Finding
 from azft.domain.parameters import Parameters
+from azft.domain.splits import SPLITS
 from azft.rules.inputs import encode
 from azft.rules.parameters import COMPONENT
 
 GPUS = "number_of_gpu_to_use_finetuning"
 _WHERE = ("compute_model_import", "compute_preprocess", "compute_finetune")
 _SIZES = ("instance_type_model_import", "instance_type_preprocess", "instance_type_finetune")
-_FILES = tuple(f"{split}_{kind}_path" for split in ("train", "validation", "test") for kind in ("file", "mltable"))
+_FILES = tuple(f"{split}_{kind}_path" for split in SPLITS for kind in ("file", "mltable"))
 Told = str | int | float
 
 

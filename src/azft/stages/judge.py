@@ -12,6 +12,7 @@ import orjson
 
 from azft.domain.jsonable import to_json
 from azft.domain.run import QUESTION
+from azft.domain.splits import SPLITS
 from azft.files import write_whole
 from azft.stages.reasons import tell
 from azft.stages.relay import Relay
@@ -55,7 +56,7 @@ def _judge(given: argparse.Namespace, events: EventLog) -> None:
     given.report.mkdir(parents=True, exist_ok=True)
     if questions:
         write_whole(given.report / ANSWERS, to_json(answered(base, tuned, questions, asked)))
-    files = {split: getattr(given, split) for split in ("train", "validation", "test")}
+    files = {split: getattr(given, split) for split in SPLITS}
     report = judged(base, tuned, files, say=lambda text: events.say("log", text), asked=asked)
     write_whole(given.report / REPORT, to_json(report))
     events.say("stage", "done")

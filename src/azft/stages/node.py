@@ -20,6 +20,7 @@ from pathlib import Path
 from attrs import frozen
 
 from azft.domain.jsonable import from_json
+from azft.domain.splits import SPLITS
 from azft.errors import ConfigurationError
 from azft.stages.context import StageContext, Untracked
 from azft.stages.mirror import Mirror, bring_back
@@ -38,7 +39,6 @@ READY = "ready"
 WITHOUT_GPUS = "AZFT_WITHOUT_GPUS"
 """The variable, 1, where a machine may have no GPU though its size has: the emulator sets it."""
 LOOK = 0.2
-SPLITS = ("train", "validation", "test")
 PLACES = ("order", "model", *SPLITS, "checkpoints", "tuned", "report")
 """What a job tells each of its processes: files and folders that it reads, and folders that it keeps."""
 

@@ -9,6 +9,7 @@ import orjson
 from attrs import frozen
 
 from azft.domain.jsonable import to_json
+from azft.domain.splits import SPLITS
 from azft.engine.loading import context_limit, load_chat_tokenizer, quiet
 from azft.engine.machine import tokenise_on
 from azft.engine.rendering import TemplateRefusalError
@@ -16,8 +17,6 @@ from azft.engine.rows import RowWriter
 from azft.engine.tokens import ChatTokenizer
 from azft.errors import DatasetError
 from azft.stages.context import StageContext
-
-SPLITS = ("train", "validation", "test")
 
 
 @frozen

@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 
 from azft.domain.jsonable import from_json, to_json
 from azft.domain.parameters import Parameters
+from azft.domain.splits import SPLITS
 from azft.errors import ConfigurationError
 from azft.files import write_whole
 from azft.training.events import EventLog, Unheard
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 VARIABLE = "AZFT_TASK"
 """The environment variable with the path of the task's file."""
 FILE = "task.json"
-SPLITS = ("train", "validation", "test")
 
 
 class CanceledError(Exception):

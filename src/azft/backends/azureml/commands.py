@@ -23,6 +23,7 @@ from azft.domain.job import Job
 from azft.domain.jsonable import to_json
 from azft.domain.plan import nodes_of
 from azft.domain.run import Run
+from azft.domain.splits import SPLITS
 from azft.domain.trainers import Script
 from azft.errors import UnsupportedError
 from azft.files import code_files
@@ -107,10 +108,7 @@ class Commands:
             inputs={
                 "order": Input(type="uri_file", path=addresses["order"], mode="download"),
                 "model": Input(type="mlflow_model", path=job.model.id, mode="download"),
-                **{
-                    split: Input(type="uri_file", path=addresses[split], mode="ro_mount")
-                    for split in ("train", "validation", "test")
-                },
+                **{split: Input(type="uri_file", path=addresses[split], mode="ro_mount") for split in SPLITS},
             },
             outputs={**own_outputs(), CHECKPOINTS: Output(type="uri_folder", path=kept, mode="rw_mount")},
             distribution=PyTorchDistribution(process_count_per_instance=processes),

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.commands import REPORT
+from azft.backends.azureml.commands import REPORT, TUNED
 from azft.backends.azureml.errors import translated
 from azft.backends.azureml.internals import output_uris
-from azft.backends.azureml.jobs import DATA, OUTPUT
+from azft.backends.azureml.jobs import DATA
 from azft.backends.azureml.steps import descendants
 from azft.backends.azureml.storage import Storage
 from azft.domain.evaluation import Answer, EvaluationReport
 from azft.domain.jsonable import from_json
 from azft.domain.run import Run
+from azft.domain.splits import SPLITS
 from azft.errors import NotFoundError, UnsupportedError
 from azft.progress import shown
 from azft.stages.judge import ANSWERS
@@ -31,7 +32,6 @@ from azft.stages.judge import REPORT as JUDGED
 
 IMPORT = "chat_completion_model_import"
 IMPORTED = "output_dir"
-SPLITS = ("train", "validation", "test")
 _LOGGER = logging.getLogger("azft")
 
 
@@ -71,7 +71,7 @@ def _missing(error: ImportError) -> UnsupportedError:
 def _models(clients: Clients, storage: Storage, run: Run, folder: Path) -> tuple[Path, Path]:
     from azft.engine.weights import model_below
 
-    tuned = model_below(storage.download(place_of(clients, run.id, OUTPUT), folder / "tuned"))
+    tuned = model_below(storage.download(place_of(clients, run.id, TUNED), folder / "tuned"))
     base = model_below(storage.download(base_place(clients, run), folder / "base"))
     return base, tuned
 

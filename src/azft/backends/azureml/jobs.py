@@ -25,6 +25,7 @@ from azft.domain.job import Job
 from azft.domain.plan import nodes_of
 from azft.domain.resource import Leftover, Resource
 from azft.domain.run import Run, RunState, RunStatus
+from azft.domain.splits import SPLITS
 from azft.errors import (
     ConfigurationError,
     InUseError,
@@ -38,10 +39,8 @@ from azft.rules.parameters import COMPONENT
 from azft.rules.pipeline_inputs import GPUS, pipeline_inputs
 from azft.waiting import Attempt, looked_for, wait_until
 
-OUTPUT = TUNED
 STOPPED_WITHIN = 60.0
 """Seconds to wait for a job to stop before what it keeps is deleted."""
-SPLITS = ("train", "validation", "test")
 TRAINER = "azft.trainer"
 """The tag that says what trains."""
 MODEL_NAME = "azft.model_name"
@@ -243,7 +242,7 @@ class AzureJobs:
         component = self._components.entity(job.component_version)
 
         def fine_tune() -> dict[str, Any]:
-            return {OUTPUT: component(**inputs).outputs.mlflow_model_folder}
+            return {TUNED: component(**inputs).outputs.mlflow_model_folder}
 
         with translated("building the pipeline"):
             built: Any = pipeline(fine_tune, name=job.display_name)()

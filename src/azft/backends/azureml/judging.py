@@ -13,13 +13,14 @@ from attrs import frozen
 
 from azft.backends.azureml.attempts import is_command_job
 from azft.backends.azureml.client import Clients
-from azft.backends.azureml.commands import Commands, Judging
-from azft.backends.azureml.comparing import SPLITS, base_place
+from azft.backends.azureml.commands import TUNED, Commands, Judging
+from azft.backends.azureml.comparing import base_place
 from azft.backends.azureml.errors import translated
-from azft.backends.azureml.jobs import DATA, MODEL_NAME, NODES, OUTPUT, SIZE, TRAINER, WHERE, fitting
+from azft.backends.azureml.jobs import DATA, MODEL_NAME, NODES, SIZE, TRAINER, WHERE, fitting
 from azft.backends.azureml.storage import Storage, upload_path
 from azft.domain.data import DataFile
 from azft.domain.run import Run
+from azft.domain.splits import SPLITS
 from azft.errors import NotFoundError, UnsupportedError
 from azft.rules.marks import KEY
 
@@ -77,7 +78,7 @@ def _told(clients: Clients, run: Run, job: Any) -> Judging:
         base, kind = f"azureml://datastores/{store}/paths/{base_place(clients, run)}", "uri_folder"
     if not base:
         raise UnsupportedError(f"the base model of {run.id} is not known")
-    tuned = f"azureml://jobs/{job.name}/outputs/{OUTPUT}"
+    tuned = f"azureml://jobs/{job.name}/outputs/{TUNED}"
     return Judging(run, base, kind, tuned, files, str(tags[WHERE]), str(tags.get(SIZE, "")))
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from azft.backends.azureml.client import Clients
+from azft.backends.azureml.commands import TUNED
 from azft.backends.azureml.errors import absent, translated
-from azft.backends.azureml.jobs import OUTPUT
 from azft.domain.resource import Leftover, RegisteredModel, Resource
 from azft.domain.run import Run
 from azft.errors import ConfigurationError, NotOursError
@@ -42,7 +42,7 @@ class AzureModels:
                 return _registered(known)
             version = str(int(version) + 1)
         wanted = Model(
-            path=f"azureml://jobs/{job.name}/outputs/{OUTPUT}",
+            path=f"azureml://jobs/{job.name}/outputs/{TUNED}",
             type=AssetTypes.MLFLOW_MODEL,
             name=name,
             version=version,
