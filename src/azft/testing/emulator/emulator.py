@@ -207,9 +207,9 @@ class AzureMLEmulator:
         """Stop, and leave nothing behind but the folder that was given."""
         self.world.operations.close()
         self.servers.close()
-        self.mlflow.close()
         if self._server is not None:
             self._server.stop()
+        self.mlflow.close()
         if not self._kept:
             for document in self.jobs.all():
                 self.jobs.cancel(document["name"])

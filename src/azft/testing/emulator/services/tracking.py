@@ -43,6 +43,8 @@ class Mlflow:
         self._process: subprocess.Popen[bytes] | None = None
         self._client: httpx.Client | None = None
         self._lock = threading.Lock()
+        self._asking = 0
+        self._closed = False
         self._told: dict[str, str] = {}
         self._ids = {document["azure"]: document["mlflow"] for document in world.state.all(IDS)}
         self._back = {mlflow.encode(): azure.encode() for azure, mlflow in self._ids.items()}
@@ -62,14 +64,31 @@ class Mlflow:
             self._started()
 
     def close(self) -> None:
-        """End the process."""
-        if self._client is not None:
-            self._client.close()
+        """End the process, and then the connections to it, once nobody asks any more."""
+        with self._lock:
+            self._closed = True
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
+        # A client that is closed while a question is on its way leaves that connection open.
+        wait_until(lambda: not self._asking, READY_WITHIN)
+        if self._client is not None:
+            self._client.close()
 
     def _forward(self, call: Call) -> Reply:
+        with self._lock:
+            if self._closed:
+                raise BackendError("the emulator is stopping")
+            self._asking += 1
+        try:
+            return self._asked(call)
+        except httpx.HTTPError as error:
+            raise BackendError(f"the MLflow server does not answer: {error}") from error
+        finally:
+            with self._lock:
+                self._asking -= 1
+
+    def _asked(self, call: Call) -> Reply:
         with self._lock:
             client = self._started()
             self._mirror(client)
