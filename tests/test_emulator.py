@@ -31,7 +31,7 @@ from azure.identity import DefaultAzureCredential
 from azft.backends.azureml.internals import child_runs
 from azft.snapshot import RegistryVersion, sample_folder
 from azft.testing.emulator import AzureMLEmulator, Outcome
-from azft.testing.emulator.story import STEPS
+from azft.testing.emulator.steps import CHAT_STEPS
 from tests.sampling import WHOLE
 from tests.watched import run_watched
 
@@ -463,7 +463,7 @@ def test_two_hundred_jobs_leave_it_as_small_and_as_fast(apart: Apart) -> None:
         job = client.jobs.create_or_update(built, experiment_name="many")
         begun = time.perf_counter()
         assert client.jobs.get(job.name).status == "Completed"
-        assert [child.display_name for child in client.jobs.list(parent_job_name=job.name)] == list(STEPS)
+        assert [child.display_name for child in client.jobs.list(parent_job_name=job.name)] == list(CHAT_STEPS.names)
         looks.append(time.perf_counter() - begun)
         if number == 9:
             small = emulator_process.memory_info().rss

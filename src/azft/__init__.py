@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
+    "azft.builtin.row_formats": ("translation_rows",),
     "azft.discovery": ("connect", "list_plugins", "load_plugins"),
     "azft.domain.component": ("Component", "ComponentInput"),
     "azft.domain.card": ("Fact", "ModelCard"),
@@ -29,6 +30,8 @@ _HOMES = {
         "Resource",
         "SweepReport",
     ),
+    "azft.domain.pipelines": ("PipelineTrainer", "Roles"),
+    "azft.domain.row_formats": ("Column", "RowFormat"),
     "azft.domain.rows": ("BadRow", "SourceRow"),
     "azft.domain.run": ("Run", "RunEvent", "RunResult", "Runs", "RunState", "RunStatus"),
     "azft.domain.specs": (
@@ -85,6 +88,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 if TYPE_CHECKING:
+    from azft.builtin.row_formats import translation_rows
     from azft.discovery import connect, list_plugins, load_plugins
     from azft.domain.card import Fact, ModelCard
     from azft.domain.checks import Checks
@@ -99,6 +103,7 @@ if TYPE_CHECKING:
     from azft.domain.model import Model
     from azft.domain.offers import Advice, ModelList, ModelOffer, Prices, SizeOffer
     from azft.domain.parameters import Parameters, Resolved
+    from azft.domain.pipelines import PipelineTrainer, Roles
     from azft.domain.plan import Plan
     from azft.domain.resource import (
         CleanupReport,
@@ -109,6 +114,7 @@ if TYPE_CHECKING:
         Resource,
         SweepReport,
     )
+    from azft.domain.row_formats import Column, RowFormat
     from azft.domain.rows import BadRow, SourceRow
     from azft.domain.run import Run, RunEvent, RunResult, Runs, RunState, RunStatus
     from azft.domain.specs import (
@@ -188,6 +194,7 @@ __all__ = [
     "BadRow",
     "Checks",
     "CleanupReport",
+    "Column",
     "Component",
     "ComponentInput",
     "Compute",
@@ -234,6 +241,7 @@ __all__ = [
     "NotOursError",
     "Parameters",
     "PipelineBuilder",
+    "PipelineTrainer",
     "Plan",
     "PlanError",
     "Planner",
@@ -248,6 +256,8 @@ __all__ = [
     "Resolved",
     "Resource",
     "ResourceCleaner",
+    "Roles",
+    "RowFormat",
     "Run",
     "RunCanceledError",
     "RunError",
@@ -277,4 +287,5 @@ __all__ = [
     "list_plugins",
     "load_plugins",
     "sweep",
+    "translation_rows",
 ]

@@ -6,7 +6,19 @@ import inspect
 from importlib.metadata import entry_points
 from typing import Any
 
-from azft.builtin import backends, checks, converters, datasets, log, models, naming, readers, recipes, trainers
+from azft.builtin import (
+    backends,
+    checks,
+    converters,
+    datasets,
+    log,
+    models,
+    naming,
+    readers,
+    recipes,
+    row_formats,
+    trainers,
+)
 from azft.errors import ConfigurationError, PluginError
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.installed import InstalledPlugins, installed
@@ -22,7 +34,7 @@ from azft.ports import (
 )
 
 GROUP = "azft"
-PLUGINS = (models, datasets, readers, converters, recipes, trainers, naming, backends, checks, log)
+PLUGINS = (models, datasets, readers, converters, row_formats, recipes, trainers, naming, backends, checks, log)
 LATER = ("trainers", "takes", "run_prefix", "resume", "uploads", "leftovers", "state")
 """Parts of a backend that came after the first release: what needs them says so."""
 

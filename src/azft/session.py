@@ -19,12 +19,13 @@ from azft.domain.expecting import expect, expect_run
 from azft.domain.job import Job
 from azft.domain.offers import Advice, ModelList, Prices
 from azft.domain.parameters import ParameterValue
+from azft.domain.pipelines import PipelineTrainer
 from azft.domain.plan import Plan
 from azft.domain.resource import CleanupReport, Leftovers, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, Runs
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingScheme, Recipe
 from azft.domain.trainers import Script, Trainer
-from azft.errors import ConfigurationError
+from azft.errors import ConfigurationError, UnsupportedError
 from azft.flow.build import PipelineBuilder
 from azft.flow.cleanup import ResourceCleaner
 from azft.flow.compute import ComputeMaker, ComputeValidator
@@ -105,7 +106,7 @@ class FineTuneSession(Line):
         compute: str = "",
         parameters: Mapping[str, ParameterValue] | None = None,
         recipe: str | Recipe = "",
-        trainer: str | Trainer | Script = "",
+        trainer: str | Trainer | Script | PipelineTrainer = "",
         prices: Mapping[str, float] | None = None,
         budget: float | None = None,
         data: DataSettings | None = None,
@@ -129,7 +130,9 @@ class FineTuneSession(Line):
         catalogue = Catalogue(self._plugins)
         self._models = catalogue.models
         self._model = catalogue.models.pick(model)
-        self._dataset = dataset_of(dataset, catalogue, columns)
+        self._trainer = _trainer_of(trainer, catalogue)
+        self._rows = catalogue.row_formats.pick(self._trainer.tunes.rows)
+        self._dataset = dataset_of(dataset, catalogue, columns, whole=self._rows.as_is)
         self._naming = catalogue.naming_schemes.pick(naming)
         self._data = data if data is not None and not options else DataSettings.of(options, data)
         self._convert = convert
@@ -145,7 +148,6 @@ class FineTuneSession(Line):
         self._tokenizer_name = tokenizer if isinstance(tokenizer, str) else ""
         self._prepared: PreparedDataset | None = None
         self._recipe = catalogue.recipes.pick(recipe) if recipe else None
-        self._trainer = _trainer_of(trainer, catalogue)
         self._prices = None if prices is None else dict(prices)
         self._budget = budget
         self._parameters = dict(parameters or {})
@@ -273,9 +275,10 @@ class FineTuneSession(Line):
             self.folder / "data",
             data=settings,
             convert=self._convert,
-            tokenizer=self._tokenizers.of(plan.model),
+            tokenizer=self._tokenizers.of(plan.model) if self._rows.chats else None,
+            rows=self._rows,
             max_seq_length=sequence_limit(plan.model, plan.parameters),
-            batch=plan.forecast.batch if plan.forecast else rows_in_a_step(plan.parameters, plan.compute.gpus),
+            batch=plan.forecast.batch if plan.forecast else rows_in_a_step(plan.parameters, plan.compute.gpus) or 1,
             takes=getattr(self.backend, "takes", ()),
             workers=self._workers,
             progress=self._progress,
@@ -403,7 +406,16 @@ class FineTuneSession(Line):
         return deployer.deploy(model, name, port=port, onto=onto, traffic=traffic)
 
     def run(self, plan: Plan | None = None) -> FineTuned:
-        """Prepare, submit, watch, evaluate, register."""
+        """Prepare, submit, watch, evaluate, register.
+
+        Errors: `UnsupportedError` before anything is submitted where the rows are no conversations, as nothing here
+        compares models of other tasks.
+        """
+        if not self._trainer.tunes.chats:
+            raise UnsupportedError(
+                f"run() compares base and tuned model, and {self._trainer.name} tunes no chat model",
+                hint="session.submit(), session.watch(run) and session.register(run) one by one",
+            )
         run = self.submit(plan)
         result = self.watch(run)
         return FineTuned(run, result, self.evaluate(run), self.register(run))
@@ -443,10 +455,8 @@ class FineTuneSession(Line):
         return evolve(dataset, rows=mine.rows) if dataset.rows is None and dataset.source == mine.source else dataset
 
 
-def _trainer_of(trainer: str | Trainer | Script, catalogue: Catalogue) -> Trainer:
+def _trainer_of(trainer: str | Trainer | Script | PipelineTrainer, catalogue: Catalogue) -> Trainer:
     """Return what trains; the backend's own for an empty name."""
-    if isinstance(trainer, Script):
-        trainer = Trainer(trainer.path.stem, trainer)
     found = catalogue.trainers.pick(trainer) if trainer else Trainer()
     if found.script is not None:
         found.script.check()

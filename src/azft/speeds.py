@@ -13,6 +13,7 @@ from azft.domain.plan import Plan
 from azft.domain.run import RunEvent
 from azft.files import write_whole
 from azft.rules.devices import processes_used
+from azft.rules.forecast import rows_in_a_step
 
 KEPT = 5
 SPREAD = 0.25
@@ -82,13 +83,17 @@ class Stopwatch:
 
 def kind_of(plan: Plan) -> str:
     """Return what decides a run's speed, as one text."""
-    method = "lora" if plan.parameters.flag("apply_lora") else "full"
-    precision, batch = plan.parameters.text("precision"), plan.parameters.integer("per_device_train_batch_size")
+    given = plan.parameters
+    method = "lora" if "apply_lora" in given and given.flag("apply_lora") else "full"
+    precision = given.text("precision") if "precision" in given else ""
+    batch = rows_in_a_step(given, 1) if not plan.trainer.tunes.chats else given.integer("per_device_train_batch_size")
     model = f"{plan.model.name}{' stand-in' if plan.model.stand_in else ''}"
     more = [f"{plan.nodes} nodes"] if plan.nodes > 1 else []
     processes = processes_used(plan.parameters, plan.compute.gpus)
     if processes != max(plan.compute.gpus, 1):
         more.append(f"{processes} processes")
+    if not plan.trainer.tunes.chats:
+        more.append(plan.trainer.tunes.component)
     if plan.trainer.script is not None:
         more.append(f"script {plan.trainer.name}")
     return " | ".join([plan.backend, plan.compute.size, model, method, precision, str(batch), *more])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from collections.abc import Mapping
 
+from attrs import field, frozen
+
+from azft.domain.mappings import copied
 from azft.domain.parameters import ParameterValue
 
 ASSET_TYPES = ("custom_model", "mlflow_model", "mltable", "uri_file", "uri_folder")
@@ -40,11 +43,12 @@ class ComponentInput:
 
 @frozen
 class Component:
-    """A pipeline component: its name, exact version, and inputs."""
+    """A pipeline component: its name, exact version, inputs, and the types of its outputs by name."""
 
     name: str
     version: str
     inputs: tuple[ComponentInput, ...]
+    outputs: Mapping[str, str] = field(converter=copied, factory=dict)
 
     def input(self, name: str) -> ComponentInput | None:
         """Return the input of that name, or None."""

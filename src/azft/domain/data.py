@@ -121,11 +121,28 @@ class DataSettings:
 
 @frozen
 class DataFile:
-    """One prepared file: one JSON object per line, with its number of rows and the SHA-256 of its bytes."""
+    """One prepared file: one JSON object per line, with its number of rows and the SHA-256 of its bytes.
+
+    A file or a folder that goes to a pipeline `as_is` was not read, so 0 is no count of its rows. Where a split has
+    nothing, the digest is empty.
+    """
 
     path: Path
     rows: int
     sha256: str
+    as_is: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the split has a file or a folder."""
+        return bool(self.sha256)
+
+    @property
+    def counted(self) -> str:
+        """How many rows it has, in words."""
+        if not self.is_there:
+            return "nothing"
+        return "rows that nobody has counted" if self.as_is else f"{self.rows:,} rows"
 
 
 @frozen(repr=False)
@@ -161,12 +178,19 @@ class PreparedData(Line):
         """Return the first training rows as a frame; reads that many lines and no more."""
         import pandas as pd
 
+        if self.train.as_is:
+            raise ConfigurationError(
+                f"{self.train.path} is given to the pipeline as it is, so nobody can show its rows"
+            )
         with self.train.path.open("rb") as lines:
             return pd.DataFrame([orjson.loads(line) for line in islice(lines, rows)])
 
     def view(self) -> View:
         """Describe the files."""
         files = (("train", self.train), ("validation", self.validation), ("test", self.test))
-        counted = ", ".join(f"{label} {file.rows:,} rows" for label, file in files)
-        rows = [(label, f"{file.rows:,} rows in {file.path}, SHA-256 {file.sha256[:16]}") for label, file in files]
+        counted = ", ".join(f"{label} {file.counted}" for label, file in files)
+        rows = [
+            (label, f"{file.counted} in {file.path}, SHA-256 {file.sha256[:16]}" if file.is_there else file.counted)
+            for label, file in files
+        ]
         return View(f"Data {self.name}", f"{self.name}: {counted} in {self.folder}", (facts("", rows),))

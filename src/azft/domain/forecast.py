@@ -90,6 +90,8 @@ class DataLook(Line):
         if self.used is not None and self.used != self.train_rows:
             train += f" of {self.train_rows:,}"
         test = "" if self.test_rows is None else f", {self.test_rows:,} to test"
+        if not self.tokens:
+            return View("Data look", f"{train} rows to train{test}")
         about = "" if self.exact else "about "
         lengths = f"{about}{self.tokens:.0f} tokens each"
         lengths += (

@@ -22,8 +22,9 @@ class Job(Viewed):
     """Everything a backend needs to fine-tune: the model, prepared data, resolved parameters, compute and names.
 
     `key` is a digest of all that decides what the run makes, and `id` the name the run is to have; a backend names a
-    job that has none. `inputs` is what the component is told beside model and data, as it wants it, and `trainer` what
-    trains.
+    job that has none. `trainer` is what trains. Of a pipeline, `inputs` is what the component is told beside model and
+    data, as it wants it, `assets` are the types and paths of model and data by input, `files` the splits by the inputs
+    that take them, and `output` is the output that is the tuned model.
     """
 
     display_name: str
@@ -40,6 +41,9 @@ class Job(Viewed):
     id: str = ""
     inputs: Mapping[str, str | int | float] = field(converter=copied, factory=dict)
     trainer: Trainer = field(factory=Trainer)
+    assets: Mapping[str, tuple[str, str]] = field(converter=copied, factory=dict)
+    files: Mapping[str, str] = field(converter=copied, factory=dict)
+    output: str = ""
 
     def to_sdk(self) -> str:
         """Return a script of plain azure-ai-ml calls that submits the same job, without azft.

@@ -16,6 +16,7 @@ from azft.domain.forecast import DataLook, Forecast, MemoryLook
 from azft.domain.jsonable import from_json, to_json
 from azft.domain.model import Model
 from azft.domain.parameters import Parameters, Resolved, shown
+from azft.domain.pipelines import NODES, first_of
 from azft.domain.specs import DatasetSpec
 from azft.domain.trainers import Trainer
 from azft.errors import ConfigurationError
@@ -156,8 +157,8 @@ class Plan(Viewed):
 
 def nodes_of(parameters: Parameters) -> int:
     """Return how many machines the parameters ask for; one, where the component has no such input."""
-    name = "num_nodes_finetune"
-    return parameters.integer(name) if name in parameters else 1
+    name = first_of(NODES, parameters)
+    return parameters.integer(name) if name and parameters[name] is not None else 1
 
 
 def _differences(old: Plan, new: Plan) -> Iterator[str]:

@@ -34,6 +34,11 @@ workspace = MLClient(
 registry = MLClient(credential, registry_name={registry!r})
 component = registry.components.get({component!r}, version={version!r})
 
+# The base model.
+assets = {{
+{assets}
+}}
+
 # The prepared data: each file is uploaded to the workspace's default store when the job is submitted.
 data = {{
 {data}
@@ -45,15 +50,14 @@ inputs = {{
 }}
 
 
-# One step: the registry's pipeline, whose output is the tuned model in MLflow's format.
+# One step: the registry's pipeline, one of whose outputs is the tuned model.
 @pipeline()
 def fine_tune():
     return {{
         "trained_model": component(
-            mlflow_model_path=Input(type="mlflow_model", path={model!r}),
-            **{{name: Input(type="uri_file", path=path) for name, path in data.items()}},
+            **{{name: Input(type=kind, path=path) for name, (kind, path) in {{**assets, **data}}.items()}},
             **inputs,
-        ).outputs.mlflow_model_folder
+        ).outputs[{output!r}]
     }}
 
 
@@ -73,21 +77,17 @@ print(submitted.name, submitted.studio_url)
 
 def sdk_script(job: Job) -> str:
     """Return the script; it reads the workspace from the environment and the data from where they were prepared."""
-    files = {
-        "train_file_path": job.data.train.path,
-        "validation_file_path": job.data.validation.path,
-        "test_file_path": job.data.test.path,
-    }
     tags = {name: value for name, value in job.tags.items() if name not in PRIVATE_TAGS}
     title = f"Fine-tune {job.model.name} on {job.data.name}."
     return _HEAD.format(
         title=title.replace("\\", "").replace('"', "'"),
-        registry="azureml",
+        registry=job.trainer.tunes.registry,
         component=job.component,
         version=job.component_version,
-        data=_entries((name, str(path)) for name, path in files.items()),
+        assets=_entries((name, value) for name, value in job.assets.items() if name not in job.files),
+        data=_entries((name, job.assets[name]) for name in job.files),
         inputs=_entries(job.inputs.items()),
-        model=job.model.id,
+        output=job.output,
         display_name=job.display_name,
         tags=_entries(tags.items()),
         experiment=job.experiment,

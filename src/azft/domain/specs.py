@@ -11,6 +11,7 @@ from attrs import Attribute, field, frozen
 from azft.domain.mappings import copied
 from azft.domain.parameters import ParameterValue
 from azft.domain.rows import Part
+from azft.domain.trainers import Trainer
 from azft.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ class NamingContext:
     parameters: Mapping[str, ParameterValue]
     gpus_per_node: int = 1
     timestamp: int = 0
+    trainer: Trainer = field(factory=Trainer)
 
 
 @frozen

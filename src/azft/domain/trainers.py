@@ -9,11 +9,12 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from azft.domain.pipelines import CHAT, PipelineTrainer
 from azft.errors import ConfigurationError
 from azft.files import code_files
 
-ENGINE, CHAT_PIPELINE, SCRIPT = "azft", "chat_completion_pipeline", "script"
-"""The names of azft's own engine and of the registry's pipeline, and what the others are."""
+ENGINE, CHAT_PIPELINE, SCRIPT, PIPELINE = "azft", CHAT.component, "script", "pipeline"
+"""The names of azft's own engine and of the registry's pipeline for chat models, and what the others are."""
 
 
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.+!_-]*")
@@ -74,7 +75,7 @@ class Script:
 
 @frozen
 class Trainer:
-    """What trains, by name; a `script` where it is one. An empty name means the backend's own.
+    """What trains, by name; a `script` or a `pipeline` where it is one. An empty name means the backend's own.
 
     `sha256` is a digest of the code, once a job is built.
     """
@@ -82,11 +83,26 @@ class Trainer:
     name: str = ""
     script: Script | None = None
     sha256: str = ""
+    pipeline: PipelineTrainer | None = None
+
+    @classmethod
+    def of(cls, given: Trainer | Script | PipelineTrainer) -> Trainer:
+        """Return a script or a pipeline as what trains, under its own name."""
+        if isinstance(given, Script):
+            return cls(given.path.stem, given)
+        return cls(given.name, pipeline=given) if isinstance(given, PipelineTrainer) else given
 
     @property
     def kind(self) -> str:
-        """What a backend must be able to run: the trainer's name, or "script" for any script."""
-        return SCRIPT if self.script is not None else self.name
+        """What a backend must be able to run: the trainer's name, or "script" and "pipeline" for any other."""
+        if self.script is not None:
+            return SCRIPT
+        return PIPELINE if self.pipeline is not None and self.name != CHAT_PIPELINE else self.name
+
+    @property
+    def tunes(self) -> PipelineTrainer:
+        """The pipeline, and that for chat models where none was chosen: the engine and scripts take its inputs."""
+        return self.pipeline or CHAT
 
     @property
     def own(self) -> bool:

@@ -6,15 +6,17 @@ from collections.abc import Collection
 
 from attrs import evolve
 
+from azft.domain.component import ASSET_TYPES
 from azft.domain.data import PreparedData
 from azft.domain.job import Job
 from azft.domain.jsonable import to_json
 from azft.domain.plan import Plan
 from azft.domain.trainers import Trainer
-from azft.errors import PlanError
+from azft.errors import DatasetError, PlanError
 from azft.files import sha256_of_code
 from azft.rules.keys import chosen, job_key
-from azft.rules.pipeline_inputs import pipeline_inputs
+from azft.rules.pipeline_inputs import data_inputs, pipeline_inputs, type_of
+from azft.rules.roles import roles_of
 
 
 class PipelineBuilder:
@@ -51,10 +53,47 @@ class PipelineBuilder:
             component_version=plan.component.version,
             parameters=plan.parameters,
             tags=tags,
-            inputs={} if plan.trainer.own else pipeline_inputs(plan.parameters, plan.component, plan.compute),
             trainer=_with_digest(plan.trainer),
         )
-        return evolve(job, key=job_key(job))
+        return evolve(job if plan.trainer.own else _wired(job, plan), key=job_key(job))
+
+
+def _wired(job: Job, plan: Plan) -> Job:
+    """Return the job of a pipeline with what each of its inputs is given.
+
+    Errors: `DatasetError` where the pipeline wants a split that the data does not have.
+    """
+    trainer, component, data = plan.trainer.tunes, plan.component, job.data
+    roles = roles_of(component, trainer.roles)
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    taken = data_inputs(component, trainer, data)
+    for split, file in splits.items():
+        needed = [name for name in roles.data(split) if (entry := component.input(name)) and not entry.optional]
+        if needed and not file.is_there:
+            raise DatasetError(
+                f"{component.name} wants {split} data in {needed[0]!r}, and {data.source} has none",
+                hint=f"put a file or folder called {split} beside the one called train",
+            )
+        if roles.data(split) and file.is_there and split not in taken:
+            kind = type_of(file)
+            raise DatasetError(
+                f"{component.name} takes no {kind} as {split} data, only {', '.join(roles.data(split))}",
+                hint="give an MLTable folder" if kind != "mltable" else "give a file",
+            )
+    told = pipeline_inputs(plan.parameters, component, plan.compute, plan.model, trainer)
+    kinds = {entry.name: entry.type for entry in component.inputs}
+    model = component.input(roles.model)
+    own = {name: (kinds[name], str(value)) for name, value in told.items() if kinds[name] in ASSET_TYPES}
+    assets = {**({model.name: (model.type, plan.model.id)} if model else {}), **own}
+    files = {name: (kind, str(splits[split].path)) for split, (name, kind) in taken.items()}
+    inputs = {name: value for name, value in told.items() if name not in own}
+    return evolve(
+        job,
+        inputs=inputs,
+        assets={**assets, **files},
+        files={name: split for split, (name, _kind) in taken.items()},
+        output=roles.output,
+    )
 
 
 def _with_digest(trainer: Trainer) -> Trainer:

@@ -15,8 +15,10 @@ from azft.domain.forecast import DataLook, Forecast
 from azft.domain.model import Model
 from azft.domain.parameters import Layer, Parameters, ParameterValue
 from azft.domain.plan import Plan, nodes_of
+from azft.domain.row_formats import RowFormat
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingContext, NamingScheme, Recipe
-from azft.domain.trainers import Trainer
+from azft.domain.trainers import PIPELINE, Trainer
+from azft.gate.as_is import findings_of
 from azft.gate.reading import Convert
 from azft.lookups.rows import Looking, look_at, look_back
 from azft.lookups.services import look_up, name_taken
@@ -29,20 +31,12 @@ from azft.rules.engine_memory import memory_ahead
 from azft.rules.forecast import Rows, forecast, pack_length, sequence_limit, steps_of
 from azft.rules.memory import memory_look
 from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, USER, Problem, resolve
+from azft.rules.pipelines import layer_of, pipeline_findings
+from azft.rules.roles import filled as filled_by_azft
+from azft.rules.roles import roles_of
 
 AZUREML = "azureml"
 """The backend whose pipeline has a least number of rows."""
-TUTORIAL: Mapping[str, ParameterValue] = {
-    "num_train_epochs": 3,
-    "per_device_train_batch_size": 1,
-    "per_device_eval_batch_size": 1,
-    "learning_rate": 5e-6,
-    "lr_scheduler_type": "cosine",
-    "apply_lora": True,
-    "apply_deepspeed": True,
-    "deepspeed_stage": "2",
-}
-"""azft's own layer: the parameters of the tutorial, weaker than the model's defaults."""
 
 
 class Planner:
@@ -85,15 +79,17 @@ class Planner:
         Where `prepared` is of the same source and settings, rows and tokens are its own, and nothing is estimated.
         """
         trainer = trainer or Trainer()
+        tunes, rows = trainer.tunes, self._catalogue.row_formats.pick(trainer.tunes.rows)
         found = look_up(self._backend, model, compute, trainer)
         machine = found.compute or Compute(compute or "compute", "")
         layers = (
             Layer(USER, parameters or {}),
             Layer(RECIPE, recipe.values if recipe else {}),
             Layer(MODEL, found.model.defaults),
-            Layer(AZFT, TUTORIAL),
+            Layer(AZFT, layer_of(tunes, rows, found.component)),
         )
-        resolved, problems = resolve(layers, found.component)
+        filled = filled_by_azft(roles_of(found.component, tunes.roles))
+        resolved, problems = resolve(layers, found.component, filled=() if trainer.own else filled)
         chosen, notes = _fitting(dataset, found.model)
         settings = data or DataSettings()
         gpus, nodes = gpus_used(resolved, machine), nodes_of(resolved)
@@ -105,8 +101,10 @@ class Planner:
             prepared,
             devices=processes_used(resolved, machine.gpus) * nodes,
             own=trainer.own,
+            rows=rows,
         )
-        context = NamingContext(found.model, dataset, resolved, gpus_per_node=max(machine.gpus, 1))
+        gpus_per_node = max(machine.gpus, 1)
+        context = NamingContext(found.model, dataset, resolved, gpus_per_node=gpus_per_node, trainer=trainer)
         names, named = _names(naming, context)
         plan = Plan(
             backend=self._backend.name,
@@ -118,7 +116,7 @@ class Planner:
             parameters=resolved,
             display_name=names[0],
             model_name=names[1],
-            experiment=f"chat_completion_{found.model.name}".replace("/", "-"),
+            experiment=f"{tunes.component.removesuffix('_pipeline')}_{found.model.name}".replace("/", "-"),
             findings=(
                 *found.findings,
                 *notes,
@@ -127,6 +125,7 @@ class Planner:
                 *seen.findings,
                 *named,
                 *_of_trainer(trainer, self._backend),
+                *(pipeline_findings(found.component, tunes, rows, resolved) if trainer.kind == PIPELINE else ()),
                 *name_taken(self._backend, names[1]),
             ),
             day=self._day,
@@ -143,7 +142,9 @@ class Planner:
                 nodes=nodes,
                 tokens=seen.look.tokens if seen.look else 0.0,
                 longest=seen.look.longest if seen.look else 0,
-            ),
+            )
+            if tunes.chats
+            else None,
         )
         if trainer.own:
             plan = evolve(plan, memory=memory_ahead(plan) if self._backend.name == AZUREML else plan.memory)
@@ -160,10 +161,15 @@ class Planner:
         *,
         devices: int,
         own: bool,
+        rows: RowFormat,
     ) -> _Seen:
         """Return what every row says where the data is prepared, and the first ones otherwise."""
-        tokenizer, said = self._tokenizers.findings(model, _template_day(parameters, self._day))
+        if rows.as_is:
+            return _Seen(None, None, tuple(findings_of(dataset)))
+        day = _template_day(parameters, self._day)
+        tokenizer, said = self._tokenizers.findings(model, day) if rows.chats else (None, ())
         how = Looking(
+            rows,
             self._convert,
             tokenizer,
             EVERYTHING if own else _taken(self._backend),
@@ -171,13 +177,14 @@ class Planner:
             self._backend.name == AZUREML and not own,
             pack_length(parameters),
         )
-        if prepared is not None and (prepared.source, prepared.settings) == (dataset.source, settings):
+        same = prepared is not None and (prepared.source, prepared.settings) == (dataset.source, settings)
+        if prepared is not None and same and not prepared.train.as_is:
             look, findings = look_back(prepared, how)
             rows_of = (prepared.train.rows, prepared.validation.rows)
             return _Seen(look, steps_of(*rows_of, parameters, devices=devices, packs=look.packs), (*said, *findings))
         first, findings = look_at(dataset, settings, self._catalogue, how)
-        rows = Rows(first.train_rows, first.test_rows if dataset.test_split else None) if first else Rows(None, None)
-        ahead = forecast(rows, settings, parameters, devices=devices, packs=first.packs if first else 1.0)
+        known = Rows(first.train_rows, first.test_rows if dataset.test_split else None) if first else Rows(None, None)
+        ahead = forecast(known, settings, parameters, devices=devices, packs=first.packs if first else 1.0)
         return _Seen(first, ahead, (*said, *findings))
 
 

@@ -19,11 +19,13 @@ from azft.domain.capabilities import EVERYTHING
 from azft.domain.data import DataFile, DataOptions, DataSettings
 from azft.domain.findings import Finding
 from azft.domain.jsonable import to_dict, to_json
+from azft.domain.row_formats import CHAT_FORMAT, RowFormat
 from azft.domain.rows import BadRow
 from azft.engine.loading import load_chat_tokenizer
 from azft.engine.tokens import ChatTokenizer
 from azft.errors import ConfigurationError, DatasetError
 from azft.files import remove_leftovers, scratch_folder, settle
+from azft.gate.as_is import as_it_is
 from azft.gate.cache import MANIFEST, key_of, made_before
 from azft.gate.gate import Gate
 from azft.gate.judging import Policy, RowJudge
@@ -39,7 +41,7 @@ from azft.gate.token_counts import Counting
 from azft.plugins.catalogue import Catalogue
 from azft.plugins.manager import Plugins
 from azft.progress import shown
-from azft.rules.data_findings import not_used, too_few
+from azft.rules.data_findings import FEWEST, not_used, too_few
 
 FILES = (TRAIN, "validation", TEST)
 MOST_SKIPPED = 100
@@ -57,7 +59,8 @@ class DatasetPreparer:
     to those that converters know, and `convert` is a function of your own that makes messages of a row. `tokenizer` (a
     folder, a hub id, or a loaded one), `max_seq_length` and `batch` tell what the tokens mean for training, and the
     tokenizer's chat template whether it takes every row; `exact` counts every row, or none but those near the limit,
-    where it is not left to the size of the data. `takes` is what may be trained on beside plain turns. `workers` is how
+    where it is not left to the size of the data. `takes` is what may be trained on beside plain turns. `rows` is a row
+    format, by name or as a value, where the task is not chat. `workers` is how
     many processes read local files (Parquet row groups, several files), by default one for each core, four at most,
     where a split has 256 MiB or more; each takes about 100 MiB of memory. `progress` shows a bar on a terminal.
 
@@ -76,6 +79,7 @@ class DatasetPreparer:
         batch: int = 1,
         exact: bool | None = None,
         takes: Collection[str] = EVERYTHING,
+        rows: str | RowFormat = CHAT_FORMAT,
         workers: int | None = None,
         progress: bool = True,
         plugins: Plugins | None = None,
@@ -92,6 +96,7 @@ class DatasetPreparer:
         self._workers = at_least_one(workers)
         self._progress = progress
         self._catalogue = Catalogue(plugins or load_plugins())
+        self._rows = self._catalogue.row_formats.pick(rows)
 
     def prepare(self, dataset: Any) -> PreparedDataset:
         """Return the prepared files; rows are streamed, so memory does not grow with the data.
@@ -107,7 +112,9 @@ class DatasetPreparer:
         with _disk_explained(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self._folder)
-            reading = opened(spec, self._catalogue, self._convert)
+            if self._rows.as_is:
+                return as_it_is(spec, self._folder)
+            reading = opened(spec, self._catalogue, self._convert, self._rows)
             key = self._key(reading)
             prepared = made_before(self._folder, key) or self._make(reading, key)
         for finding in prepared.checks.findings:
@@ -155,7 +162,11 @@ class DatasetPreparer:
         counting = self._counting
         name = counting.tokenizer.name if counting.tokenizer else ""
         template = counting.tokenizer.template.source if counting.tokenizer else ""
-        how = [name, template, counting.limit, counting.batch, counting.exact, sorted(self._takes)]
+        how: list[Any] = [name, template, counting.limit, counting.batch, counting.exact, sorted(self._takes)]
+        if not self._rows.chats:
+            if self._rows.check is not None and not self._rows.check.__module__.startswith("azft."):
+                return ""  # Nobody can tell whether somebody else's function is still the same.
+            how.append([self._rows.name, list(self._rows.names), list(self._rows.asks)])
         read = {split: chosen(parts, self._settings)[0] for split, parts in reading.splits.items()}
         return key_of([__version__, to_dict(reading.spec), to_dict(self._settings), how], read)
 
@@ -201,7 +212,8 @@ class DatasetPreparer:
         ending = renamed(made, final)
         tokenizer = self._counting.tokenizer
         wanted = self._settings.validation > 0
-        few = too_few(spec.name, made[TRAIN].rows, made["validation"].rows, wanted=wanted, pipeline=False)
+        least = FEWEST if self._rows.chats else self._rows.least
+        few = too_few(spec.name, made[TRAIN].rows, made["validation"].rows, wanted=wanted, pipeline=False, least=least)
         more = [*_few_rows(made[TRAIN], self._counting.batch), *few, *not_used(spec.name, unused_files(spec))]
         return PreparedDataset(
             spec.name,

@@ -75,12 +75,15 @@ class Recorder:
         return found, names
 
 
-def line_of(value: Any, messages: Sequence[Any], tools: Any = None, *, keep: bool) -> bytes:
+def line_of(
+    value: Any, messages: Sequence[Any], tools: Any = None, *, keep: bool, made: Mapping[str, Any] | None = None
+) -> bytes:
     """Return the row as a line of JSON, with its tools, and with its other columns if they are kept.
 
-    The keys of the messages are to be in the order of their names.
+    The keys of the messages are to be in the order of their names. `made` is the row of another task than chat.
     """
     row: Any = {"messages": messages} if tools is None else {"messages": messages, "tools": tools}
+    row = row if made is None else dict(made)
     if keep:
         # Columns stay where they are, so that a line does not tell how its row was looked at.
         row = {**{name: cell for name, cell in value.items() if name != "tools"}, **row}

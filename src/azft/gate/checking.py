@@ -107,9 +107,10 @@ class Checker:
                 self._refuse(verdict, chunk, number, value)
                 continue
             try:
-                line = line_of(value, verdict.messages, verdict.tools, keep=self._keep)
+                line = line_of(value, verdict.messages, verdict.tools, keep=self._keep, made=verdict.row)
             except (TypeError, orjson.JSONEncodeError) as error:
-                self._refuse(self._dropped(_unwritable(verdict.messages, error)), chunk, number, value)
+                messages = None if verdict.row else verdict.messages
+                self._refuse(self._dropped(_unwritable(messages, error)), chunk, number, value)
                 continue
             if len(line) > LONGEST:
                 fault = Fault("AZFT-R014", f"longer than {LONGEST >> 20} MiB", "split it, or leave it out")
@@ -136,5 +137,5 @@ class Checker:
 
 def _unwritable(messages: Any, error: Exception) -> Fault:
     """Return what keeps a row from being written: half a surrogate pair, or a column of a type JSON has not."""
-    found = fault_of(messages)
+    found = None if messages is None else fault_of(messages)
     return found or Fault("AZFT-R006", f"another column cannot be written as JSON: {error}", "leave keep= out")

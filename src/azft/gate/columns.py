@@ -7,7 +7,7 @@ from typing import Any
 
 from azft.domain.specs import Converter
 from azft.errors import DatasetError
-from azft.gate.conversion import RowConverter, renamed
+from azft.gate.conversion import Converts, RowConverter, renamed
 from azft.rules.suggest import did_you_mean
 
 SHOWN = 8
@@ -46,7 +46,7 @@ def recognised(
     return RowConverter((first, *others), saw + (f"; {', '.join(mixed)} in others" if mixed else ""), dict(columns))
 
 
-def left_out(converter: RowConverter, rows: Iterable[Any], there: Iterable[str]) -> tuple[str, ...]:
+def left_out(converter: Converts, rows: Iterable[Any], there: Iterable[str]) -> tuple[str, ...]:
     """Return the columns that no conversion of these rows looks at; none where that cannot be told.
 
     Columns of identifiers, and those that repeat what a message says, lose nothing and are not among them.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import field, frozen
 
+from azft.domain.row_formats import CHAT_FORMAT, RowFormat
 from azft.domain.rows import Fault
 from azft.domain.specs import Converter
 from azft.errors import ConfigurationError
@@ -29,11 +30,50 @@ _CALLING = ("tool_calls", "tool_call_id")
 
 @frozen
 class Converted:
-    """What a row became: messages as far as there are any, the tools it offers, and what is wrong with it."""
+    """What a row became: messages as far as there are any, the tools it offers, and what is wrong with it.
+
+    A `row` is one of a task that is not chat; its messages are then what it is compared by.
+    """
 
     messages: Any = None
     tools: Any = None
     fault: Fault | None = None
+    row: Mapping[str, Any] | None = None
+
+
+class Converts(Protocol):
+    """Makes of a source's rows what is trained on: conversations, or the rows of another task."""
+
+    @property
+    def rows(self) -> RowFormat:
+        """The format of what is made."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """The names of the source's own columns, each with the one that is known here."""
+        ...
+
+    @property
+    def quick(self) -> Callable[[Mapping[str, Any]], Any] | None:
+        """What makes messages of a row that needs no care, if rows can be taken so."""
+        ...
+
+    def reads(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Return the columns that have to be read, of those that are there; none for all of them."""
+        ...
+
+    def suits(self, columns: Iterable[str]) -> bool:
+        """Return whether rows with these columns are for it, whatever they hold."""
+        ...
+
+    def convert(self, value: Any) -> Converted:
+        """Return what a row becomes."""
+        ...
+
+    def judge(self, row: Mapping[str, Any]) -> Converted:
+        """Return the same for a row whose columns have the names that are known here."""
+        ...
 
 
 @frozen
@@ -52,6 +92,11 @@ class RowConverter:
 
     def __str__(self) -> str:
         return f"{self.first.name} ({self.saw})"
+
+    @property
+    def rows(self) -> RowFormat:
+        """Conversations."""
+        return CHAT_FORMAT
 
     @property
     def first(self) -> Converter:

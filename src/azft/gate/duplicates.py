@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ PRINT = np.dtype(
     [("high", "<u8"), ("low", "<u8"), ("side", "<u4"), ("row", "<u4"), ("messages", "<u4"), ("ending", "<u4")]
 )
 Prints = NDArray[Any]
+Talk = Callable[[Any], Any]
 
 
 @frozen
@@ -48,8 +50,8 @@ class Found:
     on_both: tuple[int, ...] = ()
 
 
-def find_duplicates(spools: Sequence[Spool]) -> Found:
-    """Return what training rows (side 0) and test rows (side 1) repeat."""
+def find_duplicates(spools: Sequence[Spool], talk: Talk = itemgetter("messages")) -> Found:
+    """Return what training rows (side 0) and test rows (side 1) repeat; `talk` makes a conversation of a line."""
     if not sum(spool.rows for spool in spools):
         return Found()
     shared = [np.zeros(spool.rows, bool) for spool in spools]
@@ -65,7 +67,7 @@ def find_duplicates(spools: Sequence[Spool]) -> Found:
             found += [Duplicate("AZFT-R103", 0, row, 1, int(others[0])) for row in rows]
             on_both += others.tolist()
     if any(rows.any() for rows in shared):
-        found += _same_conversations(spools, shared)
+        found += _same_conversations(spools, shared, talk)
     return Found(tuple(found), tuple(sorted(on_both)))
 
 
@@ -77,8 +79,10 @@ def _candidates(group: Prints) -> Iterator[tuple[int, int]]:
         yield from ((kind[0], row) for kind, row in zip(kinds, group["row"].tolist(), strict=True) if times[kind] > 1)
 
 
-def _same_conversations(spools: Sequence[Spool], shared: Sequence[NDArray[np.bool_]]) -> Iterator[Duplicate]:
-    exact = [_Exact(spool, rows) for spool, rows in zip(spools, shared, strict=True)]
+def _same_conversations(
+    spools: Sequence[Spool], shared: Sequence[NDArray[np.bool_]], talk: Talk
+) -> Iterator[Duplicate]:
+    exact = [_Exact(spool, rows, talk) for spool, rows in zip(spools, shared, strict=True)]
     rows = sum(int(flags.sum()) for flags in shared)
     for group in _groups(spools, lambda side, _spool: exact[side].prints(side), rows):
         for side in range(len(spools)):
@@ -91,8 +95,9 @@ def _same_conversations(spools: Sequence[Spool], shared: Sequence[NDArray[np.boo
 class _Exact:
     """Whole conversations of the rows that share a prompt, read from the spool."""
 
-    def __init__(self, spool: Spool, shared: NDArray[np.bool_]) -> None:
+    def __init__(self, spool: Spool, shared: NDArray[np.bool_], talk: Talk) -> None:
         self._spool = spool
+        self._talk = talk
         self._rows = np.flatnonzero(shared)
 
     def prints(self, side: int) -> Iterator[Prints]:
@@ -102,12 +107,13 @@ class _Exact:
                 found = np.zeros(len(inside), PRINT)
                 rows = self._spool.values(lines, records, (inside - first).tolist())
                 for place, (row, value) in enumerate(zip(inside.tolist(), rows, strict=True)):
-                    digest = conversation_print(value["messages"], exact=False)
-                    found[place] = (*np.frombuffer(digest, "<u8").tolist(), side, row, len(value["messages"]), 0)
+                    talk = self._talk(value)
+                    digest = conversation_print(talk, exact=False)
+                    found[place] = (*np.frombuffer(digest, "<u8").tolist(), side, row, len(talk), 0)
                 yield found
 
     def of(self, row: int) -> bytes:
-        return conversation_print(orjson.loads(self._spool.line(row))["messages"], exact=True)
+        return conversation_print(self._talk(orjson.loads(self._spool.line(row))), exact=True)
 
 
 def _prompts(side: int, spool: Spool) -> Iterator[Prints]:

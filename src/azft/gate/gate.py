@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ import orjson
 from azft.domain.checks import Checks
 from azft.domain.data import DUPLICATES, DataFile, DataSettings
 from azft.domain.findings import Finding
+from azft.domain.row_formats import RowFormat
 from azft.domain.rows import Action, BadRow, Fault, Part
 from azft.domain.tokens import TokenStatistics
 from azft.gate.checking import Tally
 from azft.gate.columns import left_out
 from azft.gate.duplicates import Duplicate, find_duplicates
 from azft.gate.judging import RowJudge
+from azft.gate.labels import faults_of_labels
 from azft.gate.one_pass import OnePass, Selection
 from azft.gate.reading import TEST, TRAIN, Reading
 from azft.gate.rejects import Rejects
@@ -26,12 +29,13 @@ from azft.gate.spool import Spool
 from azft.gate.token_counts import Counting, count
 from azft.progress import Steps
 from azft.rules.data_findings import columns_left_out, left_out_rows, unread
+from azft.rules.row_checks import as_talk
 from azft.rules.sampling import share
 from azft.rules.words import counted, trained_on
 
 _SAID = {
-    "AZFT-R101": ("the same conversation as", "keep one of them"),
-    "AZFT-R102": ("the same conversation, but for case and spaces, as", "keep one of them"),
+    "AZFT-R101": ("the same {noun} as", "keep one of them"),
+    "AZFT-R102": ("the same {noun}, but for case and spaces, as", "keep one of them"),
     "AZFT-R103": ("its prompt is in the test split too:", "take it out of one of the two"),
 }
 
@@ -63,6 +67,10 @@ class Gate:
         self._trained_on: Flags | None = None
         self.tokens: TokenStatistics | None = None
         self.revision = ""
+
+    @property
+    def _rows(self) -> RowFormat:
+        return self._judge.converter.rows
 
     @property
     def checks(self) -> Checks:
@@ -97,12 +105,17 @@ class Gate:
             spools = [self._checked(one_pass, selection) for selection in selections]
         kept = [np.ones(spool.rows, bool) for spool in spools]
         self._steps.stage("compare rows")
-        found = find_duplicates(spools)
+        rows = self._rows
+        found = find_duplicates(spools) if rows.chats else find_duplicates(spools, partial(as_talk, rows))
         for duplicate in sorted(found.duplicates, key=lambda entry: (entry.side, entry.row)):
             self._repeated(spools, kept, duplicate)
         if found.on_both and self._action("AZFT-R103") == "kept":
             self._trained_on = np.zeros(spools[1].rows, bool)
             self._trained_on[list(found.on_both)] = True
+        if rows.classes:
+            self._steps.stage("compare labels")
+            for side, row, fault in faults_of_labels(rows.classes, spools, kept):
+                self._leave_out(spools[side], kept[side], row, fault)
         for spool, flags in zip(spools, kept, strict=True):
             self._count(spool, flags)
         return list(zip(spools, kept, strict=True))
@@ -168,7 +181,7 @@ class Gate:
                 self._findings.append(Finding("AZFT-D007", "warning", f"{split}: {file}", found, fix="look at both"))
 
     def _count(self, spool: Spool, kept: Flags) -> None:
-        if not kept.any():
+        if not (kept.any() and self._rows.chats):
             return
         self._steps.stage(f"count tokens of {spool.split}")
         statistics, faults = count(spool, kept, self._counting, self._steps.advance)
@@ -190,6 +203,7 @@ class Gate:
         other = spools[duplicate.other_side]
         file, line = other.place(duplicate.other)
         said, fix = _SAID[duplicate.code]
+        said = said.format(noun=self._rows.noun)
         fault = Fault(duplicate.code, f"{said} {file}, {other.unit} {line}", fix)
         self._leave_out(spool, kept[duplicate.side], duplicate.row, fault)
 
@@ -220,4 +234,5 @@ class Gate:
             yield Finding("AZFT-D016", "warning", name, said, fix='duplicates="drop" leaves them out of the training')
         yield from (unread(file, part) for file, part in found.unread.items())
         if not self._settings.keep:
-            yield from columns_left_out(name, left_out(self._judge.converter, self._reading.first, self._seen.columns))
+            lost = left_out(self._judge.converter, self._reading.first, self._seen.columns)
+            yield from columns_left_out(name, lost, chats=self._rows.chats)

@@ -40,7 +40,12 @@ def spans(tokenizer: ChatTokenizer, row: Row, limit: int) -> list[tuple[str, boo
 
 
 def turns(row: Row) -> list[tuple[str, bool]]:
-    """Return (text, whether it is learned) for each message, where no tokenizer tells what the model reads."""
+    """Return (text, whether it is learned) for each message, where no tokenizer tells what the model reads.
+
+    A row of another task than chat is shown column by column.
+    """
+    if "messages" not in row:
+        return [(f"{name}: {value}\n", False) for name, value in row.items() if value is not None]
     return [
         (f"{message['role']}: {message['content']}\n", message["role"] == "assistant" and not is_masked(message))
         for message in row["messages"]

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from azft.domain.data import DataSettings
 from azft.domain.rows import Action, BadRow, Fault
-from azft.gate.conversion import RowConverter, trimmed
+from azft.gate.conversion import Converted, Converts, trimmed
 from azft.gate.template_check import REFUSED, TemplateCheck, without_system
 from azft.rules.repair import repaired
 
@@ -44,19 +44,23 @@ class Policy:
 
 @frozen
 class Verdict:
-    """What a row is: sound messages (and tools), or none; its fault, and what became of it, if it had one."""
+    """What a row is: sound messages (and tools), or none; its fault, and what became of it, if it had one.
+
+    A `row` is one of a task that is not chat, and is what is written.
+    """
 
     messages: list[dict[str, Any]] | None
     tools: Any = None
     fault: Fault | None = None
     action: Action | None = None
     ignored: Sequence[str] = ()
+    row: Mapping[str, Any] | None = None
 
 
 class RowJudge:
     """Judges the rows of one dataset."""
 
-    def __init__(self, converter: RowConverter, policy: Policy, template: TemplateCheck) -> None:
+    def __init__(self, converter: Converts, policy: Policy, template: TemplateCheck) -> None:
         self.converter = converter
         self.policy = policy
         self.template = template
@@ -67,6 +71,8 @@ class RowJudge:
             fault = Fault(value.code, value.reason, value.fix)
             return Verdict(None, fault=fault, action=self.policy.action(value.code))
         made = self.converter.convert(value)
+        if not self.converter.rows.chats:
+            return self._of_other_task(made)
         found = made.fault or self.template.fault(made.messages, made.tools)
         if found is None:
             return self._taken(made.messages, made.tools)
@@ -78,6 +84,11 @@ class RowJudge:
         if fixed is None:
             return Verdict(None, made.tools, fault, action)
         return self._taken(fixed[0], made.tools, evolve(fault, fix=fixed[1]), "fixed")
+
+    def _of_other_task(self, made: Converted) -> Verdict:
+        if made.fault is not None:
+            return Verdict(None, fault=made.fault, action=self.policy.action(made.fault.code))
+        return Verdict(made.messages, row=made.row)
 
     def _fixed(self, messages: Any, tools: Any, fault: Fault) -> tuple[Sequence[Mapping[str, Any]], str] | None:
         found = repaired(messages) if isinstance(messages, list) and fault.code != REFUSED else (messages, "")

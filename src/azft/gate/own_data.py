@@ -22,12 +22,18 @@ TRAINS, TESTS = ("train", "train_sft", "training"), ("test", "test_sft", "testin
 """What splits are called, most usual first."""
 
 
-def dataset_of(value: Any, catalogue: Catalogue, columns: Mapping[str, str] | None = None) -> DatasetSpec:
+def dataset_of(
+    value: Any, catalogue: Catalogue, columns: Mapping[str, str] | None = None, *, whole: bool = False
+) -> DatasetSpec:
     """Return the dataset of a name that is on offer, a path, an address, rows in memory, or a spec.
 
-    `columns` are added to those of the spec. Errors: `UnknownNameError` for a name that is neither on offer nor a file,
-    `ConfigurationError` for a value that is none of these.
+    `columns` are added to those of the spec. `whole` says that a path is meant as it is.
+
+    Errors: `UnknownNameError` for a name that is neither on offer nor a file, `ConfigurationError` for a value that is
+    none of these.
     """
+    if whole and isinstance(value, str | Path) and Path(value).expanduser().exists():
+        value = DatasetSpec(_name(Path(value).name), f"file://{value}")
     spec = value if isinstance(value, DatasetSpec) else _spec(value, catalogue)
     return evolve(spec, columns={**spec.columns, **columns}) if columns else spec
 

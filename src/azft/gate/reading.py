@@ -9,11 +9,13 @@ from typing import Any
 from attrs import field, frozen
 
 from azft.domain.findings import Finding
+from azft.domain.row_formats import CHAT_FORMAT, RowFormat
 from azft.domain.rows import BadRow, Part, SourceRow, read_all
 from azft.domain.specs import DatasetSpec
 from azft.errors import ConfigurationError
 from azft.gate.columns import recognised
-from azft.gate.conversion import EXAMINED, RowConverter, chosen, of_function
+from azft.gate.conversion import EXAMINED, Converts, chosen, of_function
+from azft.gate.row_converter import FormatConverter
 from azft.plugins.catalogue import Catalogue
 from azft.sources.memory import memory_parts
 from azft.sources.plain import parts_of
@@ -24,12 +26,12 @@ Convert = Callable[[Mapping[str, Any]], Any]
 
 @frozen
 class Reading:
-    """A dataset that is open: the parts of its splits, its first rows, and what makes messages of its rows."""
+    """A dataset that is open: the parts of its splits, its first rows, and what makes of them what is trained on."""
 
     spec: DatasetSpec
     splits: Mapping[str, Sequence[Part]]
     first: tuple[Any, ...]
-    converter: RowConverter
+    converter: Converts
     notes: tuple[Finding, ...] = field(default=())
 
     def columns(self, split: str) -> tuple[str, ...]:
@@ -55,11 +57,18 @@ def parts_by_split(spec: DatasetSpec, catalogue: Catalogue, *, train_only: bool 
     return {split: parts_of(reader, rest, name) for split, name in names.items()}
 
 
-def opened(spec: DatasetSpec, catalogue: Catalogue, convert: Convert | None = None) -> Reading:
-    """Return the dataset open for reading; `DatasetError` where no converter knows its columns."""
+def opened(
+    spec: DatasetSpec, catalogue: Catalogue, convert: Convert | None = None, rows: RowFormat = CHAT_FORMAT
+) -> Reading:
+    """Return the dataset open for reading as rows of a format; `DatasetError` where no converter knows its columns."""
     splits = parts_by_split(spec, catalogue)
     first = tuple(row.value for row in first_rows(splits[TRAIN], EXAMINED) if isinstance(row, SourceRow))
-    converter = _converter(spec, catalogue, convert, first, columns_of(splits[TRAIN]))
+    there = columns_of(splits[TRAIN])
+    converter = (
+        _converter(spec, catalogue, convert, first, there)
+        if rows.chats
+        else FormatConverter(rows, dict(spec.columns), convert)
+    )
     return Reading(spec, splits, first, converter, _notes(splits))
 
 
@@ -75,7 +84,7 @@ def columns_of(parts: Sequence[Part]) -> tuple[str, ...]:
 
 def _converter(
     spec: DatasetSpec, catalogue: Catalogue, convert: Convert | None, first: Sequence[Any], there: Sequence[str]
-) -> RowConverter:
+) -> Converts:
     if convert is not None:
         return of_function(convert, spec.columns)
     if spec.converter:

@@ -16,6 +16,7 @@ from azft.domain.capabilities import EVERYTHING
 from azft.domain.data import DataSettings, PreparedData
 from azft.domain.findings import Finding, Severity
 from azft.domain.forecast import DataLook
+from azft.domain.row_formats import CHAT_FORMAT, RowFormat
 from azft.domain.rows import BadRow, Part, SourceRow, read_all
 from azft.domain.specs import DatasetSpec
 from azft.domain.tokens import TokenStatistics
@@ -31,7 +32,7 @@ from azft.gate.reading import TEST, TRAIN, Convert, Reading, opened
 from azft.gate.template_check import TemplateCheck
 from azft.plugins.catalogue import Catalogue
 from azft.rules.calibration import UNCALIBRATED
-from azft.rules.data_findings import columns_left_out, left_out_rows, not_used, too_few, unread
+from azft.rules.data_findings import FEWEST, columns_left_out, left_out_rows, not_used, too_few, unread
 from azft.rules.lengths import packs
 from azft.rules.sampling import portion, share
 from azft.rules.words import counted
@@ -46,12 +47,13 @@ WHOLE = 100.0
 
 @frozen
 class Looking:
-    """How a plan looks at data: what converts it, which tokenizer reads it then, and what is taken beside plain turns.
+    """How a plan looks at data: what its rows are, what converts it, which tokenizer reads it, what is taken beside.
 
     `limit` is the longest sequence, 0 if it is not known; `pipeline` says that the pipeline of Azure ML trains.
     `packed` is the least length that rows are packed to, None where they are not.
     """
 
+    rows: RowFormat = CHAT_FORMAT
     convert: Convert | None = None
     tokenizer: ChatTokenizer | None = None
     takes: Collection[str] = EVERYTHING
@@ -83,7 +85,7 @@ def look_at(
             found = f"{dataset.source} is not on this machine, so it was not looked at"
             fix = "every row is checked before anything is uploaded; session.prepare() does it now"
             return _as_told(dataset, settings), (Finding("AZFT-D006", "note", dataset.name, found, fix=fix),)
-        reading = opened(dataset, catalogue, how.convert)
+        reading = opened(dataset, catalogue, how.convert, how.rows)
         judge = RowJudge(
             reading.converter, Policy.of(settings, dataset.leave_out), TemplateCheck(how.tokenizer, how.takes)
         )
@@ -138,7 +140,7 @@ def look_back(prepared: PreparedData, how: Looking) -> tuple[DataLook, tuple[Fin
     )
     whole = evolve(prepared.settings, percent=100.0)
     spec = DatasetSpec(prepared.name, prepared.source, test_split="test")
-    return look, (*prepared.checks.findings, *_of_look(spec, whole, look, Looking()))
+    return look, (*prepared.checks.findings, *_of_look(spec, whole, look, Looking(how.rows)))
 
 
 def _about(tokens: TokenStatistics) -> list[int]:
@@ -170,7 +172,7 @@ def _look(parts: Sequence[Part], judge: RowJudge, how: Looking) -> _Split:
                     row.file, row.line, fault.reason, fault.code, fault.fix, unit, action=verdict.action, unread=behind
                 )
             )
-        if verdict.messages is not None:
+        if verdict.messages is not None and how.rows.chats:
             lengths.append(_length(value, verdict, how.tokenizer))
             tools += bool(verdict.tools)
     counted = [part.rows for part in parts]
@@ -205,11 +207,11 @@ def _of_rows(reading: Reading, settings: DataSettings, seen: dict[str, _Split]) 
         fix = 'fix or remove them; on_bad="drop" leaves them out, on_bad="fix" fixes what takes no guess'
         # Of a share nobody knows yet which rows it takes.
         severity: Severity = "error" if settings.percent >= WHOLE else "warning"
-        yield Finding("AZFT-D002", severity, name, said, "conversations", fix)
+        yield Finding("AZFT-D002", severity, name, said, reading.converter.rows.said, fix)
     if others:
         done = "dropped" if settings.on_bad == "drop" else "fixed or dropped"
         said = f"{counted(len(others), 'bad row')} among the first {rows:,} will be {done}: {_shown(others)}"
-        yield Finding("AZFT-D002", "warning", name, said, "conversations", "nothing, if that is meant")
+        yield Finding("AZFT-D002", "warning", name, said, reading.converter.rows.said, "nothing, if that is meant")
     for row in bad:
         if row.unread:
             yield unread(row.file, row.unread)
@@ -221,13 +223,16 @@ def _shown(rows: Sequence[BadRow]) -> str:
 
 def _of_look(dataset: DatasetSpec, settings: DataSettings, look: DataLook, how: Looking) -> Iterator[Finding]:
     if look.train_rows == 0:
-        fix = "one conversation a row: messages, or a prompt and an answer"
+        fix = "one conversation a row: messages, or a prompt and an answer" if how.rows.chats else how.rows.said
         yield Finding("AZFT-D003", "error", dataset.name, f"{dataset.source} has no rows", "rows", fix)
     elif look.used is not None:
         left = look.used if dataset.test_split else look.used - max(1, share(look.used, settings.test))
         validation = share(left, settings.validation)
         wanted = settings.validation > 0
-        yield from too_few(dataset.name, left - validation, validation, wanted=wanted, pipeline=how.pipeline)
+        least = FEWEST if how.rows.chats else how.rows.least
+        yield from too_few(
+            dataset.name, left - validation, validation, wanted=wanted, pipeline=how.pipeline, least=least
+        )
     if settings.validation == 0:
         said = "no validation rows, and the component would cut 20 % from the training rows, by position"
         yield Finding("AZFT-D004", "warning", dataset.name, said, "validation above 0", "validation=0.1")
@@ -242,7 +247,8 @@ def _of_source(reading: Reading, seen: dict[str, _Split]) -> Iterator[Finding]:
     name = reading.spec.name
     yield from reading.notes
     there = dict.fromkeys(column for split in seen.values() for column in split.columns)
-    yield from columns_left_out(name, left_out(reading.converter, reading.first, there))
+    lost = left_out(reading.converter, reading.first, there)
+    yield from columns_left_out(name, lost, chats=reading.converter.rows.chats)
     yield from not_used(name, unused_files(reading.spec))
     tools = sum(split.tools for split in seen.values())
     if tools:

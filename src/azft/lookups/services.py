@@ -14,14 +14,22 @@ from azft.domain.component import Component
 from azft.domain.compute import Compute, Usage
 from azft.domain.findings import Finding
 from azft.domain.model import Model
+from azft.domain.pipelines import PipelineTrainer
 from azft.domain.specs import ModelSpec
 from azft.domain.trainers import Trainer
 from azft.errors import AuthenticationError, BackendError, NotFoundError, UnreachableError
 from azft.ports import TRAINER, Backend
 from azft.rules.engine_inputs import engine_component
 from azft.rules.lifecycle import NO_MODEL
-from azft.rules.suggest import near
-from azft.snapshot import architecture_of, chat_completion_pipeline, registry_models, snapshot_card, taken
+from azft.rules.suggest import did_you_mean, near
+from azft.snapshot import (
+    architecture_of,
+    chat_completion_pipeline,
+    registry_models,
+    registry_pipelines,
+    snapshot_card,
+    taken,
+)
 
 T = TypeVar("T")
 Said = Callable[[BackendError], Finding]
@@ -54,7 +62,8 @@ def look_up(backend: Backend, spec: ModelSpec, compute: str, trainer: Trainer = 
     with ThreadPoolExecutor(4, thread_name_prefix="azft-plan") as pool:
         model = pool.submit(backend.find_model, spec)
         machine = pool.submit(backend.find_compute, compute)
-        component = pool.submit(backend.component, trainer) if trainer.own else pool.submit(backend.component)
+        chosen = trainer.own or trainer.pipeline is not None
+        component = pool.submit(backend.component, trainer) if chosen else pool.submit(backend.component)
         usage = pool.submit(backend.usage)
     problems: list[Finding] = []
     stand_ins: list[str] = []
@@ -71,17 +80,18 @@ def look_up(backend: Backend, spec: ModelSpec, compute: str, trainer: Trainer = 
             return otherwise()
         return found
 
-    def own() -> Component:
-        return engine_component(chat_completion_pipeline(), datetime.now(UTC).date())
+    def remembered() -> Component:
+        if trainer.own:
+            return engine_component(chat_completion_pipeline(), datetime.now(UTC).date())
+        known = registry_pipelines().get(trainer.tunes.component)
+        return known.component if known else Component(trainer.tunes.component, trainer.tunes.version, ())
 
     no_quotas: Callable[[], tuple[Usage, ...]] = tuple
     quotas = answer(usage, no_quotas)
     return Found(
         answer(model, lambda: _remembered(spec), missing=partial(_no_model, spec)),
         answer(machine, lambda: Compute(compute, "unknown", state="unknown")),
-        answer(
-            component, own if trainer.own else chat_completion_pipeline, missing=None if trainer.own else _no_component
-        ),
+        answer(component, remembered, missing=None if trainer.own else partial(_no_component, trainer.tunes)),
         tuple(quotas),
         tuple({_sameness(finding): finding for finding in problems}.values()),
         taken() if stand_ins else "",
@@ -121,10 +131,13 @@ def _no_model(spec: ModelSpec, error: BackendError) -> Finding:
     return Finding(NO_MODEL, "error", spec.name, found, "a model of the registry", fix)
 
 
-def _no_component(_error: BackendError) -> Finding:
-    known = chat_completion_pipeline()
-    found = f"the registry does not give the component {known.name}"
-    return Finding(REFUSED, "error", known.name, found, "the component", "ask for access to the registry 'azureml'")
+def _no_component(trainer: PipelineTrainer, _error: BackendError) -> Finding:
+    version = f" version {trainer.version}" if trainer.version else ""
+    found = f"the registry does not give the component {trainer.component}{version}"
+    meant = did_you_mean(trainer.component, registry_pipelines())
+    fix = f"{meant}; or " if meant and trainer.component not in registry_pipelines() else ""
+    fix += f"ask for access to the registry {trainer.registry!r}"
+    return Finding(REFUSED, "error", trainer.component, found, "the component", fix)
 
 
 def _sameness(finding: Finding) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
 
+from azft.domain.pipelines import PipelineTrainer
+from azft.domain.row_formats import RowFormat
 from azft.domain.specs import BackendSpec, Converter, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
-from azft.domain.trainers import Trainer
+from azft.domain.trainers import Script, Trainer
 from azft.errors import ConfigurationError, DuplicateNameError, UnknownNameError
 from azft.plugins.manager import Plugins
 from azft.rules.suggest import did_you_mean
@@ -15,16 +17,31 @@ T = TypeVar("T")
 
 
 class Menu(Generic[T]):
-    """Values of one kind by name, each remembered with the plugin that offers it."""
+    """Values of one kind by name, each remembered with the plugin that offers it.
+
+    Values of the `others` stand for one of the kind, which `made` makes of them.
+    """
 
     def __init__(
-        self, plugins: Plugins, hook: str, kind: type[T], *, noun: str, key: str = "name", instead: str = ""
+        self,
+        plugins: Plugins,
+        hook: str,
+        kind: type[T],
+        *,
+        noun: str,
+        key: str = "name",
+        instead: str = "",
+        others: tuple[type[Any], ...] = (),
+        made: Callable[[Any], T] | None = None,
     ) -> None:
         self._noun = noun
         self._instead = instead
         self._kind = kind
+        self._others = others
+        self._made = made
         self._offers: dict[str, tuple[str, T]] = {}
-        for plugin, value in plugins.offers(hook, kind):
+        for plugin, offer in plugins.offers(hook, kind, others):
+            value = offer if made is None else made(offer)
             name = getattr(value, key)
             if name in self._offers:
                 other = self._offers[name][0]
@@ -37,10 +54,12 @@ class Menu(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return (value for _plugin, value in self._offers.values())
 
-    def pick(self, choice: str | T) -> T:
+    def pick(self, choice: object) -> T:
         """Return the value of that name; a value of the right kind is returned as it is."""
         if isinstance(choice, self._kind):
             return choice
+        if self._made is not None and isinstance(choice, self._others):
+            return self._made(choice)
         if not isinstance(choice, str):
             raise ConfigurationError(
                 f"{self._noun} is {choice!r}, expected a name or {self._kind.__name__}", hint=self._instead
@@ -62,6 +81,15 @@ class Catalogue:
         self.converters = Menu(plugins, "azft_converters", Converter, noun="converter")
         self.recipes = Menu(plugins, "azft_recipes", Recipe, noun="recipe")
         self.naming_schemes = Menu(plugins, "azft_naming_schemes", NamingScheme, noun="naming scheme")
-        script = "any other is azft.Script('train.py')"
-        self.trainers = Menu(plugins, "azft_trainers", Trainer, noun="trainer", instead=script)
+        script = "any other is azft.Script('train.py') or azft.PipelineTrainer(COMPONENT)"
+        self.trainers = Menu(
+            plugins,
+            "azft_trainers",
+            Trainer,
+            noun="trainer",
+            instead=script,
+            others=(PipelineTrainer, Script),
+            made=Trainer.of,
+        )
+        self.row_formats = Menu(plugins, "azft_row_formats", RowFormat, noun="row format")
         self.backends = Menu(plugins, "azft_backends", BackendSpec, noun="backend")

@@ -75,11 +75,13 @@ class Plugins:
                 ) from error
             yield implementation.plugin_name, answer
 
-    def offers(self, hook: str, kind: type[Any], **arguments: object) -> Iterator[tuple[str, Any]]:
+    def offers(
+        self, hook: str, kind: type[Any], others: tuple[type[Any], ...] = (), **arguments: object
+    ) -> Iterator[tuple[str, Any]]:
         """Yield (plugin name, value) for everything a hook returns; `PluginError` for a value of another kind."""
         for plugin, values in self.ask(hook, **arguments):
             for value in _listed(plugin, hook, values):
-                if not isinstance(value, kind):
+                if not isinstance(value, (kind, *others)):
                     raise PluginError(
                         f"plugin {plugin!r}: {hook} returned {value!r}, expected {kind.__name__} values",
                         hint=f"return a list of azft.{kind.__name__}(...)",

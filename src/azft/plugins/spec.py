@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from azft.domain.findings import Finding
+from azft.domain.pipelines import PipelineTrainer
 from azft.domain.plan import Plan
+from azft.domain.row_formats import RowFormat
 from azft.domain.run import Run, RunEvent
 from azft.domain.specs import BackendSpec, Converter, DatasetSpec, ModelSpec, NamingScheme, Reader, Recipe
 from azft.domain.trainers import Trainer
@@ -24,7 +26,7 @@ def azft_models() -> Iterable[ModelSpec]:
 
 @hookspec
 def azft_datasets() -> Iterable[DatasetSpec]:
-    """Offer chat datasets by name."""
+    """Offer datasets by name."""
     return ()
 
 
@@ -47,8 +49,14 @@ def azft_recipes() -> Iterable[Recipe]:
 
 
 @hookspec
-def azft_trainers() -> Iterable[Trainer]:
-    """Offer what trains: scripts of your own by name, beside azft's engine and the registry's pipeline."""
+def azft_trainers() -> Iterable[Trainer | PipelineTrainer]:
+    """Offer what trains: scripts of your own and pipelines of a registry, beside azft's engine and that for chat."""
+    return ()
+
+
+@hookspec
+def azft_row_formats() -> Iterable[RowFormat]:
+    """Offer row formats: what a good row is for a task."""
     return ()
 
 

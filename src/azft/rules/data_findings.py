@@ -13,24 +13,27 @@ MEANT = ("context", "passage", "document", "input", "system", "history", "knowle
 """Words in names of columns that an answer may rest on."""
 
 
-def columns_left_out(dataset: str, names: Sequence[str]) -> Iterator[Finding]:
+def columns_left_out(dataset: str, names: Sequence[str], *, chats: bool = True) -> Iterator[Finding]:
     """Say once which columns are not trained on; a warning where an answer may rest on one."""
     if names:
-        meant = any(word in name.lower() for name in names for word in MEANT)
+        meant = chats and any(word in name.lower() for name in names for word in MEANT)
         fix = "convert=FUNCTION makes messages of any columns; keep=True keeps them beside the messages"
+        fix = fix if chats else "nothing, if that is meant; keep=True keeps them in the files"
         found = f"columns that are left out: {', '.join(names)}"
         yield Finding("AZFT-D010", "warning" if meant else "note", dataset, found, fix=fix)
 
 
-def too_few(dataset: str, train: int, validation: int, *, wanted: bool, pipeline: bool) -> Iterator[Finding]:
+def too_few(
+    dataset: str, train: int, validation: int, *, wanted: bool, pipeline: bool, least: int = FEWEST
+) -> Iterator[Finding]:
     """Say that there are too few rows: to train on at all, for the pipeline, or to set any aside for validation."""
     if train <= 0:
         found = "no row is left to train on, once one is set aside for the test"
         yield Finding("AZFT-D014", "error", dataset, found, "two rows at least", "more rows")
-    elif train < FEWEST:
-        found = f"{train} rows to train on" + (f", and the pipeline refuses fewer than {FEWEST}" if pipeline else "")
+    elif train < least:
+        found = f"{train} rows to train on" + (f", and the pipeline refuses fewer than {least}" if pipeline else "")
         severity: Severity = "error" if pipeline else "warning"
-        yield Finding("AZFT-D014", severity, dataset, found, f"{FEWEST} rows at least", "more rows, or smaller shares")
+        yield Finding("AZFT-D014", severity, dataset, found, f"{least} rows at least", "more rows, or smaller shares")
     if wanted and train > 0 and validation == 0:
         found = "too few rows to set any aside for validation"
         yield Finding("AZFT-D014", "warning", dataset, found, "a validation row at least", "more rows")

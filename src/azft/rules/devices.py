@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from azft.domain.compute import Compute
 from azft.domain.parameters import Parameters
+from azft.domain.pipelines import GPUS, first_of
 from azft.rules.parameters import COMPONENT
-from azft.rules.pipeline_inputs import GPUS
 
 PROCESSES = "processes"
 """The input of this machine with the processes that train together."""
@@ -13,9 +13,10 @@ PROCESSES = "processes"
 
 def gpus_asked(parameters: Parameters) -> int | None:
     """Return how many GPUs of each node somebody asked for; None means all of them."""
-    if GPUS not in parameters or parameters.explain(GPUS).source == COMPONENT:
+    name = first_of(GPUS, parameters)
+    if not name or parameters.explain(name).source == COMPONENT:
         return None
-    return parameters.integer(GPUS)
+    return parameters.integer(name)
 
 
 def processes_used(parameters: Parameters, gpus: int) -> int:
@@ -35,7 +36,7 @@ def gpus_used(parameters: Parameters, compute: Compute) -> int:
     """Return the GPUs of one node that train.
 
     >>> from azft.domain.parameters import Resolved
-    >>> gpus_used(Parameters((Resolved(GPUS, 1, "user"),)), Compute("c", "s", gpus=8))
+    >>> gpus_used(Parameters((Resolved(GPUS[0], 1, "user"),)), Compute("c", "s", gpus=8))
     1
     """
     return min(processes_used(parameters, compute.gpus), compute.gpus)

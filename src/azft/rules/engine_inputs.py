@@ -8,9 +8,9 @@ from datetime import date
 from azft.domain.component import Component, ComponentInput
 from azft.domain.findings import Finding
 from azft.domain.parameters import Parameters
+from azft.domain.pipelines import GPUS
 from azft.rules.devices import PROCESSES, gpus_asked, processes_used
 from azft.rules.engine import FOUR_BIT, LOAD_IN, OWN_INPUTS, SHARDING
-from azft.rules.pipeline_inputs import GPUS
 
 HONOURED = frozenset(
     [
@@ -52,7 +52,7 @@ HONOURED = frozenset(
         "apply_early_stopping",
         "early_stopping_patience",
         "early_stopping_threshold",
-        GPUS,
+        GPUS[0],
     ]
 )
 _DEEPSPEED = "DeepSpeed is not used here; several processes share the weights out by sharding="
@@ -144,7 +144,7 @@ def process_findings(parameters: Parameters, *, gpus: int) -> list[Finding]:
         findings.append(Finding("AZFT-P102", "error", PROCESSES, found, f"at most {gpus}", fix))
     if not gpus and gpus_asked(parameters) is not None:
         found = f"ignored: the machine has no GPU, and {processes} processes train"
-        findings.append(Finding("AZFT-P101", "note", GPUS, found, fix=f"{PROCESSES}= is the number of processes"))
+        findings.append(Finding("AZFT-P101", "note", GPUS[0], found, fix=f"{PROCESSES}= is the number of processes"))
     if processes == 1 and SHARDING in parameters and parameters.text(SHARDING) == "on":
         found = "ignored: one process has nobody to share the weights with"
         findings.append(Finding("AZFT-P101", "note", SHARDING, found, fix=f"{PROCESSES}=2 or more"))

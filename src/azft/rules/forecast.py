@@ -10,6 +10,7 @@ from azft.domain.data import DataSettings
 from azft.domain.forecast import Forecast
 from azft.domain.model import Model
 from azft.domain.parameters import Parameters
+from azft.domain.pipelines import ACCUMULATION, BATCH, EPOCHS, first_of
 from azft.rules.sampling import portion, share
 
 
@@ -23,15 +24,20 @@ class Rows:
 
 def sequence_limit(model: Model, parameters: Parameters) -> int:
     """Return the longest sequence in tokens, 0 if it is not known."""
-    limit = parameters.integer("max_seq_length") if "max_seq_length" in parameters else -1
+    limit = _whole(parameters, ("max_seq_length",)) or -1
     context = model.architecture.context if model.architecture else 0
     return min(limit, context) if limit > 0 and context else max(limit, context, 0)
 
 
 def rows_in_a_step(parameters: Parameters, devices: int) -> int:
-    """Return the rows of one optimizer step over all devices."""
-    per_device = parameters.integer("per_device_train_batch_size")
-    return per_device * parameters.integer("gradient_accumulation_steps") * max(devices, 1)
+    """Return the rows of one optimizer step over all devices, 0 where the pipeline decides them by the model."""
+    return _whole(parameters, BATCH) * (_whole(parameters, ACCUMULATION) or 1) * max(devices, 1)
+
+
+def _whole(parameters: Parameters, names: tuple[str, ...]) -> int:
+    """Return the value of the first of the names that is there, 0 where none has one."""
+    name = first_of(names, parameters)
+    return parameters.integer(name) if name and parameters[name] is not None else 0
 
 
 def pack_length(parameters: Parameters) -> int | None:
@@ -62,8 +68,10 @@ def forecast(
     return steps_of(train - validation, validation, parameters, devices=devices, packs=packs)
 
 
-def steps_of(train: int, validation: int, parameters: Parameters, *, devices: int, packs: float = 1.0) -> Forecast:
-    """Return the steps that so many rows to train on take.
+def steps_of(
+    train: int, validation: int, parameters: Parameters, *, devices: int, packs: float = 1.0
+) -> Forecast | None:
+    """Return the steps that so many rows to train on take; None where the pipeline decides batch or epochs itself.
 
     >>> from azft.domain.parameters import Resolved
     >>> values = (("per_device_train_batch_size", 4), ("gradient_accumulation_steps", 1), ("num_train_epochs", 1))
@@ -72,7 +80,9 @@ def steps_of(train: int, validation: int, parameters: Parameters, *, devices: in
     (250, 63)
     """
     batch = rows_in_a_step(parameters, devices)
+    limit, epochs = _whole(parameters, ("max_steps",)), _whole(parameters, EPOCHS)
+    if not batch or (limit <= 0 and not epochs):
+        return None
     per_epoch = max(1, math.ceil(train * packs / batch))
-    limit = parameters.integer("max_steps")
-    steps = limit if limit > 0 else per_epoch * parameters.integer("num_train_epochs")
+    steps = limit if limit > 0 else per_epoch * epochs
     return Forecast(train, validation, batch, per_epoch, steps)

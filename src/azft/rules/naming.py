@@ -30,7 +30,8 @@ _DEFAULTS = {
 def tutorial_display_name(context: NamingContext) -> str:
     """Return the display name of the chat-completion notebook (azureml-examples, cell 16).
 
-    The notebook hard-codes "ultrachat"; here it is the dataset's label.
+    The notebook hard-codes "ultrachat"; here it is the dataset's label. Of another pipeline, whose switches are others,
+    model, dataset and pipeline are named.
     """
     value: dict[str, Any] = {
         **_DEFAULTS,
@@ -42,6 +43,9 @@ def tutorial_display_name(context: NamingContext) -> str:
         * context.gpus_per_node
         * int(value["num_nodes_finetune"])
     )
+    pipeline = context.trainer.tunes
+    if not pipeline.chats:
+        return f"{context.model.name}-{_label(context)}-{pipeline.component.removesuffix('_pipeline')}"
     deepspeed = f"ds{value['deepspeed_stage']}" if _on(value["apply_deepspeed"]) else "nods"
     lora = "lora" if _on(value["apply_lora"]) else "nolora"
     return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from attrs import frozen
 
@@ -38,10 +38,13 @@ class Problem:
         return f"{said} ({self.fix})" if self.fix else said
 
 
-def resolve(layers: Sequence[Layer], component: Component) -> tuple[Parameters, tuple[Problem, ...]]:
+def resolve(
+    layers: Sequence[Layer], component: Component, filled: Collection[str] = ()
+) -> tuple[Parameters, tuple[Problem, ...]]:
     """Return every input's value with provenance, and all problems; a refused value gives way to the next layer.
 
-    `layers` go from strongest to weakest; the component's own defaults come last by themselves.
+    `layers` go from strongest to weakest; the component's own defaults come last by themselves. Nobody has to give what
+    azft fills itself.
 
     >>> c = Component("c", "1", (ComponentInput("seed", "integer", 42),))
     >>> parameters, problems = resolve([Layer("user", {"seed": "x", "sed": 1})], c)
@@ -49,7 +52,7 @@ def resolve(layers: Sequence[Layer], component: Component) -> tuple[Parameters, 
     (42, "seed (user): 'x', expected a whole number", "did you mean 'seed'?")
     """
     problems: list[Problem] = []
-    entries = [_resolve_one(known, layers, problems) for known in component.inputs]
+    entries = [_resolve_one(known, layers, problems, filled) for known in component.inputs]
     names = [known.name for known in component.inputs]
     for layer in layers:
         problems.extend(
@@ -68,7 +71,9 @@ def resolve(layers: Sequence[Layer], component: Component) -> tuple[Parameters, 
     return parameters, (*problems, *_outside_bounds(layers, parameters))
 
 
-def _resolve_one(known: ComponentInput, layers: Sequence[Layer], problems: list[Problem]) -> Resolved:
+def _resolve_one(
+    known: ComponentInput, layers: Sequence[Layer], problems: list[Problem], filled: Collection[str]
+) -> Resolved:
     offers: list[tuple[str, ParameterValue]] = []
     default = read_value(known, known.default)
     for layer in layers:
@@ -80,7 +85,7 @@ def _resolve_one(known: ComponentInput, layers: Sequence[Layer], problems: list[
         else:
             # Nothing means "leave it to the component".
             offers.append((layer.source, read if read is not None or isinstance(default, Refused) else default))
-    if isinstance(default, Refused) and not offers and not known.is_asset:
+    if isinstance(default, Refused) and not offers and known.name not in filled:
         problems.append(Problem(known.name, COMPONENT, "no value", "one, the component requires it", code="AZFT-P006"))
     offers.append((COMPONENT, None if isinstance(default, Refused) else default))
     (source, value), *displaced = offers

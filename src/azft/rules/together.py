@@ -21,10 +21,21 @@ _NEEDS = {
 """Inputs that do nothing unless another one is on."""
 
 
-def together(parameters: Parameters, *, context: int = 0, forecast: Forecast | None = None) -> tuple[Finding, ...]:
-    """Return every contradiction; `context` is the longest sequence the model reads, 0 if not known."""
+def together(
+    parameters: Parameters, *, context: int = 0, forecast: Forecast | None = None, chats: bool = True
+) -> tuple[Finding, ...]:
+    """Return every contradiction; `context` is the longest sequence the model reads, 0 if not known.
+
+    Pipelines for other tasks than chat have metrics of their own.
+    """
     look = _Look(parameters)
-    return (*_switches(look), *_without_effect(look), *_lengths(look, context), *_steps(look, forecast), *_rate(look))
+    return (
+        *_switches(look, chats=chats),
+        *_without_effect(look),
+        *_lengths(look, context),
+        *_steps(look, forecast),
+        *_rate(look),
+    )
 
 
 class _Look:
@@ -54,7 +65,7 @@ class _Look:
         return Finding(code, severity, f"{name} ({self.all.explain(name).source})", found, expected, fix)
 
 
-def _switches(look: _Look) -> Iterator[Finding]:
+def _switches(look: _Look, *, chats: bool) -> Iterator[Finding]:
     if look.on("apply_early_stopping") and look.text("evaluation_strategy") == "disable":
         expected = "evaluation_strategy 'epoch' or 'steps'"
         yield look.finding(
@@ -73,7 +84,7 @@ def _switches(look: _Look) -> Iterator[Finding]:
             yield look.finding(
                 "AZFT-P014", name, found, "one model", f"leave {name} out, and choose the model by model="
             )
-    if look.given("metric_for_best_model") and look.text("metric_for_best_model") != CHAT_METRIC:
+    if chats and look.given("metric_for_best_model") and look.text("metric_for_best_model") != CHAT_METRIC:
         name = "metric_for_best_model"
         found = f"{look.text(name)!r}: chat completion measures the loss only"
         yield look.finding("AZFT-P016", name, found, f"{CHAT_METRIC!r}", f"leave {name} out")

@@ -46,6 +46,14 @@ class RegistryVersion:
 
 
 @frozen
+class RegistryPipeline:
+    """A pipeline of a registry: its component, and the names of its steps in order."""
+
+    component: Component
+    steps: tuple[str, ...]
+
+
+@frozen
 class JobEnvironment:
     """An image, the version of Python on top of it, and packages with their versions."""
 
@@ -84,9 +92,19 @@ def _load(name: str) -> Any:
 @cache
 def chat_completion_pipeline() -> Component:
     """Return the registry's chat fine-tuning pipeline component with its 69 inputs (azureml-assets, 0.0.82)."""
-    found = _load("chat_completion_pipeline.json")
+    return _component(_load("chat_completion_pipeline.json"))
+
+
+@cache
+def registry_pipelines() -> dict[str, RegistryPipeline]:
+    """Return the fine-tuning pipelines of the registry "azureml" by name (azureml-assets at 4b41f8c)."""
+    found = [_load("chat_completion_pipeline.json"), *_load("pipelines.json")["pipelines"]]
+    return {entry["name"]: RegistryPipeline(_component(entry), tuple(entry["steps"])) for entry in found}
+
+
+def _component(found: Any) -> Component:
     inputs = (ComponentInput(**{**entry, "enum": tuple(entry.get("enum", ()))}) for entry in found["inputs"])
-    return Component(found["name"], found["version"], tuple(inputs))
+    return Component(found["name"], found["version"], tuple(inputs), found["outputs"])
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import evolve
 
+from azft import ports
 from azft.backends.azureml.attempts import is_command_job
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.commands import Commands
@@ -23,7 +24,7 @@ from azft.backends.azureml.endpoints import AzureEndpoints
 from azft.backends.azureml.environments import Environments, environment_of, version_of
 from azft.backends.azureml.failures import Ending, closing_look
 from azft.backends.azureml.following import TAKEN_AWAY, Following
-from azft.backends.azureml.jobs import SIZE, WHERE, AzureJobs
+from azft.backends.azureml.jobs import SIZE, TRAINER, WHERE, AzureJobs
 from azft.backends.azureml.judging import Judge, judging_id, questions_upload
 from azft.backends.azureml.launching import Launching, command_findings, time_limits
 from azft.backends.azureml.machines import withdrawn
@@ -45,9 +46,8 @@ from azft.domain.plan import Plan
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
 from azft.domain.specs import ModelSpec
-from azft.domain.trainers import CHAT_PIPELINE, ENGINE, SCRIPT, Trainer
+from azft.domain.trainers import CHAT_PIPELINE, ENGINE, PIPELINE, SCRIPT, Trainer
 from azft.errors import RunError, UnsupportedError
-from azft.ports import TRAINER
 from azft.rules.engine_inputs import engine_component, input_findings, process_findings
 from azft.rules.engine_memory import memory_findings
 from azft.rules.marks import TOKEN
@@ -77,7 +77,7 @@ class AzureMLBackend(Line):
     """
 
     name = "azureml"
-    trainers: tuple[str, ...] = (CHAT_PIPELINE, ENGINE, SCRIPT)
+    trainers: tuple[str, ...] = (CHAT_PIPELINE, ENGINE, SCRIPT, PIPELINE)
     takes = frozenset({UNSEEN_TOOLS})
     run_prefix = "azft"
 
@@ -184,13 +184,13 @@ class AzureMLBackend(Line):
         marked = {TOKEN: uuid.uuid4().hex, **(tags or {})}
         return self._computes.create(name, size, max_nodes=max_nodes, tier=tier, tags=marked)
 
-    def component(self, trainer: Trainer = TRAINER) -> Component:
-        """Return the registry's chat fine-tuning pipeline as it is today, or what azft's engine and scripts take.
+    def component(self, trainer: Trainer = ports.TRAINER) -> Component:
+        """Return the registry's pipeline as it is today, or what azft's engine and scripts take.
 
         For those the workspace is asked for their environment instead, so that a plan takes as many questions.
         """
         if not trainer.own:
-            return self._components.latest()
+            return self._components.of(trainer.tunes)
         environment = environment_of(trainer)
         if not self._launching.environment:
             self._environments.is_there(environment)
@@ -213,7 +213,7 @@ class AzureMLBackend(Line):
         ]
         found = "the component declares it and connects it to nothing"
         ignored = [Finding("AZFT-P101", "note", name, f"ignored: {found}", fix="leave it out") for name in dead]
-        return [*ignored, *bypassing(plan.parameters, plan.compute), *self._computes.unread()]
+        return [*ignored, *bypassing(plan), *self._computes.unread()]
 
     def time_limits(self, plan: Plan) -> Sequence[tuple[str, float]]:
         """Return the seconds that a job of azft's engine or a script may last, each with what says so."""
@@ -311,6 +311,12 @@ class AzureMLBackend(Line):
         job = self._completed(run, "evaluation")
         if is_command_job(job):
             return report_of(self._clients, str(job.name))
+        trained = str((job.tags or {}).get(TRAINER, CHAT_PIPELINE))
+        if trained != CHAT_PIPELINE:
+            raise UnsupportedError(
+                f"{run.id} is no chat model's: what {trained} has measured are the run's own metrics",
+                hint="session.watch(run).metrics",
+            )
         return compare_models(self._clients, run, dict(job.tags or {}))
 
     def answers(self, run: Run, questions: Sequence[Mapping[str, Any]]) -> tuple[Answer, ...]:

@@ -1,4 +1,4 @@
-"""The registry's fine-tuning pipeline, with the inputs it has today."""
+"""The registry's fine-tuning pipelines, with the inputs they have today."""
 
 from __future__ import annotations
 
@@ -8,40 +8,41 @@ from typing import Any
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.errors import translated
 from azft.domain.component import Component, ComponentInput
-from azft.snapshot import chat_completion_pipeline
-
-NAME = "chat_completion_pipeline"
-REGISTRY = "azureml"
+from azft.domain.pipelines import CHAT, PipelineTrainer
+from azft.snapshot import registry_pipelines
 
 
 class Components:
-    """The component by version; each is asked for once."""
+    """Pipeline components by registry, name and version; each is asked for once."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._known: dict[str, Any] = {}
+        self._known: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.RLock()
 
-    def latest(self) -> Component:
-        """Return the newest version's inputs; the plan keeps the version, so nothing changes under a job."""
-        return self.of("")
+    def of(self, pipeline: PipelineTrainer = CHAT, version: str = "") -> Component:
+        """Return the inputs and outputs of a version of the pipeline, or of the newest or the one it is pinned to.
 
-    def of(self, version: str) -> Component:
-        """Return the inputs of that version, the newest one without."""
-        entity = self.entity(version)
-        wired = {entry.name: entry.wired for entry in chat_completion_pipeline().inputs}
+        The plan keeps the version, so nothing changes under a job.
+        """
+        entity = self.entity(pipeline, version)
+        known = registry_pipelines().get(pipeline.component)
+        wired = {entry.name: entry.wired for entry in known.component.inputs} if known else {}
         inputs = (_input(name, spec, wired=wired.get(name, True)) for name, spec in entity.inputs.items())
-        return Component(entity.name, entity.version, tuple(inputs))
+        outputs = {name: str(spec["type"]) for name, spec in entity.outputs.items()}
+        return Component(entity.name, entity.version, tuple(inputs), outputs)
 
-    def entity(self, version: str) -> Any:
-        """Return the SDK's component of that version, the newest one without."""
-        asked = f"component {NAME} {version or '(latest)'} of registry {REGISTRY!r}"
-        label = {"version": version} if version else {"label": "latest"}
+    def entity(self, pipeline: PipelineTrainer = CHAT, version: str = "") -> Any:
+        """Return the SDK's component."""
+        registry, name, wanted = pipeline.registry, pipeline.component, version or pipeline.version
+        asked = f"component {name} {wanted or '(latest)'} of registry {registry!r}"
+        label = {"version": wanted} if wanted else {"label": "latest"}
+        key = (registry, name, wanted)
         with self._lock, translated(asked):
-            if version not in self._known:
-                found = self._clients.registry(REGISTRY).components.get(NAME, **label)
-                self._known[version] = self._known[found.version] = found
-            return self._known[version]
+            if key not in self._known:
+                found = self._clients.registry(registry).components.get(name, **label)
+                self._known[key] = self._known[registry, name, found.version] = found
+            return self._known[key]
 
 
 def _input(name: str, spec: Any, *, wired: bool) -> ComponentInput:

@@ -22,10 +22,12 @@ from azft.backends.azureml.states import status_of
 from azft.backends.azureml.storage import CHECKPOINTED, Storage, upload_path
 from azft.domain.data import DataFile
 from azft.domain.job import Job
+from azft.domain.pipelines import GPUS, first_of
 from azft.domain.plan import nodes_of
 from azft.domain.resource import Leftover, Resource
 from azft.domain.run import Run, RunState, RunStatus
 from azft.domain.splits import SPLITS
+from azft.domain.trainers import PIPELINE
 from azft.errors import (
     ConfigurationError,
     InUseError,
@@ -36,7 +38,6 @@ from azft.errors import (
 )
 from azft.rules.marks import KEY, TOKEN, is_ours
 from azft.rules.parameters import COMPONENT
-from azft.rules.pipeline_inputs import GPUS, pipeline_inputs
 from azft.waiting import Attempt, looked_for, wait_until
 
 STOPPED_WITHIN = 60.0
@@ -96,13 +97,14 @@ class AzureJobs:
                 code = folder / "code"
                 building = aside.submit(self._commands.built, job, job.id, addresses, storage.name, code)
             else:
-                building = aside.submit(self._pipeline, job, {**self._inputs(job), **_inputs_of(addresses)})
+                building = aside.submit(self._pipeline, job, addresses)
             storage.upload(*files.values(), tags=job.tags)
         built = building.result()
         where = {WHERE: job.compute.name, SIZE: job.compute.size, NODES: str(nodes_of(job.parameters))}
         built.tags = {**job.tags, MODEL_NAME: job.model_name, **where}
-        built.tags |= {TRAINER: job.trainer.kind} if is_command(job) else {}
-        built.tags |= {f"{DATA}{name}": addresses[name] for name in SPLITS}
+        if is_command(job) or job.trainer.kind == PIPELINE:
+            built.tags[TRAINER] = job.trainer.kind if is_command(job) else job.component
+        built.tags |= {f"{DATA}{name}": addresses[name] for name in SPLITS if name in addresses}
         built.tags |= {KEY: job.key} if job.key else {}
         return built
 
@@ -110,7 +112,7 @@ class AzureJobs:
         """Return the files that go up with a job; its order is written to the folder, if there is one."""
         files = {"train": job.data.train, "validation": job.data.validation, "test": job.data.test}
         if not is_command(job):
-            return files
+            return {split: files[split] for split in job.files.values()}
         content = order_bytes(job)
         path = folder / ORDER
         if folder.is_absolute():
@@ -223,26 +225,27 @@ class AzureJobs:
             if run_id not in latest:
                 yield Leftover(Resource("upload", checkpoint_path(run_id), "azureml"), "stored")
 
-    def _inputs(self, job: Job) -> dict[str, Any]:
-        """Return what the component is told beside the data."""
-        if not job.model.id:
-            raise UnsupportedError(f"model {job.model.name} has no id in a registry", hint="plan on this backend")
-        component = self._components.of(job.component_version)
-        told = pipeline_inputs(job.parameters, component, job.compute)
-        if not job.compute.gpus and job.parameters.explain(GPUS).source == COMPONENT:
-            raise ConfigurationError(
-                f"nobody knows how many GPUs {job.compute.size or job.compute.name} has, so nothing is submitted",
-                hint=f"give {GPUS}=, or a size that azft's dated table knows",
-            )
-        return {**told, "mlflow_model_path": _model_input(job.model.id)}
-
-    def _pipeline(self, job: Job, inputs: dict[str, Any]) -> Any:
+    def _pipeline(self, job: Job, addresses: Mapping[str, str]) -> Any:
+        """Return the pipeline with one step, the component, whose data is at the addresses of the splits."""
+        from azure.ai.ml import Input
         from azure.ai.ml.dsl import pipeline
 
-        component = self._components.entity(job.component_version)
+        if not job.model.id:
+            raise UnsupportedError(f"model {job.model.name} has no id in a registry", hint="plan on this backend")
+        gpus = first_of(GPUS, job.inputs)
+        if gpus and not job.compute.gpus and job.parameters.explain(gpus).source == COMPONENT:
+            raise ConfigurationError(
+                f"nobody knows how many GPUs {job.compute.size or job.compute.name} has, so nothing is submitted",
+                hint=f"give {gpus}=, or a size that azft's dated table knows",
+            )
+        places = {name: addresses[split] for name, split in job.files.items()}
+        assets = {name: Input(type=kind, path=places.get(name, path)) for name, (kind, path) in job.assets.items()}
+        component = self._components.entity(job.trainer.tunes, job.component_version)
 
         def fine_tune() -> dict[str, Any]:
-            return {TUNED: component(**inputs).outputs.mlflow_model_folder}
+            # A variable would give the step its name.
+            outputs = component(**job.inputs, **assets).outputs
+            return {TUNED: outputs[job.output]} if job.output else {}
 
         with translated("building the pipeline"):
             built: Any = pipeline(fine_tune, name=job.display_name)()
@@ -255,12 +258,6 @@ class AzureJobs:
 def is_command(job: Job) -> bool:
     """Whether a job is one of azft's engine or of a script, and none of a pipeline."""
     return job.trainer.own
-
-
-def _inputs_of(addresses: Mapping[str, str]) -> dict[str, Any]:
-    from azure.ai.ml import Input
-
-    return {f"{name}_file_path": Input(type="uri_file", path=path) for name, path in addresses.items()}
 
 
 def _is_legal(run_id: str) -> bool:
@@ -284,12 +281,6 @@ def fitting(tags: Mapping[str, Any]) -> dict[str, str]:
 
 def _cut(value: str) -> str:
     return value if len(value) <= LONGEST_TAG else f"{value[: LONGEST_TAG - 3]}..."
-
-
-def _model_input(identity: str) -> Any:
-    from azure.ai.ml import Input
-
-    return Input(type="mlflow_model", path=identity)
 
 
 _LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")

@@ -20,6 +20,8 @@ from azft.backends.azureml.steps import descendants, is_command, is_pipeline
 from azft.domain.run import Run, RunEvent, RunStatus
 from azft.training.events import event_of
 
+TRAINS = "finetune"
+"""In the name of a pipeline's step that trains (azureml-assets)."""
 CONFIRMED = 12
 """Looks in a row that must find a job not responding before it has failed: a minute of them, as it can come back."""
 Measure = Callable[[tuple[str, ...]], tuple[list[Measured], str]]
@@ -90,6 +92,8 @@ class Looking:
         # Losses first: one that is known belongs to a step that has begun, and so is in the list that comes next.
         losses = [] if status is RunStatus.QUEUED else list(self._losses(last=last))
         steps = descendants(self._clients.workspace, self._run.id)
+        trains = next((str(step.display_name) for step in steps if TRAINS in str(step.display_name)), "")
+        losses = [evolve(event, stage=trains) if not event.stage else event for event in losses]
         return [*losses, *(event for step in steps for event in (*self._steps(step), *self._log(step, last=last)))]
 
     def _own(self, details: Any, *, last: bool) -> list[RunEvent]:
@@ -154,13 +158,11 @@ class Looking:
         for (step, at), values in training:
             if step > self._seen.step:
                 self._seen.step = step
-                yield RunEvent(
-                    at, "progress", "chat_completion_finetune", step=step, total=total if last else 0, values=values
-                )
+                yield RunEvent(at, "progress", "", step=step, total=total if last else 0, values=values)
         if last:
             for (step, at), values in sorted(found.items(), key=lambda entry: entry[0]):
                 if "loss" not in values and "eval_loss" in values:
-                    yield RunEvent(at, "metrics", "chat_completion_finetune", step=step, values=values)
+                    yield RunEvent(at, "metrics", "", step=step, values=values)
 
     def _once(self, stage: str, kind: str, what: str) -> bool:
         new = (stage, kind, what) not in self._seen.said

@@ -27,7 +27,6 @@ class AzureModels:
 
     def register(self, run: Run, job: Any, name: str, tags: Mapping[str, str]) -> RegisteredModel:
         """Return the version of `name` made from the run, creating it if there is none; no other one is changed."""
-        from azure.ai.ml.constants import AssetTypes
         from azure.ai.ml.entities import Model
 
         for problem in name_findings("name", name):
@@ -43,7 +42,7 @@ class AzureModels:
             version = str(int(version) + 1)
         wanted = Model(
             path=f"azureml://jobs/{job.name}/outputs/{TUNED}",
-            type=AssetTypes.MLFLOW_MODEL,
+            type=_type_of(job),
             name=name,
             version=version,
             description=f"{run.display_name}, fine-tuned by azft",
@@ -114,6 +113,15 @@ class AzureModels:
     def _find(self, name: str, version: str) -> Any:
         with translated(f"model {name}:{version}"):
             return absent(lambda: self._clients.workspace.models.get(name, version))
+
+
+def _type_of(job: Any) -> str:
+    """Return the type of the model that a job has made: of some pipelines it is no MLflow model."""
+    from azure.ai.ml.constants import AssetTypes
+
+    made = (job.outputs or {}).get(TUNED)
+    given = str(getattr(made, "type", None) or AssetTypes.MLFLOW_MODEL)
+    return given if given == AssetTypes.MLFLOW_MODEL else str(AssetTypes.CUSTOM_MODEL)
 
 
 def _registered(model: Any) -> RegisteredModel:

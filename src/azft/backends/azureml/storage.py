@@ -24,6 +24,8 @@ CHECKPOINTED = f"{FOLDER}/checkpoints"
 _HINT = "uploading needs the role 'Storage Blob Data Contributor' on the workspace's storage account"
 _NO_KEYS = frozenset({"KeyBasedAuthenticationNotPermitted", "AuthorizationFailed"})
 _FORBIDDEN = 403
+AT_ONCE = 8
+"""Files that are sent side by side."""
 SPARE = 1 << 30
 """Bytes of the disk that a download leaves free."""
 
@@ -77,15 +79,16 @@ class Storage:
         """Send the files and return their addresses; one that is there already is not sent again."""
         _, container = self._opened
         marked = {_plain(name): value for name, value in (tags or {}).items() if name in {SESSION, TOKEN}}
-        with shown() as steps, ThreadPoolExecutor(max(len(files), 1)) as pool:
-            transfer = Transfer(steps, "uploading the data", sum(file.path.stat().st_size for file in files))
-            list(pool.map(lambda file: self._send(container, file, marked, transfer), files))
+        pieces = [piece for file in files for piece in _pieces(file)]
+        with shown() as steps, ThreadPoolExecutor(max(min(len(pieces), AT_ONCE), 1)) as pool:
+            transfer = Transfer(steps, "uploading the data", sum(path.stat().st_size for path, _target in pieces))
+            list(pool.map(lambda piece: self._send(container, piece[0], piece[1], marked, transfer), pieces))
         return [self.address(file) for file in files]
 
     def address(self, file: DataFile) -> str:
         """Return the `azureml://` address that the file has once it is sent."""
         store, _ = self._opened
-        return f"azureml://datastores/{store}/paths/{upload_path(file)}"
+        return f"azureml://datastores/{store}/paths/{upload_path(file)}{'/' if file.path.is_dir() else ''}"
 
     def uploaded(self) -> list[tuple[str, str, float]]:
         """Return the path, the token and the time (seconds since 1970) of every file that azft sent here."""
@@ -102,13 +105,13 @@ class Storage:
         _, container = self._opened
         with translated(f"deleting {path}", hint=_HINT):
             found = looked_for(lambda: absent(container.get_blob_client(path).get_blob_properties))
-            if found is None:
-                return
-            marked = (found.metadata or {}).get(_plain(TOKEN))
-            if path.startswith(f"{FOLDER}/") and marked and marked == (token or marked):
-                absent(lambda: container.delete_blob(path))
-                return
-        raise NotOursError(f"{path} was there before, so it is left")
+            blobs = list(container.list_blobs(name_starts_with=f"{path}/", include=["metadata"]))
+            every = {blob.name: blob.metadata for blob in blobs} | ({} if found is None else {path: found.metadata})
+            ours = [name for name, metadata in every.items() if _is_ours(name, metadata, token)]
+            for name in ours:
+                absent(partial(container.delete_blob, name))
+        if len(ours) < len(every):
+            raise NotOursError(f"{path} was there before, so it is left")
 
     def checkpointed(self) -> set[str]:
         """Return the ids of the runs of which checkpoints are here."""
@@ -163,17 +166,16 @@ class Storage:
                 return keyed
         return ContainerClient(account, name, credential=self._clients.credential)
 
-    def _send(self, container: Any, file: DataFile, tags: Mapping[str, str], transfer: Transfer) -> None:
+    def _send(self, container: Any, path: Path, target: str, tags: Mapping[str, str], transfer: Transfer) -> None:
         from azure.core.exceptions import ResourceExistsError
 
-        path = upload_path(file)
-        with translated(f"uploading {file.path.name}", hint=_HINT), file.path.open("rb") as content:
+        with translated(f"uploading {path.name}", hint=_HINT), path.open("rb") as content:
             try:
                 # The address is the content's hash, and a blob appears only once it is whole.
                 container.upload_blob(
-                    path,
+                    target,
                     content,
-                    length=file.path.stat().st_size,
+                    length=path.stat().st_size,
                     overwrite=False,
                     metadata=dict(tags),
                     progress_hook=transfer.hook(),
@@ -181,6 +183,20 @@ class Storage:
             except ResourceExistsError as error:
                 if code_of(error) not in {"", "BlobAlreadyExists", "UnauthorizedBlobOverwrite"}:
                     raise  # A store that is under maintenance answers 409, too.
+
+
+def _pieces(file: DataFile) -> list[tuple[Path, str]]:
+    """Return the files to send and where each goes: one, or all of a folder."""
+    base = upload_path(file)
+    if not file.path.is_dir():
+        return [(file.path, base)]
+    found = sorted(path for path in file.path.rglob("*") if path.is_file())
+    return [(path, f"{base}/{path.relative_to(file.path).as_posix()}") for path in found]
+
+
+def _is_ours(path: str, metadata: Mapping[str, str] | None, token: str) -> bool:
+    marked = (metadata or {}).get(_plain(TOKEN))
+    return path.startswith(f"{FOLDER}/") and bool(marked) and marked == (token or marked)
 
 
 def upload_path(file: DataFile) -> str:

@@ -147,9 +147,11 @@ class Blobs:
 
         The files are links where the disk can, so nothing is copied. A name that would leave the folder is skipped.
         """
-        single = self.get(container, prefix.rstrip("/")) is not None
-        names = [prefix] if single else self.names(container, prefix.rstrip("/") + "/")
-        base = prefix.rpartition("/")[0] + "/" if single else prefix.rstrip("/") + "/"
+        stem = prefix.rstrip("/")
+        below = f"{stem}/" if stem else ""
+        single = bool(stem) and self.get(container, stem) is not None
+        names = [prefix] if single else self.names(container, below)
+        base = prefix.rpartition("/")[0] + "/" if single else below
         for name in names:
             target = folder / name.removeprefix(base)
             if not target.resolve().is_relative_to(folder.resolve()):

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from azft.backends.local.backend import LocalBackend
 from azft.processes import is_alive
-from azft.snapshot import RegistryVersion
+from azft.snapshot import RegistryPipeline, RegistryVersion, registry_pipelines
 from azft.testing.emulator.application import Application, Recorded
 from azft.testing.emulator.blob_service import BlobService
 from azft.testing.emulator.blobs import Blobs
@@ -65,9 +65,9 @@ class AzureMLEmulator:
 
     `folder` keeps everything, and a second emulator on it carries on; without one it is gone at the end. `as_of`
     (ISO date) gives the registry and the machine sizes of that day. `models` are added to the registry "azureml",
-    `registries` are further registries by name. `quotas` are limits by the live names (families,
-    "TotalDedicatedCores", "TotalLowPriorityCores", "TotalClusters"), 200 cores of a family if not given, and `used` how
-    much of them is in use. `latency` seconds are
+    `registries` are further registries by name, and `pipelines` further fine-tuning pipelines of theirs. `quotas` are
+    limits by the live names (families, "TotalDedicatedCores", "TotalLowPriorityCores", "TotalClusters"), 200 cores of a
+    family if not given, and `used` how much of them is in use. `latency` seconds are
     added to every answer, and a token lives `token_lifetime` seconds. `store` is the kind of the default datastore
     ("AzureBlob", "AzureDataLakeGen2", "AzureFile"), and `keys` whether the storage account takes keys and signatures.
     Nothing but loopback is ever contacted; every other host is refused and listed in `refused`.
@@ -80,6 +80,7 @@ class AzureMLEmulator:
         as_of: str = "",
         models: Sequence[RegistryVersion] = (),
         registries: Mapping[str, Sequence[RegistryVersion]] | None = None,
+        pipelines: Sequence[RegistryPipeline] = (),
         quotas: Mapping[str, int] | None = None,
         used: Mapping[str, int | None] | None = None,
         region: str = "eastus",
@@ -113,8 +114,9 @@ class AzureMLEmulator:
         self._identity = Identity(TENANT, CLIENT, lifetime=token_lifetime)
         self._store = store
         self.faults = Faults()
-        self._registries = Registries(self.world, known)
-        self.jobs = Jobs(self.world, self._registries.find, self.environment)
+        own = {pipeline.component.name: pipeline for pipeline in pipelines}
+        self._registries = Registries(self.world, known, {**registry_pipelines(), **own})
+        self.jobs = Jobs(self.world, self._registries.find, self.environment, own)
         self.servers = Servers(self.world)
         self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
         self._quotas = Quotas(self.world, quotas or {}, used or {})
@@ -154,7 +156,7 @@ class AzureMLEmulator:
             self._quotas,
             Assets(self.world, self.jobs, "data"),
             models,
-            JobService(self.world, self.jobs, self._computes.exists, environments.check),
+            JobService(self.world, self.jobs, self._computes.exists, environments.check, self._registries.pipeline),
             Codes(self.world),
             environments,
             RunHistory(self.world, self.jobs),

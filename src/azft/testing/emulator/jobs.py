@@ -12,12 +12,14 @@ from attrs import asdict, evolve
 
 from azft.domain.run import RunEvent, RunStatus
 from azft.engine.weights import LINKED
-from azft.errors import AzftError
-from azft.snapshot import RegistryVersion
+from azft.errors import AzftError, ConfigurationError
+from azft.rules.suggest import did_you_mean
+from azft.snapshot import RegistryPipeline, RegistryVersion, registry_pipelines
 from azft.testing.emulator.commands.jobs import CommandJobs
 from azft.testing.emulator.scripts import Outcome, scripted_events
 from azft.testing.emulator.state import Document
-from azft.testing.emulator.story import NESTED, STEPS, Story, child_id, tell
+from azft.testing.emulator.steps import CHAT, CHAT_STEPS, NESTED, Steps, pipeline_name, steps_of
+from azft.testing.emulator.story import Story, child_id, tell
 from azft.testing.emulator.training import JobRefusedError, local_job
 from azft.testing.emulator.wire import WireError, bad_request, not_found
 from azft.testing.emulator.world import CONTAINER, World, path_of
@@ -35,8 +37,10 @@ class Jobs:
         world: World,
         find_model: Callable[[str, str, str], RegistryVersion | None],
         given: Callable[[], Mapping[str, str]] = dict,
+        others: Mapping[str, RegistryPipeline] | None = None,
     ) -> None:
         self._world = world
+        self._others = others or {}
         self._find_model = find_model
         self.commands = CommandJobs(world, find_model, self.output_path, given)
         self._scripts: deque[Outcome] = deque()
@@ -44,7 +48,16 @@ class Jobs:
         self._publishing = threading.Lock()
 
     def script(self, outcome: Outcome, *, always: bool = False) -> None:
-        """Give the next job (or every job that has no script of its own) this outcome instead of training."""
+        """Give the next job (or every job that has no script of its own) this outcome instead of training.
+
+        Errors: `ConfigurationError` for a step that no pipeline has.
+        """
+        known = {**registry_pipelines(), **self._others}
+        steps = {name for pipeline in known.values() for name in pipeline.steps}
+        for step in filter(None, (outcome.step, outcome.failed_step)):
+            if step not in steps:
+                hint = did_you_mean(step, steps) or f"those for chat are {', '.join(CHAT_STEPS.names)}"
+                raise ConfigurationError(f"step {step!r} is none of a pipeline's", hint=hint)
         if always:
             self.default = outcome
         else:
@@ -61,13 +74,15 @@ class Jobs:
         outcome = self._scripts.popleft() if self._scripts else self.default
         document: Document = {"name": name, "properties": properties, "submitted": now}
         command = is_command(document)
+        if outcome is None and not command and pipeline_name(properties) != CHAT:
+            outcome = Outcome()  # What these pipelines do is done nowhere else; they end as their script says.
         if outcome is not None:
             document["outcome"] = asdict(outcome)
         elif command:
             self.commands.begin(name, properties)
         else:
             document |= self._begun(name, properties)
-        for step in () if command else (*STEPS, NESTED):
+        for step in () if command else (*self.steps(document).names, NESTED):
             self._world.state.put(CHILDREN, child_id(name, step), {"job": name, "step": step})
         return self._world.state.put(KIND, name, document)
 
@@ -93,7 +108,8 @@ class Jobs:
             return self.commands.story(document)
         canceling = document.get("canceled") is not None
         failed = outcome_of(document).failed_step if "outcome" in document else ""
-        story = tell(document["name"], self.events(document), canceling=canceling, failed_step=failed)
+        steps = self.steps(document)
+        story = tell(document["name"], self.events(document), canceling=canceling, failed_step=failed, steps=steps)
         if is_command(document):
             return evolve(story, steps=())
         if story.status == "Completed" and not document.get("published"):
@@ -104,7 +120,8 @@ class Jobs:
         """Return the events so far, from the script, from the run that trains, or from the refusal."""
         begun = document["submitted"]
         if "outcome" in document:
-            return scripted_events(outcome_of(document), begun, document.get("canceled"), self._world.clock.now())
+            now, steps = self._world.clock.now(), self.steps(document)
+            return scripted_events(outcome_of(document), begun, document.get("canceled"), now, steps)
         if "refused" in document:
             return [
                 RunEvent(begun, "status", "", RunStatus.RUNNING),
@@ -113,6 +130,10 @@ class Jobs:
             ]
         run = self._world.local.find_run(document["local_run"])
         return list(self._world.local.events(run, timeout=0))
+
+    def steps(self, document: Document) -> Steps:
+        """Return the steps of the registry's pipeline that the job runs."""
+        return steps_of(pipeline_name(document["properties"]), self._others)
 
     def error(self, document: Document) -> tuple[str, str]:
         """Return the code and the text that the failed step gives; the job itself only points at it."""

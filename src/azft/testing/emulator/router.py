@@ -9,6 +9,12 @@ from attrs import evolve
 
 from azft.testing.emulator.wire import Call, Operation, Reply, WireError
 
+NO_PROVIDER = (
+    "No registered resource provider found for API version '{given}' for type 'workspaces'. The supported api-versions "
+    "are '{known}'."
+)
+"""What Azure Resource Manager says of a version that nobody has published (azure-sdk-for-js 4097)."""
+MISSING = "The api-version query parameter (?api-version=) is required for all requests."
 MOST_NESTED = 200
 """Levels of a body that a service reads."""
 
@@ -74,9 +80,11 @@ def _unhandled(call: Call, fitting: Sequence[Operation]) -> WireError:
     asked = f"{call.method} https://{call.host}{call.path}"
     same = [operation for operation in fitting if operation.method == call.method]
     if same:
-        known = ", ".join(same[0].versions)
-        found = f"api-version {call.query.get('api-version', '')!r}, known are {known}"
-    elif fitting:
+        known, given = ", ".join(filter(None, same[0].versions)), call.query.get("api-version", "")
+        if not given:
+            return WireError(400, "MissingApiVersionParameter", MISSING)
+        return WireError(400, "NoRegisteredProviderFound", NO_PROVIDER.format(given=given, known=known))
+    if fitting:
         found = f"method {call.method}, known are " + ", ".join(operation.method for operation in fitting)
     else:
         found = "path"

@@ -8,8 +8,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from azft.domain.run import RunEvent, RunStatus
-from azft.errors import ConfigurationError
-from azft.testing.emulator.story import STAGES, STEPS, stages_of
+from azft.testing.emulator.steps import CHAT_STEPS, Steps
 
 TRAINING_STEPS = 4
 DEFAULT_ERROR = "the script says so"
@@ -25,24 +24,19 @@ PARENT_ERROR = (
 """What the service says of the job itself; the reason lies with the step."""
 
 
-def _known_step(_outcome: object, _attribute: object, value: str) -> None:
-    if value not in STEPS:
-        raise ConfigurationError(f"step {value!r} is none of the pipeline's", hint=f"its steps are {', '.join(STEPS)}")
-
-
 @frozen
 class Outcome:
     """How a job is to end, without training: after `seconds` it has; "queued" never begins.
 
-    A "failed" job fails in `step` (a step of the pipeline) with `error`; a "canceled" one is stopped there by
-    somebody else. The reason is told by the step and not by the job, and `log` is what the step wrote before, in
-    `logs` further files of its own by path. `nested` puts the steps into a pipeline within the job. `states` are words
-    of the service and the seconds from which on they stand in place of the state that the job would have, an empty one
-    giving it back. `failed_step` is a step that fails in a job that completes.
+    A "failed" job fails in `step` (a step of the pipeline, the one that trains without) with `error`; a "canceled" one
+    is stopped there by somebody else. The reason is told by the step and not by the job, and `log` is what the step
+    wrote before, in `logs` further files of its own by path. `nested` puts the steps into a pipeline within the job.
+    `states` are words of the service and the seconds from which on they stand in place of the state that the job would
+    have, an empty one giving it back. `failed_step` is a step that fails in a job that completes.
     """
 
     status: Literal["completed", "failed", "canceled", "queued"] = "completed"
-    step: str = field(default="chat_completion_finetune", validator=_known_step)
+    step: str = ""
     error: str = DEFAULT_ERROR
     seconds: float = 1.0
     code: str = "UserError"
@@ -53,7 +47,9 @@ class Outcome:
     failed_step: str = ""
 
 
-def scripted_events(outcome: Outcome, begun: float, canceled: float | None, now: float) -> list[RunEvent]:
+def scripted_events(
+    outcome: Outcome, begun: float, canceled: float | None, now: float, steps: Steps = CHAT_STEPS
+) -> list[RunEvent]:
     """Return what the job has said by `now`; `canceled` is when the user asked it to stop.
 
     >>> [str(e.message) for e in scripted_events(Outcome(seconds=1), 0, None, 2) if e.kind == "status"]
@@ -61,36 +57,37 @@ def scripted_events(outcome: Outcome, begun: float, canceled: float | None, now:
     >>> [str(e.message) for e in scripted_events(Outcome("queued"), 0, 5, 1e6) if e.kind == "status"]
     ['canceled']
     """
-    story = [] if outcome.status == "queued" else _whole_story(outcome, begun)
+    story = [] if outcome.status == "queued" else _whole_story(outcome, begun, steps)
     if canceled is not None and not (story and story[-1].time <= canceled):
         story = [event for event in story if event.time <= canceled]
         story.append(RunEvent(canceled, "status", "", RunStatus.CANCELED))
     return [event for event in story if event.time <= now]
 
 
-def _whole_story(outcome: Outcome, begun: float) -> list[RunEvent]:
-    each = outcome.seconds / len(STAGES)
-    last = "" if outcome.status == "completed" else stages_of(outcome.step)[0]
+def _whole_story(outcome: Outcome, begun: float, steps: Steps) -> list[RunEvent]:
+    stages = steps.all_stages
+    each = outcome.seconds / len(stages)
+    last = "" if outcome.status == "completed" else steps.stages[steps.step(outcome.step)][0]
     events = [RunEvent(begun, "status", "", RunStatus.RUNNING)]
-    for number, stage in enumerate(STAGES):
+    for number, stage in enumerate(stages):
         at = begun + number * each
         events.append(RunEvent(at, "stage", stage, "started"))
         if stage == last:
             events.append(RunEvent(at + each / 2, "status", "", RunStatus(outcome.status)))
             return events
-        if stage == "finetune":
-            events.extend(_training(at, each))
+        if stage == steps.training_stage:
+            events.extend(_training(at, each, stage))
         events.append(RunEvent(at + each, "stage", stage, "done", values={"seconds": each}))
     events.append(RunEvent(begun + outcome.seconds, "status", "", RunStatus.COMPLETED))
     return events
 
 
-def _training(at: float, seconds: float) -> list[RunEvent]:
+def _training(at: float, seconds: float, stage: str) -> list[RunEvent]:
     return [
         RunEvent(
             at + seconds * step / (TRAINING_STEPS + 1),
             "progress",
-            "finetune",
+            stage,
             step=step,
             total=TRAINING_STEPS,
             values={"loss": 2.0 / step, "learning_rate": 1e-5, "epoch": step / TRAINING_STEPS},

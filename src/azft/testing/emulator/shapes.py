@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from azft.domain.component import ComponentInput
+from azft.rules.inputs import Refused, read_value
 from azft.testing.emulator.wire import bad_request
 
 AUTH_MODES = ("AMLToken", "Key", "AADToken")
@@ -89,3 +91,19 @@ def seconds_of(text: Any) -> float:
         raise bad_request(f"{text!r} is not a duration such as PT1M30S", _BAD)
     days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def check_input(known: ComponentInput, given: Mapping[str, Any]) -> None:
+    """Refuse what a component's declared input does not take: another type, a number out of range, an unknown word."""
+    kind = str(given.get("job_input_type") or given.get("jobInputType") or "literal").lower()
+    if known.is_asset:
+        if kind != known.type:
+            raise bad_request(f"input {known.name!r} is {kind}, expected {known.type}", _BAD)
+        if not given.get("uri"):
+            raise bad_request(f"input {known.name!r} has no 'uri'", _BAD)
+        return
+    if kind != "literal":
+        raise bad_request(f"input {known.name!r} is {kind}, expected a value of the type {known.type}", _BAD)
+    read = read_value(known, given.get("value"))
+    if isinstance(read, Refused):
+        raise bad_request(f"input {known.name!r} is {read.found}, expected {read.expected}", _BAD)

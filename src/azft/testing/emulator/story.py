@@ -9,25 +9,8 @@ from datetime import UTC, datetime
 from attrs import evolve, frozen
 
 from azft.domain.run import RunEvent, RunStatus
+from azft.testing.emulator.steps import CHAT_STEPS, Steps
 
-STAGES = ("import", "preprocess", "finetune", "evaluate", "export")
-STEPS = (
-    "ft_nlp_common_validation",
-    "chat_completion_model_import",
-    "chat_completion_datapreprocess",
-    "chat_completion_finetune",
-    "ft_nlp_model_converter",
-)
-"""The child jobs of `chat_completion_pipeline` 0.0.82 (azureml-assets), in order."""
-NESTED = "chat_completion_pipeline"
-"""The pipeline within the job that a script may put its steps into."""
-_STAGES_OF = {
-    "ft_nlp_common_validation": ("import",),
-    "chat_completion_model_import": ("import",),
-    "chat_completion_datapreprocess": ("preprocess",),
-    "chat_completion_finetune": ("finetune",),
-    "ft_nlp_model_converter": ("evaluate", "export"),
-}
 AZURE: Mapping[RunStatus, str] = {
     RunStatus.QUEUED: "NotStarted",
     RunStatus.RUNNING: "Running",
@@ -73,18 +56,20 @@ class Story:
     log: str
 
 
-def stages_of(step: str) -> tuple[str, ...]:
-    """Return the stages whose work a step of the pipeline does."""
-    return _STAGES_OF[step]
-
-
 def child_id(job: str, step: str) -> str:
     """Return the id of a job's child run, the same every time."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{job}/{step}"))
 
 
-def tell(job: str, events: Sequence[RunEvent], *, canceling: bool = False, failed_step: str = "") -> Story:
-    """Return the story so far; `failed_step` has failed whatever the job says.
+def tell(
+    job: str,
+    events: Sequence[RunEvent],
+    *,
+    canceling: bool = False,
+    failed_step: str = "",
+    steps: Steps = CHAT_STEPS,
+) -> Story:
+    """Return the story so far of a pipeline with these steps; `failed_step` has failed whatever the job says.
 
     >>> tell("a", []).status
     'NotStarted'
@@ -94,21 +79,21 @@ def tell(job: str, events: Sequence[RunEvent], *, canceling: bool = False, faile
     said = [event for event in events if event.kind == "status"]
     status = AZURE[RunStatus(said[-1].message)] if said else AZURE[RunStatus.QUEUED]
     ended = said[-1].time if status in ENDED else None
-    found = [step for name in STEPS if (step := _step(job, name, events, status, ended)) is not None]
-    steps = tuple(evolve(step, status="Failed") if step.name == failed_step else step for step in found)
+    found = [step for name in steps.names if (step := _step(job, name, steps, events, (status, ended))) is not None]
+    told = tuple(evolve(step, status="Failed") if step.name == failed_step else step for step in found)
     shown = "CancelRequested" if canceling and status not in ENDED else status
     begun = said[0].time if said else None
-    return Story(shown, begun, ended, steps, _execution_log(steps, shown, ended))
+    return Story(shown, begun, ended, told, _execution_log(told, shown, ended))
 
 
-def _step(job: str, name: str, events: Sequence[RunEvent], status: str, ended: float | None) -> Step | None:
-    stages = _STAGES_OF[name]
+def _step(job: str, name: str, steps: Steps, events: Sequence[RunEvent], how: tuple[str, float | None]) -> Step | None:
+    stages, (status, ended) = steps.stages[name], how
     own = [event for event in events if event.stage in stages]
     begun = next((event.time for event in own if event.kind == "stage"), None)
     if begun is None:
         return None
     done = next((e.time for e in own if e.kind == "stage" and e.message == "done" and e.stage == stages[-1]), None)
-    if name == STEPS[0]:
+    if steps is CHAT_STEPS and name == steps.names[0]:
         done = begun
         own = []
     if done is not None:

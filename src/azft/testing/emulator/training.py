@@ -21,6 +21,7 @@ from azft.rules.chat import why_not_a_conversation
 from azft.rules.parameters import resolve
 from azft.snapshot import RegistryVersion
 from azft.sources.files import parts_of_file
+from azft.testing.emulator.steps import registry_node
 from azft.testing.emulator.world import CONTAINER, World, folder_for, path_of
 
 VALIDATION_SHARE = 0.2
@@ -33,25 +34,20 @@ class JobRefusedError(AzftError):
     """The pipeline's first step would end the job."""
 
 
-def node_of(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fine-tuning node of a pipeline job, its inputs with the pipeline's own put in."""
-    nodes = [
-        node
-        for node in (properties.get("jobs") or {}).values()
-        if "chat_completion_pipeline" in str(node.get("componentId"))
-    ]
-    if not nodes:
+def bound_inputs(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs of the registry's pipeline in a job, with the job's own put in where they are bound."""
+    found = registry_node(properties)
+    if found is None:
         return {}
     outer = properties.get("inputs") or {}
-    inputs = {name: _bound(value, outer) for name, value in (nodes[0].get("inputs") or {}).items()}
-    return {**nodes[0], "inputs": inputs}
+    return {name: _bound(value, outer) for name, value in (found[3].get("inputs") or {}).items()}
 
 
 def local_job(
     world: World, name: str, properties: Mapping[str, Any], find: Callable[[str, str, str], RegistryVersion | None]
 ) -> Job:
     """Return the job with its data laid out in files; `JobRefusedError` with what the validation step would say."""
-    inputs = node_of(properties)["inputs"]
+    inputs = bound_inputs(properties)
     component = local_component()
     assets = {entry.name for entry in component.inputs if entry.is_asset}
     literals = {key: entry.get("value") for key, entry in inputs.items() if key not in assets}

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 
 from attrs import Factory, field, frozen
 
+from azft.testing.emulator.api_versions import arm_versions
+
 WORKSPACE = (
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices"
     "/workspaces/{workspace}"
@@ -20,21 +22,6 @@ REGISTRY = (
 LOCATION = "/subscriptions/{subscription}/providers/Microsoft.MachineLearningServices/locations/{location}"
 ARM = "management.azure.com"
 DATA_PLANE = "{region}.api.azureml.ms"
-ARM_VERSIONS = (
-    "2022-02-01-preview",
-    "2022-10-01",
-    "2023-02-01-preview",
-    "2023-04-01",
-    "2023-04-01-preview",
-    "2023-06-01-preview",
-    "2023-08-01-preview",
-    "2024-01-01-preview",
-    "2024-04-01-preview",
-    "2024-10-01-preview",
-    "2025-01-01-preview",
-)
-"""The api-versions azure-ai-ml 1.35 and azure-mgmt-machinelearningservices 2.0 send to Azure Resource Manager."""
-
 Source = Literal["SDK source", "REST specification", "documentation", "inferred"]
 
 
@@ -119,8 +106,8 @@ class Operation:
 def arm(
     method: str, path: str, handler: Callable[[Call], Reply], source: Source = "SDK source", note: str = ""
 ) -> Operation:
-    """Return an operation of Azure Resource Manager, under every api-version the SDKs send."""
-    return Operation(method, ARM, path, handler, source, versions=ARM_VERSIONS, note=note)
+    """Return an operation of Azure Resource Manager, under every api-version that is published for it."""
+    return Operation(method, ARM, path, handler, source, versions=arm_versions(path), note=note)
 
 
 def _compiled(host: str, path: str) -> re.Pattern[str]:

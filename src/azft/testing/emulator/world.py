@@ -18,6 +18,8 @@ from azft.testing.emulator.wire import WireError
 CONTAINER = "azureml-blobstore-emulated"
 STORE = "workspaceblobstore"
 ARTIFACTS = "workspaceartifactstore"
+CODE = "code-"
+"""What the containers of snapshots of code begin with, one for each: clients take their address for a container's."""
 
 
 @frozen
@@ -91,6 +93,16 @@ class World:
         at = iso(created)
         who = {"createdBy": "azft", "createdByType": "Application", "createdAt": at}
         return {**who, "lastModifiedBy": "azft", "lastModifiedByType": "Application", "lastModifiedAt": at}
+
+
+def code_place(uri: str) -> str:
+    """Return where a snapshot of code lies in storage, its container first; nothing for an address elsewhere.
+
+    >>> code_place("https://a.blob.core.windows.net/code-1/src?sig=x")
+    'code-1/src'
+    """
+    head, found, path = uri.partition(".blob.core.windows.net/")
+    return path.partition("?")[0].rstrip("/") if found and head.startswith("https://") else ""
 
 
 def path_of(uri: str) -> str:

@@ -22,7 +22,7 @@ from azft.testing.emulator.commands.progress import CANCEL, FAIL, LOGS, ORDER, P
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.story import AZURE, Story, clock
 from azft.testing.emulator.wire import WireError, bad_request
-from azft.testing.emulator.world import CONTAINER, World, path_of
+from azft.testing.emulator.world import World, code_place, path_of
 
 CODES = "codes"
 _CODE = re.compile(r".*/codes/([^/]+)/versions/([^/]+)", re.IGNORECASE)
@@ -133,8 +133,7 @@ class CommandJobs:
         document = self._world.state.get(CODES, f"{found[1]}:{found[2]}") if found else None
         if document is None:
             raise bad_request(f"code {identity} does not exist")
-        url = str(document["properties"]["codeUri"])
-        return url.partition(f"/{CONTAINER}/")[2].partition("?")[0].rstrip("/")
+        return code_place(str(document["properties"]["codeUri"]))
 
     def _place(self, name: str, given: Given) -> Given:
         uri = given.uri

@@ -23,7 +23,8 @@ def lay_out(order: Order, node: Path, blobs: Blobs) -> dict[str, str]:
     work = node / "wd"
     work.mkdir(parents=True)
     if order.code:
-        _copied(blobs, order.code, work)
+        container, _, path = order.code.partition("/")
+        _copied(blobs, path, work, container)
     for magic in ("outputs", "logs"):
         (work / magic).mkdir(exist_ok=True)
     return {f"inputs.{name}": _place(given, node / f"INPUT_{name}", blobs) for name, given in order.inputs.items()}
@@ -39,9 +40,9 @@ def _place(given: Given, target: Path, blobs: Blobs) -> str:
     return str(found)
 
 
-def _copied(blobs: Blobs, path: str, target: Path) -> Path:
+def _copied(blobs: Blobs, path: str, target: Path, container: str = CONTAINER) -> Path:
     """Copy blobs into a folder; the place of the one blob, where the path is one."""
-    found = blobs.link(CONTAINER, path, target)
+    found = blobs.link(container, path, target)
     for file in [found] if found.is_file() else target.rglob("*"):
         if file.is_file():
             # A link shares its content with the storage, where nobody may change it.

@@ -11,7 +11,7 @@ from azft.testing.emulator.commands.jobs import CODES
 from azft.testing.emulator.shapes import body_of
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import WORKSPACE, Call, Operation, Reply, arm, bad_request, not_found, page
-from azft.testing.emulator.world import CONTAINER, World
+from azft.testing.emulator.world import CODE, World, code_place
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
@@ -54,8 +54,8 @@ class Codes:
         uri = str(properties.get("codeUri") or "")
         if not (_NAME.fullmatch(name) and _NAME.fullmatch(version)):
             raise bad_request(f"code {name}:{version}: 1 to 255 letters, digits, '.', '_' and '-'")
-        path = uri.partition(f"/{CONTAINER}/")[2].partition("?")[0]
-        if not path or not self._world.blobs.names(CONTAINER, path.rstrip("/")):
+        container, _, path = code_place(uri).partition("/")
+        if not container or not self._world.blobs.names(container, path):
             raise bad_request(f"codeUri {uri or 'none'}: nothing was uploaded there")
         known = self._world.state.get(CODES, f"{name}:{version}")
         if known is not None and known["properties"]["codeUri"] != uri:
@@ -71,8 +71,9 @@ class Codes:
 
     def _upload(self, call: Call) -> Reply:
         world = self._world
-        place = f"https://{world.account}.blob.core.windows.net/{CONTAINER}/codes/{uuid.uuid4().hex}"
-        credential: dict[str, Any] = {"credentialType": "SAS", "sasUri": f"{place}?{world.blobs.sas(CONTAINER)}"}
+        container = f"{CODE}{uuid.uuid4().hex}"
+        place = f"https://{world.account}.blob.core.windows.net/{container}"
+        credential: dict[str, Any] = {"credentialType": "SAS", "sasUri": f"{place}?{world.blobs.sas(container)}"}
         return Reply(
             {
                 "pendingUploadId": uuid.uuid4().hex,

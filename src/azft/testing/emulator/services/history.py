@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from azft.testing.emulator.api_versions import DATA_PLANE_VERSIONS as VERSIONS
 from azft.testing.emulator.clock import iso
 from azft.testing.emulator.jobs import IMPORTED, Jobs, is_command, outcome_of, output_names
 from azft.testing.emulator.scripts import PARENT_ERROR
 from azft.testing.emulator.state import Document
-from azft.testing.emulator.story import NESTED, Step, Story, child_id
+from azft.testing.emulator.steps import NESTED
+from azft.testing.emulator.story import Step, Story, child_id
 from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply, not_found
 from azft.testing.emulator.world import CONTAINER, World
 
@@ -33,9 +35,15 @@ class RunHistory:
         note = "child runs are the steps that have begun, in a pipeline of their own if a script says so"
         assets = "/data/v1.0" + WORKSPACE + "/dataversion/batchGetResolvedUris"
         return [
-            Operation("GET", DATA_PLANE, run, self._run, "SDK source", versions=("v1.0",)),
+            Operation("GET", DATA_PLANE, run, self._run, "SDK source", versions=VERSIONS),
             Operation(
-                "GET", DATA_PLANE, run + "/children", self._children, "SDK source", versions=("v1.0",), note=note
+                "GET",
+                DATA_PLANE,
+                run + "/children",
+                self._children,
+                "SDK source",
+                versions=VERSIONS,
+                note=note,
             ),
             Operation(
                 "GET",
@@ -43,10 +51,10 @@ class RunHistory:
                 run + "/details",
                 self._details,
                 "SDK source",
-                versions=("v1.0",),
+                versions=VERSIONS,
                 note="logs grow as the job does",
             ),
-            Operation("POST", DATA_PLANE, HISTORY + "/rundata", self._data, "SDK source", versions=("v1.0",)),
+            Operation("POST", DATA_PLANE, HISTORY + "/rundata", self._data, "SDK source", versions=VERSIONS),
             Operation(
                 "POST",
                 DATA_PLANE,
@@ -128,7 +136,8 @@ class RunHistory:
         if "outcome" not in document:
             return {STEP_LOG: step.log}
         outcome = outcome_of(document)
-        if step.name not in {outcome.step, outcome.failed_step} or step.ended is None:
+        failing = self._jobs.steps(document).step(outcome.step)
+        if step.name not in {failing, outcome.failed_step} or step.ended is None:
             return {STEP_LOG: step.log}
         return {STEP_LOG: step.log + outcome.log, **outcome.logs}
 

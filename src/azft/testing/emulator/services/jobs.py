@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from azft.snapshot import chat_completion_pipeline
+from azft.snapshot import RegistryPipeline
 from azft.testing.emulator.jobs import KIND, Jobs, output_names
 from azft.testing.emulator.router import merged
-from azft.testing.emulator.shapes import JOB_TYPES, body_of, check_tags, word
+from azft.testing.emulator.shapes import JOB_TYPES, body_of, check_input, check_tags, word
 from azft.testing.emulator.state import Document
-from azft.testing.emulator.training import node_of
+from azft.testing.emulator.steps import CHAT, registry_node
+from azft.testing.emulator.training import bound_inputs
 from azft.testing.emulator.wire import (
     WORKSPACE,
     Call,
@@ -29,6 +31,8 @@ ILLEGAL = "'\\"
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}")
 """Of a job on creation (the packages generated from the specification)."""
 SERVERLESS = "serverless"
+LOCKS = 64
+"""So many jobs are made side by side."""
 
 
 class JobService:
@@ -40,7 +44,10 @@ class JobService:
         jobs: Jobs,
         has_compute: Callable[[str], bool],
         check_environment: Callable[[str], None],
+        pipeline_of: Callable[[str, str], RegistryPipeline | None],
     ) -> None:
+        self._pipeline_of = pipeline_of
+        self._creating = [threading.Lock() for _number in range(LOCKS)]
         self._world = world
         self._jobs = jobs
         self._has_compute = has_compute
@@ -56,7 +63,8 @@ class JobService:
                 "PUT",
                 one,
                 self._put,
-                note="commands and chat_completion_pipeline; an unknown input or compute is refused (inferred)",
+                note="an unknown input or compute is refused (inferred); of the registry's pipelines the one for chat "
+                "models trains, the others end as scripted",
             ),
             arm("POST", one + "/cancel", self._cancel),
             arm("DELETE", one, self._delete, "REST specification"),
@@ -76,6 +84,11 @@ class JobService:
         if not _ID.fullmatch(call["name"]):
             raise bad_request(f"job id {call['name']!r}: 1 to 255 letters, digits, '-' and '_'", "ValidationError")
         check_tags(properties.get("tags") or {}, limited=True)
+        # A client that repeats its PUT, as it has heard nothing, makes one job.
+        with self._creating[hash(call["name"]) % len(self._creating)]:
+            return self._kept(call, properties)
+
+    def _kept(self, call: Call, properties: dict[str, Any]) -> Reply:
         known = self._world.state.get(KIND, call["name"])
         if known is not None:
             changed = {
@@ -96,22 +109,29 @@ class JobService:
             return
         if kind != "Pipeline":
             raise WireError(501, "EmulatorUnhandled", f"not emulated: jobs of the type {kind!r}")
-        node = node_of(properties)
-        if not node:
-            raise WireError(501, "EmulatorUnhandled", "not emulated: pipelines without chat_completion_pipeline")
-        component = chat_completion_pipeline()
-        if not str(node["componentId"]).endswith(f"/versions/{component.version}"):
-            raise bad_request(
-                f"component {node['componentId']} does not exist; the version here is {component.version}"
-            )
-        for name, entry in node["inputs"].items():
-            if component.input(name) is None:
-                raise bad_request(f"input {name!r} is not an input of {component.name} {component.version}")
-            value = str(entry.get("value", ""))
+        found = registry_node(properties)
+        if found is None:
+            raise WireError(501, "EmulatorUnhandled", "not emulated: pipelines without one of the registry's")
+        registry, name, version, _node = found
+        pipeline = self._pipeline_of(name, version)
+        if pipeline is None:
+            raise bad_request(f"component {name}:{version} does not exist in the registry {registry!r}")
+        component = pipeline.component
+        inputs = bound_inputs(properties)
+        for entry in component.inputs:
+            if name != CHAT and entry.name not in inputs and not entry.optional and entry.default is None:
+                raise bad_request(f"input {entry.name!r} of {name} is required", "ValidationError")
+        for key, given in inputs.items():
+            known = component.input(key)
+            if known is None:
+                raise bad_request(f"input {key!r} is not an input of {name} {version}")
+            value = str(given.get("value", ""))
             if set(value) & set(ILLEGAL):
-                raise bad_request(f"input {name!r}: the characters ' and \\ are not allowed")
-            if name.startswith("compute_") and value != SERVERLESS and not self._has_compute(value):
-                raise bad_request(f"input {name!r}: unknown compute target {value!r}")
+                raise bad_request(f"input {key!r}: the characters ' and \\ are not allowed")
+            if key.startswith("compute") and value and value != SERVERLESS and not self._has_compute(value):
+                raise bad_request(f"input {key!r}: unknown compute target {value!r}")
+            if name != CHAT:
+                check_input(known, given)
 
     def _check_command(self, properties: dict[str, Any]) -> None:
         self._jobs.commands.order("checked", properties)

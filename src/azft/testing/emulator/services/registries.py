@@ -1,12 +1,13 @@
-"""Registries: where they are, their models of each era, and the fine-tuning component with its real inputs."""
+"""Registries: where they are, their models of each era, and the fine-tuning pipelines with their real inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from azft.domain.component import ComponentInput
-from azft.snapshot import RegistryVersion, chat_completion_pipeline, registry_versions
+from azft.snapshot import RegistryPipeline, RegistryVersion, registry_models, registry_versions
+from azft.testing.emulator.api_versions import DATA_PLANE_VERSIONS
 from azft.testing.emulator.clock import iso
 from azft.testing.emulator.wire import DATA_PLANE, REGISTRY, Call, Operation, Reply, not_found, page
 from azft.testing.emulator.world import World
@@ -17,11 +18,14 @@ GROUP = "registries"
 
 
 class Registries:
-    """Registries by name; a model is a `RegistryVersion`."""
+    """Registries by name; a model is a `RegistryVersion`. Every registry has the same pipelines."""
 
-    def __init__(self, world: World, models: dict[str, list[RegistryVersion]]) -> None:
+    def __init__(
+        self, world: World, models: dict[str, list[RegistryVersion]], pipelines: Mapping[str, RegistryPipeline]
+    ) -> None:
         self._world = world
         self._models = models
+        self._pipelines = pipelines
 
     def operations(self) -> Sequence[Operation]:
         """Return the operations."""
@@ -34,7 +38,7 @@ class Registries:
         ]
         note = "from a dated snapshot; an unknown name is an empty list, as the SDK expects"
         return [
-            Operation("GET", DATA_PLANE, discovery, self._discover, "SDK source", versions=("v1.0",)),
+            Operation("GET", DATA_PLANE, discovery, self._discover, "SDK source", versions=DATA_PLANE_VERSIONS),
             *(
                 Operation("GET", HOST, f"{REGISTRY}/{path}", handler, "SDK source", versions=VERSIONS, note=note)
                 for path, handler in paths
@@ -97,32 +101,33 @@ class Registries:
             f"azureml://registries/{registry}/models/{model.name}/versions", model.version, "models", properties
         )
 
+    def pipeline(self, name: str, version: str = "") -> RegistryPipeline | None:
+        """Return the pipeline of that name and version, or None."""
+        found = self._pipelines.get(name)
+        return found if found is not None and version in {"", found.component.version} else None
+
     def _component_versions(self, call: Call) -> Reply:
-        if call["name"] != chat_completion_pipeline().name:
-            return Reply({"value": []})
-        return page([self._pipeline(call["registry"])], call)
+        found = self.pipeline(call["name"])
+        return Reply({"value": []}) if found is None else page([self._pipeline(call["registry"], found)], call)
 
     def _component(self, call: Call) -> Reply:
-        known = chat_completion_pipeline()
-        if (call["name"], call["version"]) != (known.name, known.version):
+        found = self.pipeline(call["name"], call["version"])
+        if found is None:
             raise not_found("Component", f"{call['name']}:{call['version']}")
-        return Reply(self._pipeline(call["registry"]))
+        return Reply(self._pipeline(call["registry"], found))
 
-    def _pipeline(self, registry: str) -> dict[str, Any]:
-        known = chat_completion_pipeline()
+    def _pipeline(self, registry: str, pipeline: RegistryPipeline) -> dict[str, Any]:
+        known = pipeline.component
         spec = {
             "$schema": "https://azuremlschemas.azureedge.net/latest/pipelineComponent.schema.json",
             "name": known.name,
             "version": known.version,
-            "display_name": "Chat Completion Pipeline",
+            "display_name": known.name.replace("_", " ").title(),
             "description": "",
             "type": "pipeline",
             "is_deterministic": False,
             "inputs": {entry.name: _input(entry) for entry in known.inputs},
-            "outputs": {
-                "pytorch_model_folder": {"type": "uri_folder", "mode": "rw_mount"},
-                "mlflow_model_folder": {"type": "mlflow_model", "mode": "rw_mount"},
-            },
+            "outputs": {name: {"type": kind, "mode": "rw_mount"} for name, kind in known.outputs.items()},
         }
         properties = {
             "description": "",
@@ -143,11 +148,28 @@ class Registries:
 
 def as_of_day(day: str) -> list[RegistryVersion]:
     """Return the registry's versions as they stood on a day: of one version's records, the newest by then."""
-    newest: dict[tuple[str, str], RegistryVersion] = {}
+    newest = {(model.name, model.version): model for model in _undated()}
     for entry in sorted(registry_versions(), key=lambda entry: entry.published):
         if entry.published <= day:
             newest[entry.name, entry.version] = entry
     return list(newest.values())
+
+
+def _undated() -> list[RegistryVersion]:
+    """Return the models of other tasks than chat, of which only the day of the snapshot is known."""
+    dated = {entry.name for entry in registry_versions()}
+    return [
+        RegistryVersion(
+            entry.name,
+            entry.version,
+            "",
+            archived=entry.archived,
+            tags={name: str(value) for name, value in entry.tags.items()},
+            system_metadata=entry.system_metadata,
+        )
+        for entry in registry_models()
+        if entry.name not in dated
+    ]
 
 
 def _input(entry: ComponentInput) -> dict[str, Any]:
