@@ -164,6 +164,14 @@ class Blobs:
                 shutil.copyfile(self.path(container, name), target)
         return folder / prefix.removeprefix(base) if single else folder
 
+    def copy(self, container: str, source: str, target: str) -> None:
+        """Copy the blobs below a path, or the one of that name, to another path."""
+        single = self.get(container, source) is not None
+        for name in [source] if single else self.names(container, f"{source}/"):
+            aside = self.scratch(container)
+            shutil.copyfile(self.path(container, name), aside)
+            self.keep(container, target + name.removeprefix(source), aside, "application/octet-stream", {})
+
     def publish(self, container: str, prefix: str, folder: Path) -> None:
         """Make blobs of all files below a folder."""
         for source in sorted(path for path in folder.rglob("*") if path.is_file()):

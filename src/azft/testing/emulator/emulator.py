@@ -29,6 +29,7 @@ from azft.testing.emulator.router import Router
 from azft.testing.emulator.scripts import EVICTED, Outcome
 from azft.testing.emulator.server import Server
 from azft.testing.emulator.services.codes import Codes
+from azft.testing.emulator.services.components import Components
 from azft.testing.emulator.services.computes import Computes
 from azft.testing.emulator.services.deployments import Deployments
 from azft.testing.emulator.services.endpoints import OnlineEndpoints
@@ -116,11 +117,24 @@ class AzureMLEmulator:
         self.faults = Faults()
         own = {pipeline.component.name: pipeline for pipeline in pipelines}
         self._registries = Registries(self.world, known, {**registry_pipelines(), **own})
-        self.jobs = Jobs(self.world, self._registries.find, self.environment, own)
-        self.servers = Servers(self.world)
-        self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
+        self._environments = Environments(self.world)
+        self._components = Components(self.world, self._environments.check)
         self._quotas = Quotas(self.world, quotas or {}, used or {})
         self._computes = Computes(self.world, self._quotas)
+        self.jobs = Jobs(
+            self.world,
+            self._registries.find,
+            self.environment,
+            others=own,
+            find_component=self._components.spec,
+            metric=self._latest_metric,
+            check_command=self._check_command,
+        )
+        self._job_service = JobService(
+            self.world, self.jobs, self._computes.exists, self._environments.check, self._registries.pipeline
+        )
+        self.servers = Servers(self.world)
+        self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
         self._region = region
         self._router = Router(self.ledger(), self._identity.why_not, self.world.elsewhere, self._identity.challenge)
         blobs = BlobService(self.world.blobs, frozenset({CONTAINER}), keys=keys, bearer=self._identity.bears)
@@ -130,6 +144,12 @@ class AzureMLEmulator:
         self._server: Server | None = None
         self._authority = Path()
         self.refused: list[str] = []
+
+    def _latest_metric(self, run: str, name: str) -> float | None:
+        return self.mlflow.latest(run, name)
+
+    def _check_command(self, properties: Mapping[str, Any]) -> None:
+        self._job_service.check_command(properties)
 
     @property
     def clock(self) -> Clock:
@@ -144,7 +164,6 @@ class AzureMLEmulator:
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
         models = Assets(self.world, self.jobs, "models")
-        environments = Environments(self.world)
         deployments = Deployments(
             self.world, self.servers, models.folder_of, lambda call: not self._identity.why_not(call)[0]
         )
@@ -156,9 +175,10 @@ class AzureMLEmulator:
             self._quotas,
             Assets(self.world, self.jobs, "data"),
             models,
-            JobService(self.world, self.jobs, self._computes.exists, environments.check, self._registries.pipeline),
+            self._job_service,
+            self._components,
             Codes(self.world),
-            environments,
+            self._environments,
             RunHistory(self.world, self.jobs),
             deployments,
             OnlineEndpoints(self.world, deployments),
@@ -203,10 +223,12 @@ class AzureMLEmulator:
             refused=self.refused.append,
         )
         self._server.start()
+        self.jobs.composed.start()
         return self
 
     def stop(self) -> None:
         """Stop, and leave nothing behind but the folder that was given."""
+        self.jobs.composed.stop()
         self.world.operations.close()
         self.servers.close()
         if self._server is not None:

@@ -16,9 +16,10 @@ from azft.errors import AzftError, ConfigurationError
 from azft.rules.suggest import did_you_mean
 from azft.snapshot import RegistryPipeline, RegistryVersion, registry_pipelines
 from azft.testing.emulator.commands.jobs import CommandJobs
+from azft.testing.emulator.composed.runs import Composed
 from azft.testing.emulator.scripts import Outcome, scripted_events
 from azft.testing.emulator.state import Document
-from azft.testing.emulator.steps import CHAT, CHAT_STEPS, NESTED, Steps, pipeline_name, steps_of
+from azft.testing.emulator.steps import CHAT, CHAT_STEPS, NESTED, Steps, pipeline_name, registry_node, steps_of
 from azft.testing.emulator.story import Story, child_id, tell
 from azft.testing.emulator.training import JobRefusedError, local_job
 from azft.testing.emulator.wire import WireError, bad_request, not_found
@@ -37,12 +38,17 @@ class Jobs:
         world: World,
         find_model: Callable[[str, str, str], RegistryVersion | None],
         given: Callable[[], Mapping[str, str]] = dict,
+        *,
         others: Mapping[str, RegistryPipeline] | None = None,
+        find_component: Callable[[str], Mapping[str, Any]] = lambda _identity: {},
+        metric: Callable[[str, str], float | None] = lambda _run, _name: None,
+        check_command: Callable[[Mapping[str, Any]], None] = lambda _properties: None,
     ) -> None:
         self._world = world
         self._others = others or {}
         self._find_model = find_model
         self.commands = CommandJobs(world, find_model, self.output_path, given)
+        self.composed = Composed(world, self.commands, find_component, check_command, metric)
         self._scripts: deque[Outcome] = deque()
         self.default: Outcome | None = None
         self._publishing = threading.Lock()
@@ -74,17 +80,26 @@ class Jobs:
         outcome = self._scripts.popleft() if self._scripts else self.default
         document: Document = {"name": name, "properties": properties, "submitted": now}
         command = is_command(document)
-        if outcome is None and not command and pipeline_name(properties) != CHAT:
+        composed = is_composed(document)
+        if outcome is None and not (command or composed) and pipeline_name(properties) != CHAT:
             outcome = Outcome()  # What these pipelines do is done nowhere else; they end as their script says.
         if outcome is not None:
             document["outcome"] = asdict(outcome)
         elif command:
             self.commands.begin(name, properties)
+        elif composed:
+            self.composed.begin(name, properties)
         else:
             document |= self._begun(name, properties)
-        for step in () if command else (*self.steps(document).names, NESTED):
-            self._world.state.put(CHILDREN, child_id(name, step), {"job": name, "step": step})
-        return self._world.state.put(KIND, name, document)
+        made = self._world.state.put(KIND, name, document)
+        if composed and outcome is None:
+            children = list(self.composed.children(name))
+        else:
+            steps = () if command else (*self.steps(document).names, NESTED)
+            children = [(child_id(name, step), step) for step in steps]
+        for identity, step in children:
+            self._world.state.put(CHILDREN, identity, {"job": name, "step": step})
+        return made
 
     def get(self, name: str) -> Document:
         """Return the job; the service's 404 if there is none."""
@@ -106,6 +121,8 @@ class Jobs:
         """Return what the job has told so far; once it has completed, its outputs are there."""
         if is_command(document) and "outcome" not in document:
             return self.commands.story(document)
+        if is_composed(document) and "outcome" not in document:
+            return self.composed.story(document)
         canceling = document.get("canceled") is not None
         failed = outcome_of(document).failed_step if "outcome" in document else ""
         steps = self.steps(document)
@@ -132,11 +149,16 @@ class Jobs:
         return list(self._world.local.events(run, timeout=0))
 
     def steps(self, document: Document) -> Steps:
-        """Return the steps of the registry's pipeline that the job runs."""
+        """Return the steps of the pipeline that the job runs, as far as a script tells them."""
+        if is_composed(document):
+            nodes = document["properties"].get("jobs") or {"trial-0": {}}
+            return Steps({name: (name,) for name in nodes})
         return steps_of(pipeline_name(document["properties"]), self._others)
 
-    def error(self, document: Document) -> tuple[str, str]:
+    def error(self, document: Document, path: str = "") -> tuple[str, str]:
         """Return the code and the text that the failed step gives; the job itself only points at it."""
+        if is_composed(document) and "outcome" not in document:
+            return "UserError", self.composed.error(document["name"], path)
         if "outcome" in document:
             outcome = outcome_of(document)
             return (outcome.code, outcome.error) if outcome.status == "failed" or outcome.failed_step else ("", "")
@@ -165,6 +187,8 @@ class Jobs:
             self._world.local.cancel(self._world.local.find_run(document["local_run"]))
         elif is_command(document) and "outcome" not in document:
             self.commands.cancel(name)
+        elif is_composed(document) and "outcome" not in document:
+            self.composed.cancel(name)
 
     def delete(self, name: str) -> None:
         """Forget a job that has ended."""
@@ -173,6 +197,7 @@ class Jobs:
             raise WireError(409, "Conflict", f"job {name} is still running; cancel it first")
         self._world.state.delete(KIND, name)
         self.commands.forget(name)
+        self.composed.forget(name)
 
     def output_path(self, name: str, output: str) -> str:
         """Return where an output of a job lies in storage."""
@@ -220,6 +245,13 @@ class Jobs:
 def is_command(document: Document) -> bool:
     """Return whether a job is a command, and no pipeline."""
     return bool(document["properties"].get("jobType") == "Command")
+
+
+def is_composed(document: Document) -> bool:
+    """Return whether a job is a sweep, or a pipeline of components and not one of a registry's."""
+    properties = document["properties"]
+    kind = properties.get("jobType")
+    return bool(kind == "Sweep" or (kind == "Pipeline" and registry_node(properties) is None))
 
 
 def outcome_of(document: Document) -> Outcome:

@@ -34,7 +34,11 @@ class Point:
 
 @frozen
 class Step:
-    """One child run; times are seconds since 1970, `ended` None while it works."""
+    """One child run; times are seconds since 1970, `ended` None while it works.
+
+    `path` tells it from others where pipelines hold pipelines, `module` is the name of its component, and `pipeline`
+    says that it holds others.
+    """
 
     name: str
     id: str
@@ -43,6 +47,9 @@ class Step:
     ended: float | None
     log: str
     metrics: tuple[Point, ...] = ()
+    path: str = ""
+    module: str = ""
+    pipeline: bool = False
 
 
 @frozen

@@ -56,14 +56,14 @@ class CommandJobs:
         """Return what a job's properties ask for; the service's refusal of what cannot be."""
         return order_of(name, properties, code=self._code, place=self._place)
 
-    def begin(self, name: str, properties: Mapping[str, Any]) -> None:
-        """Start the job in a process that outlives this one."""
+    def begin(self, name: str, properties: Mapping[str, Any], root: str = "") -> None:
+        """Start the job in a process that outlives this one; `root` is the job that it is a step of."""
         order = self.order(name, properties)
         folder = self.folder(name)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         write_whole(folder / ORDER, to_json(order))
-        secrets = {**self._given(), **self._of_run(name, properties)}
+        secrets = {**self._given(), **self._of_run(name, properties, root)}
         start_detached(
             "azft.testing.emulator.commands.runner",
             [folder, self._world.state.folder / "storage"],
@@ -113,12 +113,12 @@ class CommandJobs:
         """Delete a job's files."""
         shutil.rmtree(self.folder(name), ignore_errors=True)
 
-    def _of_run(self, name: str, properties: Mapping[str, Any]) -> dict[str, str]:
+    def _of_run(self, name: str, properties: Mapping[str, Any], root: str) -> dict[str, str]:
         """Return the variables that tell a job which run it is (how-to-log-mlflow-models, azureml-mlflow)."""
         world, experiment = self._world, str(properties.get("experimentName") or "Default")
         return {
             "AZUREML_RUN_ID": name,
-            "AZUREML_ROOT_RUN_ID": name,
+            "AZUREML_ROOT_RUN_ID": root or name,
             "AZUREML_EXPERIMENT_NAME": experiment,
             "AZUREML_ARM_SUBSCRIPTION": world.subscription,
             "AZUREML_ARM_RESOURCEGROUP": world.group,

@@ -7,7 +7,9 @@ from typing import Any
 
 from azft.testing.emulator.api_versions import DATA_PLANE_VERSIONS as VERSIONS
 from azft.testing.emulator.clock import iso
-from azft.testing.emulator.jobs import IMPORTED, Jobs, is_command, outcome_of, output_names
+from azft.testing.emulator.composed.graph import step_id
+from azft.testing.emulator.jobs import IMPORTED, Jobs, is_command, is_composed, outcome_of, output_names
+from azft.testing.emulator.jobs import KIND as JOBS
 from azft.testing.emulator.scripts import PARENT_ERROR
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.steps import NESTED
@@ -54,6 +56,15 @@ class RunHistory:
                 versions=VERSIONS,
                 note="logs grow as the job does",
             ),
+            Operation(
+                "PATCH",
+                DATA_PLANE,
+                HISTORY + "/experiments/{experiment}/runs/{run}",
+                self._change,
+                "SDK source",
+                versions=VERSIONS,
+                note="`hidden` alone: a job that is archived",
+            ),
             Operation("POST", DATA_PLANE, HISTORY + "/rundata", self._data, "SDK source", versions=VERSIONS),
             Operation(
                 "POST",
@@ -72,7 +83,7 @@ class RunHistory:
         if child is None:
             return document, story, None
         for step in (*story.steps, *self._nested(document, story)):
-            if step.name == child[1]:
+            if (step.path or step.name) == child[1]:
                 return document, story, step
         raise not_found("Run", run)
 
@@ -86,11 +97,24 @@ class RunHistory:
     def _run(self, call: Call) -> Reply:
         return Reply(self._described(*self._find(call["run"])))
 
+    def _change(self, call: Call) -> Reply:
+        document, story, step = self._find(call["run"])
+        hidden = (call.body or {}).get("hidden")
+        if isinstance(hidden, bool) and step is None:
+            document["properties"]["isArchived"] = hidden
+            self._world.state.put(JOBS, document["name"], document)
+        return Reply(self._described(document, story, step))
+
     def _children(self, call: Call) -> Reply:
         document, story, step = self._find(call["run"])
         nested = self._nested(document, story)
-        if step is None:
-            steps: tuple[Step, ...] = nested or story.steps
+        if is_composed(document):
+            above = "" if step is None else f"{step.path}."
+            steps = tuple(
+                one for one in story.steps if one.path.startswith(above) and "." not in one.path[len(above) :]
+            )
+        elif step is None:
+            steps = nested or story.steps
         else:
             steps = story.steps if step.name == NESTED else ()
         runs = [self._described(document, story, each) for each in steps]
@@ -133,6 +157,8 @@ class RunHistory:
 
     def _logs(self, document: Document, step: Step) -> dict[str, str]:
         """Return a step's files of log; of the step that failed what its script says it wrote, too."""
+        if is_composed(document) and "outcome" not in document:
+            return {} if step.pipeline else self._jobs.commands.logs({"name": step.id})
         if "outcome" not in document:
             return {STEP_LOG: step.log}
         outcome = outcome_of(document)
@@ -146,13 +172,18 @@ class RunHistory:
         name = str(document["properties"].get("displayName") or root) if step is None else step.name
         status = self._jobs.shown_state(document, story.status) if step is None else step.status
         begun, ended = (story.begun, story.ended) if step is None else (step.begun, step.ended)
-        pipeline = not is_command(document) and (step is None or step.name == NESTED)
+        sweep = document["properties"].get("jobType") == "Sweep"
+        pipeline = not (is_command(document) or sweep) and (step is None or step.name == NESTED or step.pipeline)
         kind = "commandjob" if is_command(document) else "PipelineRun" if pipeline else "StepRun"
+        kind = "sweep" if sweep and step is None else "commandjob" if sweep else kind
         source = {"azureml.runsource": f"azureml.{kind}"}
         more = (
-            {"runSource": "SDK"} if step is None else {"azureml.pipelinerunid": root, "azureml.moduleName": step.name}
+            {"runSource": "SDK"}
+            if step is None
+            else {"azureml.pipelinerunid": root, "azureml.moduleName": step.module or step.name}
         )
-        parent = None if step is None else root
+        above = step.path.rpartition(".")[0] if step is not None else ""
+        parent = None if step is None else step_id(root, above) if above else root
         if step is not None and step.name != NESTED and self._nested(document, story):
             parent = child_id(root, NESTED)
         return {
@@ -175,35 +206,49 @@ class RunHistory:
             "dataContainerId": f"dcid.{root if step is None else step.id}",
             "inputs": {},
             "outputs": self._outputs(document, story, step),
-            "error": self._error(document, story, status, pipeline=pipeline),
+            "error": self._error(document, story, status, step.path if step else "", pipeline=pipeline),
             "queueingInfo": QUEUED if step is None and story.begun is None else None,
             "hidden": bool(document["properties"].get("isArchived")),
             "services": {},
             "settings": {},
         }
 
-    def _error(self, document: Document, story: Story, status: str, *, pipeline: bool) -> dict[str, Any] | None:
+    def _error(
+        self, document: Document, story: Story, status: str, path: str, *, pipeline: bool
+    ) -> dict[str, Any] | None:
         """Return what a failed run says: a step the reason, a pipeline only that a step has one."""
         if status != "Failed":
             return None
-        code, message = self._jobs.error(document)
+        code, message = self._jobs.error(document, path)
         if pipeline:
-            failed = ", ".join(f"/{step.name}" for step in story.steps if step.status == "Failed")
+            failed = ", ".join(
+                f"/{(step.path or step.name).replace('.', '/')}"
+                for step in story.steps
+                if step.status == "Failed" and not step.pipeline
+            )
             code, message = "UserError", PARENT_ERROR.format(steps=failed)
         inner = {"innerError": {"code": code, "innerError": None}} if code != "UserError" else {}
         return {"error": {"code": "UserError", "message": message, **inner}, "time": iso(document["submitted"])}
 
     def _outputs(self, document: Document, story: Story, step: Step | None) -> dict[str, Any]:
         """Return what a completed run has put out, as ids that resolve to places in storage."""
+        composed = is_composed(document) and "outcome" not in document and step is not None
+        if composed and step is not None:
+            places = self._jobs.composed.outputs(document["name"], step.path) if step.status == "Completed" else {}
+            return {output: self._output(step.id, output, path, "uri_folder") for output, path in places.items()}
         if story.status != "Completed" or (step is not None and step.name != IMPORTED):
             return {}
         name = document["name"] if step is None else step.id
         found = {}
         for output in output_names(document["properties"]) if step is None else ("output_dir",):
-            identity = f"azureml://locations/{self._world.region}/workspaces/{self._world.tenant}/data/{name}_{output}/versions/1"
             path = self._jobs.output_path(name, output) if step is None else f"azureml/{name}/{output}"
             asked = (document["properties"].get("outputs") or {}).get(output) or {}
             kind = "uri_file" if asked.get("jobOutputType") == "uri_file" else "uri_folder"
-            self._places[identity] = self._world.store_uri(path + ("" if kind == "uri_file" else "/"))
-            found[output] = {"assetId": identity, "type": kind}
+            found[output] = self._output(name, output, path, kind)
         return found
+
+    def _output(self, run: str, output: str, path: str, kind: str) -> dict[str, str]:
+        place = f"azureml://locations/{self._world.region}/workspaces/{self._world.tenant}"
+        identity = f"{place}/data/{run}_{output}/versions/1"
+        self._places[identity] = self._world.store_uri(path + ("" if kind == "uri_file" else "/"))
+        return {"assetId": identity, "type": kind}

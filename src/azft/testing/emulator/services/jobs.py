@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from azft.snapshot import RegistryPipeline
@@ -63,8 +63,8 @@ class JobService:
                 "PUT",
                 one,
                 self._put,
-                note="an unknown input or compute is refused (inferred); of the registry's pipelines the one for chat "
-                "models trains, the others end as scripted",
+                note="commands, sweeps, and pipelines of components run; an unknown input or compute is refused "
+                "(inferred); of the registry's pipelines the one for chat models trains, the others end as scripted",
             ),
             arm("POST", one + "/cancel", self._cancel),
             arm("DELETE", one, self._delete, "REST specification"),
@@ -105,13 +105,17 @@ class JobService:
     def _check(self, properties: dict[str, Any]) -> None:
         kind = word(properties, "jobType", JOB_TYPES, needed=True)
         if kind == "Command":
-            self._check_command(properties)
+            self.check_command(properties)
+            return
+        if kind == "Sweep":
+            self._jobs.composed.check("checked", properties)
             return
         if kind != "Pipeline":
             raise WireError(501, "EmulatorUnhandled", f"not emulated: jobs of the type {kind!r}")
         found = registry_node(properties)
         if found is None:
-            raise WireError(501, "EmulatorUnhandled", "not emulated: pipelines without one of the registry's")
+            self._jobs.composed.check("checked", properties)
+            return
         registry, name, version, _node = found
         pipeline = self._pipeline_of(name, version)
         if pipeline is None:
@@ -133,7 +137,8 @@ class JobService:
             if name != CHAT:
                 check_input(known, given)
 
-    def _check_command(self, properties: dict[str, Any]) -> None:
+    def check_command(self, properties: Mapping[str, Any]) -> None:
+        """Refuse a command that cannot run: what it names does not exist, or its words are no words."""
         self._jobs.commands.order("checked", properties)
         self._check_environment(str(properties.get("environmentId") or ""))
         compute = str(properties.get("computeId") or "").rpartition("/")[2]
@@ -164,5 +169,8 @@ class JobService:
         status = self._jobs.shown_state(document, story.status)
         properties = {**given, "outputs": outputs, "status": status, "services": services}
         properties.setdefault("experimentName", "Default")
-        properties.setdefault("properties", {})
+        properties["properties"] = dict(properties.get("properties") or {})
+        if properties.get("jobType") == "Sweep" and "outcome" not in document:
+            best = self._jobs.composed.best_trial(name)
+            properties["properties"] |= {"best_child_run_id": best} if best else {}
         return world.resource("jobs", name, properties, systemData=world.system_data(document["submitted"]))

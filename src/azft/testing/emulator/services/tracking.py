@@ -75,6 +75,18 @@ class Mlflow:
         if self._client is not None:
             self._client.close()
 
+    def latest(self, run: str, metric: str) -> float | None:
+        """Return the last value of a run's metric, None where nobody has logged one."""
+        with self._lock:
+            client = self._started()
+            self._mirror(client)
+            known = self._ids.get(run)
+        if known is None:
+            return None
+        answer = client.get(f"http://localhost/api/2.0/mlflow/runs/get?{urlencode({'run_id': known})}")
+        found = answer.raise_for_status().json()["run"]["data"].get("metrics", [])
+        return next((float(entry["value"]) for entry in found if entry["key"] == metric), None)
+
     def _forward(self, call: Call) -> Reply:
         with self._lock:
             if self._closed:

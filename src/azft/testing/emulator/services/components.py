@@ -1,0 +1,154 @@
+"""Components of the workspace: commands and pipelines of them, registered by name or anonymously by their hash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from azft.testing.emulator.composed.graph import EMULATED, component_version
+from azft.testing.emulator.shapes import body_of, check_tags
+from azft.testing.emulator.state import Document
+from azft.testing.emulator.wire import (
+    WORKSPACE,
+    Call,
+    Operation,
+    Reply,
+    WireError,
+    arm,
+    bad_request,
+    not_found,
+    page,
+    viewed,
+)
+from azft.testing.emulator.world import World
+
+KIND = "components"
+ANONYMOUS = "azureml_anonymous"
+"""Holds the components that a pipeline brings along, each under a version that is a digest of it (azure-ai-ml)."""
+DEFAULT = "azureml_default"
+"""The version that is asked for where none is named (azure-ai-ml)."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+
+
+class Components:
+    """The component resources of the workspace."""
+
+    def __init__(self, world: World, check_environment: Callable[[str], None]) -> None:
+        self._world = world
+        self._check_environment = check_environment
+
+    def operations(self) -> Sequence[Operation]:
+        """Return the operations."""
+        base = WORKSPACE + "/components"
+        one = base + "/{name}/versions/{version}"
+        said = "the container's latest version follows from its versions"
+        note = "commands and pipelines; another spec under the same version is refused (inferred)"
+        return [
+            arm("GET", base, self._containers),
+            arm("GET", base + "/{name}", self._container, note=said),
+            arm("PUT", base + "/{name}", self._archive, note="archives or restores every version"),
+            arm("GET", base + "/{name}/versions", self._list),
+            arm("GET", one, self._get),
+            arm("PUT", one, self._put, note=note),
+        ]
+
+    def spec(self, identity: str) -> dict[str, Any]:
+        """Return the specification that an id means; the service's refusal where there is none."""
+        found = component_version(identity)
+        document = self._find(*found) if found else None
+        if document is None:
+            raise bad_request(f"component {identity or 'none'} does not exist")
+        return dict(document["properties"]["componentSpec"])
+
+    def _find(self, name: str, version: str) -> Document | None:
+        if version == DEFAULT:
+            return next(iter(self._versions(name)), None)
+        return self._world.state.get(KIND, f"{name}:{version}")
+
+    def _versions(self, name: str) -> list[Document]:
+        found = list(self._world.state.all(KIND, f"{name}:"))
+        return sorted(found, key=lambda document: str(document["systemData"]["createdAt"]), reverse=True)
+
+    def _containers(self, call: Call) -> Reply:
+        names = {document["key"] for document in self._world.state.all(KIND)} - {ANONYMOUS}
+        shown = [self._described(name) for name in sorted(names)]
+        return page(viewed(shown, call), call)
+
+    def _container(self, call: Call) -> Reply:
+        if not self._versions(call["name"]):
+            raise not_found("Component", call["name"])
+        return Reply(self._described(call["name"]))
+
+    def _described(self, name: str) -> dict[str, Any]:
+        versions = self._versions(name)
+        latest = str(versions[0]["name"])
+        properties = {
+            "latestVersion": latest,
+            "nextVersion": str(int(latest) + 1) if latest.isdecimal() else "1",
+            "isArchived": all(bool(one["properties"].get("isArchived")) for one in versions),
+            "description": versions[0]["properties"].get("description"),
+            "tags": versions[0]["properties"].get("tags") or {},
+            "properties": {},
+        }
+        return self._world.resource("components", name, properties, systemData=versions[-1]["systemData"])
+
+    def _archive(self, call: Call) -> Reply:
+        archived = body_of(call.body)["properties"].get("isArchived")
+        if not isinstance(archived, bool):
+            raise bad_request("'isArchived' is missing, expected true or false", "ValidationError")
+        versions = self._versions(call["name"])
+        if not versions:
+            raise not_found("Component", call["name"])
+        for one in versions:
+            one["properties"]["isArchived"] = archived
+            self._world.state.put(KIND, f"{call['name']}:{one['name']}", one)
+        return Reply(self._described(call["name"]))
+
+    def _list(self, call: Call) -> Reply:
+        return page(viewed(self._versions(call["name"]), call), call, shown=_shown)
+
+    def _get(self, call: Call) -> Reply:
+        found = self._find(call["name"], call["version"])
+        if found is None:
+            raise not_found("Component", f"{call['name']}:{call['version']}")
+        return Reply(_shown(found))
+
+    def _put(self, call: Call) -> Reply:
+        name, version = call["name"], call["version"]
+        properties = body_of(call.body)["properties"]
+        check_tags(properties.get("tags") or {})
+        if not (_NAME.fullmatch(name) and _NAME.fullmatch(version)):
+            raise bad_request(f"component {name}:{version}: 1 to 255 letters, digits, '.', '_' and '-'")
+        spec = properties.get("componentSpec")
+        if not isinstance(spec, dict) or not spec.get("type"):
+            raise bad_request(f"component {name}:{version} has no 'componentSpec' with a 'type'", "ValidationError")
+        known = self._world.state.get(KIND, f"{name}:{version}")
+        if known is None:
+            self._check(name, spec)
+        elif known["properties"]["componentSpec"] != {"version": version, **spec}:
+            raise bad_request(f"component {name}:{version} exists and is another one", "ImmutableProperty")
+        created = known["systemData"] if known else self._world.system_data(self._world.clock.now())
+        document: Document = self._world.resource(
+            f"components/{name}/versions",
+            version,
+            {**properties, "componentSpec": {"version": version, **spec}, "provisioningState": "Succeeded"},
+            systemData=created,
+        )
+        document["key"] = name
+        self._world.state.put(KIND, f"{name}:{version}", document)
+        return Reply(_shown(document), 200 if known else 201)
+
+    def _check(self, name: str, spec: dict[str, Any]) -> None:
+        kind = str(spec["type"])
+        if kind not in EMULATED:
+            raise WireError(501, "EmulatorUnhandled", f"not emulated: components of the type {kind!r}")
+        if kind == "command":
+            if not str(spec.get("command") or "").strip():
+                raise bad_request(f"component {name} has no 'command'", "ValidationError")
+            self._check_environment(str(spec.get("environment") or ""))
+
+
+def _shown(document: Document) -> Document:
+    """Return a version without what the emulator alone wants to know of it."""
+    return {name: value for name, value in document.items() if name != "key"}
