@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -12,8 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 from azft.backends.local.backend import LocalBackend
+from azft.errors import ConfigurationError
 from azft.processes import is_alive
 from azft.snapshot import RegistryPipeline, RegistryVersion, registry_pipelines
 from azft.testing.emulator.application import Application, Recorded
@@ -44,7 +47,7 @@ from azft.testing.emulator.services.workspaces import Workspaces
 from azft.testing.emulator.serving import Servers
 from azft.testing.emulator.state import State
 from azft.testing.emulator.wire import Operation
-from azft.testing.emulator.world import CONTAINER, World, folder_for
+from azft.testing.emulator.world import CONTAINER, PROVIDED, World, folder_for, is_elsewhere
 
 REGISTRY = "azureml"
 SUBSCRIPTION = "00000000-0000-0000-0000-0000000000aa"
@@ -133,7 +136,7 @@ class AzureMLEmulator:
         self._job_service = JobService(
             self.world, self.jobs, self._computes.exists, self._environments.check, self._registries.pipeline
         )
-        self.servers = Servers(self.world)
+        self.servers = Servers(self.world, self._scratch, self.environment)
         self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
         self._region = region
         self._router = Router(self.ledger(), self._identity.why_not, self.world.elsewhere, self._identity.challenge)
@@ -165,7 +168,7 @@ class AzureMLEmulator:
         """Return every operation that is emulated, and where its behaviour comes from."""
         models = Assets(self.world, self.jobs, "models")
         deployments = Deployments(
-            self.world, self.servers, models.folder_of, lambda call: not self._identity.why_not(call)[0]
+            self.world, self.servers, models.model_of, lambda call: not self._identity.why_not(call)[0]
         )
         services = (
             self._identity,
@@ -202,6 +205,27 @@ class AzureMLEmulator:
     def place_compute(self, name: str, **settings: Any) -> dict[str, Any]:
         """Put a compute of somebody else's there, of any kind, in any state: see `Computes.place`."""
         return self._computes.place(name, **settings)
+
+    def provide(self, address: str, path: str | Path) -> None:
+        """Let a file or a folder of this machine stand for what is at an address elsewhere, such as https or wasbs.
+
+        Errors: `ConfigurationError` for an address in the workspace's own store, and for a path that is not there.
+        """
+        if not is_elsewhere(address):
+            raise ConfigurationError(f"{address} is in the workspace's store", hint="upload to it with the SDK")
+        source = Path(path).expanduser().absolute()
+        if not source.exists():
+            raise ConfigurationError(f"there is no {source}", hint="give a file or a folder")
+        place = f"{PROVIDED}/{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+        files = [source] if source.is_file() else sorted(one for one in source.rglob("*") if one.is_file())
+        name = unquote(urlsplit(address).path).rstrip("/").rpartition("/")[2]
+        target = f"{place}/{name or source.name}"
+        for file in files:
+            aside = self.world.blobs.scratch(CONTAINER)
+            shutil.copyfile(file, aside)
+            blob = target if file == source else f"{target}/{file.relative_to(source).as_posix()}"
+            self.world.blobs.keep(CONTAINER, blob, aside, "application/octet-stream", {})
+        self.world.state.put(PROVIDED, place.rpartition("/")[2], {"address": address, "path": target})
 
     def preempt(self, job: str, *, restart: bool = True) -> None:
         """Take the machines of a running command job away: the service restarts it, or lets it fail."""

@@ -18,6 +18,10 @@ from azft.testing.emulator.wire import WireError
 CONTAINER = "azureml-blobstore-emulated"
 STORE = "workspaceblobstore"
 ARTIFACTS = "workspaceartifactstore"
+ELSEWHERE = ("https", "http", "wasbs", "wasb", "abfss", "adl")
+"""Schemes of addresses that a data asset and a job's input may have (how-to-read-write-data-v2)."""
+PROVIDED = "provided"
+"""What stands for data at such addresses, by address."""
 CODE = "code-"
 """What the containers of snapshots of code begin with, one for each: clients take their address for a container's."""
 
@@ -103,6 +107,15 @@ def code_place(uri: str) -> str:
     """
     head, found, path = uri.partition(".blob.core.windows.net/")
     return path.partition("?")[0].rstrip("/") if found and head.startswith("https://") else ""
+
+
+def is_elsewhere(uri: str) -> bool:
+    """Whether an address leads to data that is not in the workspace's own store.
+
+    >>> is_elsewhere("https://a.org/b.csv"), is_elsewhere("wasbs://c@a.blob.core.windows.net/x"), is_elsewhere("azureml://datastores/workspaceblobstore/paths/a")
+    (True, True, False)
+    """
+    return uri.partition("://")[0].lower() in ELSEWHERE
 
 
 def path_of(uri: str) -> str:

@@ -22,7 +22,7 @@ from azft.testing.emulator.commands.progress import CANCEL, FAIL, LOGS, ORDER, P
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.story import AZURE, Story, clock
 from azft.testing.emulator.wire import WireError, bad_request
-from azft.testing.emulator.world import World, code_place, path_of
+from azft.testing.emulator.world import PROVIDED, World, code_place, is_elsewhere, path_of
 
 CODES = "codes"
 _CODE = re.compile(r".*/codes/([^/]+)/versions/([^/]+)", re.IGNORECASE)
@@ -129,11 +129,7 @@ class CommandJobs:
         }
 
     def _code(self, identity: str) -> str:
-        found = _CODE.fullmatch(identity)
-        document = self._world.state.get(CODES, f"{found[1]}:{found[2]}") if found else None
-        if document is None:
-            raise bad_request(f"code {identity} does not exist")
-        return code_place(str(document["properties"]["codeUri"]))
+        return code_of(self._world, identity)
 
     def _place(self, name: str, given: Given) -> Given:
         uri = given.uri
@@ -150,15 +146,35 @@ class CommandJobs:
         elif found := _ASSET.fullmatch(uri):
             path = self._of_asset(uri, found)
         else:
-            path = path_of(uri).rstrip("/")
+            path = self._of_address(uri)
         if not path:
-            raise WireError(501, "EmulatorUnhandled", f"not emulated: {name!r} at {uri}: another place than the store")
+            said = f"not emulated: input {name!r} at {uri}: give the emulator what is there, provide(ADDRESS, PATH)"
+            raise WireError(501, "EmulatorUnhandled", said)
         return evolve(given, path=path)
+
+    def _of_address(self, uri: str) -> str:
+        """Return the path in storage of an address: in the store itself, or what was provided for one elsewhere."""
+        if not is_elsewhere(uri):
+            return path_of(uri).rstrip("/")
+        for known in self._world.state.all(PROVIDED):
+            address = str(known["address"]).rstrip("/")
+            if uri.rstrip("/") == address or uri.startswith(f"{address}/"):
+                return str(known["path"]) + uri.rstrip("/").removeprefix(address)
+        return ""
 
     def _of_asset(self, uri: str, found: re.Match[str]) -> str:
         kinds = [found[1]] if found[1] else ["data", "models"]
         for kind in kinds:
             document = self._world.state.get(kind, f"{found[2] or found[4]}:{found[3] or found[5]}")
             if document is not None:
-                return path_of(str(document["properties"]["dataUri" if kind == "data" else "modelUri"])).rstrip("/")
+                return self._of_address(str(document["properties"]["dataUri" if kind == "data" else "modelUri"]))
         raise bad_request(f"{uri} does not exist")
+
+
+def code_of(world: World, identity: str) -> str:
+    """Return where the snapshot that an id means lies in storage; the service's refusal where there is none."""
+    found = _CODE.fullmatch(identity)
+    document = world.state.get(CODES, f"{found[1]}:{found[2]}") if found else None
+    if document is None:
+        raise bad_request(f"code {identity} does not exist")
+    return code_place(str(document["properties"]["codeUri"]))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from azft.snapshot import virtual_machines
+from azft.testing.emulator.commands.jobs import code_of
 from azft.testing.emulator.router import merged
-from azft.testing.emulator.serving import Servers
+from azft.testing.emulator.serving import Served, Servers, prepared
 from azft.testing.emulator.shapes import body_of, seconds_of, whole
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
@@ -22,7 +25,7 @@ from azft.testing.emulator.wire import (
     not_found,
     page,
 )
-from azft.testing.emulator.world import World
+from azft.testing.emulator.world import World, folder_for
 
 ENDPOINTS = "onlineEndpoints"
 DEPLOYMENTS = "deployments"
@@ -42,13 +45,13 @@ class Deployments:
         self,
         world: World,
         servers: Servers,
-        folder_of: Callable[[str], tuple[Path | None, bool]],
+        model_of: Callable[[str], Served],
         bears: Callable[[Call], bool],
     ) -> None:
         self._world = world
         self._bears = bears
         self._servers = servers
-        self._folder_of = folder_of
+        self._model_of = model_of
 
     def operations(self) -> Sequence[Operation]:
         """Return the operations."""
@@ -62,7 +65,7 @@ class Deployments:
                 "PUT",
                 part,
                 self._deploy,
-                note="serves the model, whatever the container; timeouts up to 180 s",
+                note="a scoring script or the model as it is, with this machine's interpreter; timeouts up to 180 s",
             ),
             arm("DELETE", part, self._undeploy, note="refused while it has traffic (documentation)"),
             arm("POST", part + "/getLogs", self._logs),
@@ -119,9 +122,10 @@ class Deployments:
             raise bad_request(f"instance type {size!r} is not available in {self._world.region}")
         if seconds_of((given.get("requestSettings") or {}).get("requestTimeout", "PT5S")) > LONGEST_REQUEST:
             raise bad_request(f"requestTimeout is above {LONGEST_REQUEST:g} seconds")
-        folder, serves = self._folder_of(str(given.get("model", "")))
         key = f"{name}/{part}".lower()
-        if not serves:
+        self._servers.stop(key)
+        served = self._served(key, given)
+        if not served.kind:
             self._servers.fail(key, NO_MODEL)
         added = {
             "scaleSettings": given.get("scaleSettings") or {"scaleType": "Default"},
@@ -136,7 +140,7 @@ class Deployments:
         def work() -> None:
             state = "Failed"
             try:
-                self._servers.start(key, folder)
+                self._servers.start(key, served)
                 state = "Succeeded"
             finally:
                 self._world.state.put(DEPLOYMENTS, key, merged(document, {"properties": {"provisioningState": state}}))
@@ -145,6 +149,27 @@ class Deployments:
             call, "mfe", work, of=lambda: self._world.state.get(DEPLOYMENTS, key), about=f"{ENDPOINTS}/{name}/{part}"
         )
         return Reply(document, 201, headers)
+
+    def _served(self, key: str, given: Mapping[str, Any]) -> Served:
+        """Return what a deployment serves: its script, if it has one, or its model."""
+        model = str(given.get("model") or "")
+        configured = given.get("codeConfiguration") or {}
+        if not configured.get("scoringScript"):
+            return self._model_of(model)
+        place = folder_for(self._world.state.folder, f"containers/{key}")
+        code = self._code(str(configured.get("codeId") or ""), place / "code")
+        script = str(configured["scoringScript"])
+        if not (code / script).resolve().is_relative_to(code.resolve()) or not (code / script).is_file():
+            raise bad_request(f"scoringScript {script!r} is not in the code")
+        served = self._model_of(model) if model else Served("", place / "none")
+        variables = {str(name): str(value) for name, value in (given.get("environmentVariables") or {}).items()}
+        return prepared(served, code, script, variables, place)
+
+    def _code(self, identity: str, target: Path) -> Path:
+        place = code_of(self._world, identity)
+        container, _, path = place.partition("/")
+        shutil.rmtree(target, ignore_errors=True)
+        return self._world.blobs.link(container, path, target)
 
     def _undeploy(self, call: Call) -> Reply:
         part = self._part(call)["name"]
@@ -181,6 +206,6 @@ class Deployments:
             return Reply({"error": {"code": "NotFound", "message": f"no deployment {part!r} with traffic"}}, 404)
         if found["properties"]["provisioningState"] != "Succeeded":
             return Reply({"error": {"code": "DeploymentNotReady", "message": f"deployment {part} is not ready"}}, 424)
-        folder, _serves = self._folder_of(str(found["properties"].get("model", "")))
-        reply = self._servers.ask(f"{call['name']}/{part}".lower(), folder, call.path, call.body)
+        key = f"{call['name']}/{part}".lower()
+        reply = self._servers.ask(key, lambda: self._served(key, found["properties"]), call.path, call.body)
         return Reply(reply.body, reply.status, {**reply.headers, "azureml-model-deployment": part})

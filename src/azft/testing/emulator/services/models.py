@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from azft.testing.emulator.jobs import Jobs, output_names
 from azft.testing.emulator.router import merged
+from azft.testing.emulator.scoring_server import MLFLOW
+from azft.testing.emulator.serving import CHAT, SCRIPTED, Served
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
@@ -22,7 +23,7 @@ from azft.testing.emulator.wire import (
     page,
     viewed,
 )
-from azft.testing.emulator.world import CONTAINER, World, folder_for, path_of
+from azft.testing.emulator.world import CONTAINER, World, folder_for, is_elsewhere, path_of
 
 _OUTPUT = re.compile(r"azureml://jobs/([^/]+)/outputs/([^/]+)/?(?:paths/)?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -51,19 +52,26 @@ class Assets:
             arm("DELETE", version, self._delete, "REST specification"),
         ]
 
-    def folder_of(self, asset: str) -> tuple[Path | None, bool]:
-        """Return a folder with the model that an id means (None for a scripted one), and whether it can be served."""
+    def model_of(self, asset: str) -> Served:
+        """Return what a model's id means and how it is served, if it can be.
+
+        A folder of azft's own, with weights of a chat model, is answered by the local server, every other MLflow model
+        by MLflow's own functions, and a scripted one answers for itself.
+        """
         found = _ASSET.fullmatch(asset)
         document = self._find(found[1] or found[3], found[2] or found[4]) if found else None
         if document is None:
             raise bad_request(f"model {asset} does not exist")
-        path = path_of(document["properties"].get("modelUri", ""))
+        path = path_of(document["properties"].get("modelUri", "")).rstrip("/")
         target = folder_for(self._world.state.folder, f"served/{document['name']}-{document['key']}")
-        folder = self._world.blobs.link(CONTAINER, path, target)
-        if (folder / "model" / "config.json").is_file():
-            return folder, True
-        described = folder / "MLmodel"
-        return None, described.is_file() and b"scripted: true" in described.read_bytes()
+        place = self._world.blobs.link(CONTAINER, path, target)
+        base = path.rpartition("/")[2]
+        if (place / "model" / "config.json").is_file():
+            return Served(CHAT, place, base)
+        described = place / "MLmodel"
+        if not described.is_file():
+            return Served("", place, base)
+        return Served(SCRIPTED if b"scripted: true" in described.read_bytes() else MLFLOW, place, base)
 
     def _find(self, name: str, version: str) -> Document | None:
         return self._world.state.get(self._kind, f"{name}:{version}")
@@ -144,6 +152,8 @@ class Assets:
             if self._jobs.story(job).status != "Completed":
                 raise bad_request(f"{uri}: job {found[1]} has not completed, so the output does not exist")
             return self._world.store_uri(self._jobs.output_path(found[1], found[2]) + "/")
+        if self._kind == "data" and is_elsewhere(uri):
+            return uri  # It is taken as it is: nobody looks at it before a job reads it.
         path = path_of(uri)
         if not path or not self._world.blobs.names(CONTAINER, path.rstrip("/")):
             raise bad_request(f"nothing at {uri or 'no address'}")
