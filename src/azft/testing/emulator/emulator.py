@@ -31,6 +31,7 @@ from azft.testing.emulator.jobs import Jobs
 from azft.testing.emulator.router import Router
 from azft.testing.emulator.scripts import EVICTED, Outcome
 from azft.testing.emulator.server import Server
+from azft.testing.emulator.services.batch import BatchEndpoints
 from azft.testing.emulator.services.codes import Codes
 from azft.testing.emulator.services.components import Components
 from azft.testing.emulator.services.computes import Computes
@@ -42,11 +43,12 @@ from azft.testing.emulator.services.jobs import JobService
 from azft.testing.emulator.services.models import Assets
 from azft.testing.emulator.services.quotas import Quotas
 from azft.testing.emulator.services.registries import Registries, as_of_day
+from azft.testing.emulator.services.schedules import Schedules
 from azft.testing.emulator.services.tracking import Mlflow
 from azft.testing.emulator.services.workspaces import Workspaces
 from azft.testing.emulator.serving import Servers
 from azft.testing.emulator.state import State
-from azft.testing.emulator.wire import Operation
+from azft.testing.emulator.wire import Call, Operation
 from azft.testing.emulator.world import CONTAINER, PROVIDED, World, folder_for, is_elsewhere
 
 REGISTRY = "azureml"
@@ -136,6 +138,7 @@ class AzureMLEmulator:
         self._job_service = JobService(
             self.world, self.jobs, self._computes.exists, self._environments.check, self._registries.pipeline
         )
+        self._schedules = Schedules(self.world, self.jobs, self._job_service.check)
         self.servers = Servers(self.world, self._scratch, self.environment)
         self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
         self._region = region
@@ -147,6 +150,9 @@ class AzureMLEmulator:
         self._server: Server | None = None
         self._authority = Path()
         self.refused: list[str] = []
+
+    def _bears(self, call: Call) -> bool:
+        return not self._identity.why_not(call)[0]
 
     def _latest_metric(self, run: str, name: str) -> float | None:
         return self.mlflow.latest(run, name)
@@ -167,9 +173,7 @@ class AzureMLEmulator:
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
         models = Assets(self.world, self.jobs, "models")
-        deployments = Deployments(
-            self.world, self.servers, models.model_of, lambda call: not self._identity.why_not(call)[0]
-        )
+        deployments = Deployments(self.world, self.servers, models.model_of, self._bears)
         services = (
             self._identity,
             self._registries,
@@ -183,6 +187,8 @@ class AzureMLEmulator:
             Codes(self.world),
             self._environments,
             RunHistory(self.world, self.jobs),
+            BatchEndpoints(self.world, self.jobs, self._components.keep, self._components.spec, self._bears),
+            self._schedules,
             deployments,
             OnlineEndpoints(self.world, deployments),
             self.mlflow,
@@ -248,10 +254,12 @@ class AzureMLEmulator:
         )
         self._server.start()
         self.jobs.composed.start()
+        self._schedules.start()
         return self
 
     def stop(self) -> None:
         """Stop, and leave nothing behind but the folder that was given."""
+        self._schedules.stop()
         self.jobs.composed.stop()
         self.world.operations.close()
         self.servers.close()

@@ -6,7 +6,6 @@ can hold (how-to-deploy-online-endpoints); what it returns is answered as JSON, 
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -16,6 +15,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from azft.testing.emulator.user_script import load_script
 
 SCRIPT, MLFLOW = "script", "mlflow"
 READY = "ready"
@@ -28,7 +29,7 @@ def main(kind: str, source: Path, socket_file: Path) -> None:
     """Serve until the process is ended; a model that cannot be loaded ends it at once, with its reason in the log."""
     import uvicorn
 
-    answer = _script(source) if kind == SCRIPT else _model(source)
+    answer = load_script(source) if kind == SCRIPT else _model(source)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     print(READY, flush=True)  # noqa: T201 - the log is read for it
     uvicorn.Server(uvicorn.Config(_application(answer), uds=str(socket_file), log_level="warning")).run()
@@ -67,22 +68,6 @@ def _plain(value: Any) -> Any:
         if hasattr(value, name):
             return getattr(value, name)()
     raise TypeError(f"{type(value).__name__} is not what JSON can hold")
-
-
-def _script(path: Path) -> Answer:
-    sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"no script {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    for name in ("init", "run"):
-        if not callable(getattr(module, name, None)):
-            raise SystemExit(f"{path.name} has no function {name}()")
-    module.init()
-    run: Answer = module.run
-    return run
 
 
 def _model(folder: Path) -> Answer:

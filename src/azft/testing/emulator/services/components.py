@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import orjson
 
 from azft.testing.emulator.composed.graph import EMULATED, component_version
 from azft.testing.emulator.shapes import body_of, check_tags
@@ -60,6 +63,22 @@ class Components:
         if document is None:
             raise bad_request(f"component {identity or 'none'} does not exist")
         return dict(document["properties"]["componentSpec"])
+
+    def keep(self, spec: dict[str, Any]) -> str:
+        """Keep a component of the emulator's own anonymously, under a digest of it, and return its id."""
+        version = str(uuid.uuid5(uuid.NAMESPACE_URL, orjson.dumps(spec, option=orjson.OPT_SORT_KEYS).decode()))
+        key = f"{ANONYMOUS}:{version}"
+        if self._world.state.get(KIND, key) is None:
+            self._check(ANONYMOUS, spec)
+            properties = {"componentSpec": {"version": version, **spec}, "isAnonymous": True, "isArchived": False}
+            made = self._world.resource(
+                f"components/{ANONYMOUS}/versions",
+                version,
+                properties,
+                systemData=self._world.system_data(self._world.clock.now()),
+            )
+            self._world.state.put(KIND, key, {**made, "key": ANONYMOUS})
+        return f"{self._world.id}/components/{ANONYMOUS}/versions/{version}"
 
     def _find(self, name: str, version: str) -> Document | None:
         if version == DEFAULT:

@@ -99,10 +99,11 @@ class JobService:
             document = {**known, "properties": merged(known["properties"], changed)}
             self._world.state.put(KIND, call["name"], document)
             return Reply(self._described(document), 200)
-        self._check(properties)
+        self.check(properties)
         return Reply(self._described(self._jobs.create(call["name"], properties)), 201)
 
-    def _check(self, properties: dict[str, Any]) -> None:
+    def check(self, properties: dict[str, Any]) -> None:
+        """Refuse a job that cannot be."""
         kind = word(properties, "jobType", JOB_TYPES, needed=True)
         if kind == "Command":
             self.check_command(properties)
