@@ -128,7 +128,9 @@ class Environments:
         latest = str(own[0]["name"]) if own else CURATED[name.removeprefix(_PREFIX)]
         following = str(int(latest) + 1) if latest.isdecimal() else "1"
         properties = {"latestVersion": latest, "nextVersion": following, "isArchived": False}
-        return self._world.resource("environments", name, {**properties, "tags": {}, "properties": {}})
+        created = own[-1]["systemData"] if own else self._world.system_data(0)
+        properties |= {"tags": {}, "properties": {}}
+        return self._world.resource("environments", name, properties, systemData=created)
 
     def _list(self, call: Call) -> Reply:
         name = call["name"]

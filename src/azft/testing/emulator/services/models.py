@@ -97,7 +97,8 @@ class Assets:
             "tags": {},
             "properties": {},
         }
-        return self._world.resource(self._kind, name, properties)
+        created = self._versions(name)[-1]["systemData"]
+        return self._world.resource(self._kind, name, properties, systemData=created)
 
     def _versions(self, name: str) -> list[Document]:
         found = list(self._world.state.all(self._kind, f"{name}:"))
