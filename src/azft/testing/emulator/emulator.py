@@ -44,6 +44,7 @@ from azft.testing.emulator.services.models import Assets
 from azft.testing.emulator.services.quotas import Quotas
 from azft.testing.emulator.services.registries import Registries, as_of_day
 from azft.testing.emulator.services.schedules import Schedules
+from azft.testing.emulator.services.subscriptions import Subscriptions
 from azft.testing.emulator.services.tracking import Mlflow
 from azft.testing.emulator.services.workspaces import Workspaces
 from azft.testing.emulator.serving import Servers
@@ -52,6 +53,8 @@ from azft.testing.emulator.wire import Call, Operation
 from azft.testing.emulator.world import CONTAINER, PROVIDED, World, folder_for, is_elsewhere
 
 REGISTRY = "azureml"
+OTHER_REGISTRIES = ("azureml-meta", "azureml-msr", "azureml-openai-oss", "azureml-mistral")
+"""Microsoft's other registries, in which models are what a user puts there."""
 SUBSCRIPTION = "00000000-0000-0000-0000-0000000000aa"
 TENANT = "11111111-1111-1111-1111-111111111111"
 CLIENT = "22222222-2222-2222-2222-222222222222"
@@ -115,6 +118,7 @@ class AzureMLEmulator:
         )
         known = {
             REGISTRY: [*as_of_day(today), *models],
+            **{name: [] for name in OTHER_REGISTRIES},
             **{name: list(found) for name, found in (registries or {}).items()},
         }
         self._identity = Identity(TENANT, CLIENT, lifetime=token_lifetime)
@@ -176,6 +180,7 @@ class AzureMLEmulator:
         deployments = Deployments(self.world, self.servers, models.model_of, self._bears)
         services = (
             self._identity,
+            Subscriptions(self.world),
             self._registries,
             Workspaces(self.world, self._store),
             self._computes,
@@ -259,8 +264,9 @@ class AzureMLEmulator:
 
     def stop(self) -> None:
         """Stop, and leave nothing behind but the folder that was given."""
-        self._schedules.stop()
-        self.jobs.composed.stop()
+        if self._server is not None:
+            self._schedules.stop()
+            self.jobs.composed.stop()
         self.world.operations.close()
         self.servers.close()
         if self._server is not None:

@@ -69,6 +69,7 @@ class Deployments:
             ),
             arm("DELETE", part, self._undeploy, note="refused while it has traffic (documentation)"),
             arm("POST", part + "/getLogs", self._logs),
+            arm("GET", part + "/skus", self._skus, "REST specification"),
             Operation(
                 "POST",
                 scoring,
@@ -182,6 +183,13 @@ class Deployments:
     def _remove(self, name: str, part: str) -> None:
         self._servers.stop(f"{name}/{part}".lower())
         self._world.state.delete(DEPLOYMENTS, f"{name}/{part}".lower())
+
+    def _skus(self, call: Call) -> Reply:
+        self._part(call)
+        capacity = {"minimum": 1, "maximum": MOST_INSTANCES, "default": 1, "scaleType": "Manual"}
+        kind = "Microsoft.MachineLearning.Services/endpoints/deployments"
+        sku = {"resourceType": kind, "sku": {"name": "Default", "tier": "Standard"}, "capacity": capacity}
+        return Reply({"value": [sku]})
 
     def _logs(self, call: Call) -> Reply:
         self._part(call)

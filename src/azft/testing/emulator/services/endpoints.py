@@ -21,6 +21,7 @@ from azft.testing.emulator.wire import (
 )
 from azft.testing.emulator.world import World
 
+KEYS = ("Primary", "Secondary")
 TOKEN_LIVES = 43_200
 """Seconds that the token of an endpoint lives."""
 
@@ -42,6 +43,7 @@ class OnlineEndpoints:
             arm("DELETE", one, self._delete, note="its deployments go with it"),
             arm("PATCH", one, self._patch, "REST specification"),
             arm("POST", one + "/listKeys", self._keys, note="only where keys are the sign-in"),
+            arm("POST", one + "/regenerateKeys", self._regenerate, note="the other key stays as it is"),
             arm("POST", one + "/token", self._token, note="only where keys are not the sign-in"),
         ]
 
@@ -115,6 +117,17 @@ class OnlineEndpoints:
         now = int(self._world.clock.now())
         times = {"expiryTimeUtc": now + TOKEN_LIVES, "refreshAfterTimeUtc": now + TOKEN_LIVES // 2}
         return Reply({"accessToken": found["keys"][0], "tokenType": "Bearer", **times})
+
+    def _regenerate(self, call: Call) -> Reply:
+        found = self._find(call["name"])
+        if found["properties"].get("authMode") != "Key":
+            raise bad_request(f"endpoint {call['name']} has no keys: its sign-in is {found['properties']['authMode']}")
+        body = call.body if isinstance(call.body, dict) else {}
+        which = KEYS.index(word(body, "keyType", KEYS, needed=True))
+        # The SDK sends the key as it stands, and means another one.
+        found["keys"][which] = secrets.token_urlsafe(32)
+        self._world.state.put(ENDPOINTS, found["name"].lower(), found)
+        return Reply(None, 202, self._world.operations.start(call, "mfe"))
 
     def _keys(self, call: Call) -> Reply:
         found = self._find(call["name"])
