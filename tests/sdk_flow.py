@@ -131,4 +131,5 @@ def main() -> None:  # noqa: PLR0915 - one walk, step by step
     step("all", __version__)
 
 
-main()
+if __name__ == "__main__":
+    main()
