@@ -234,7 +234,7 @@ def test_a_cluster_lists_its_nodes(emulator: AzureMLEmulator, client: MLClient) 
 
 
 def test_it_stops_while_mlflow_is_asked(tmp_path: Path) -> None:
-    # Connections that are closed under a question are left to the collector, which warns: warnings are errors here.
+    # Whoever asks is told, and a connection that was left open would warn here: warnings are errors.
     with AzureMLEmulator(tmp_path / "azure") as emulator, ThreadPoolExecutor(4) as pool:
         uri = f"{emulator.world.id}/api/2.0/mlflow/experiments/search"
         token = DefaultAzureCredential().get_token("https://management.azure.com/.default").token
