@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from tests.workspaces import backend, emulator, model, session, workspace
 __all__ = ["backend", "emulator", "model", "session", "workspace"]
 """Fixtures of the tests against Azure."""
 
-collect_ignore = ["notebook_flow.py"]
-"""A program of its own, run inside the emulator."""
+collect_ignore = ["notebook_flow.py", "sdk_flow.py", "mlflow_flow.py"]
+"""Programs of their own, run against the emulator."""
 Conversation = dict[str, list[dict[str, str]]]
 
 
@@ -25,6 +26,15 @@ Conversation = dict[str, list[dict[str, str]]]
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder of the test's own, so that nothing lands in the checkout."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _own_deployment() -> Iterator[None]:
+    """Forget the deployment that was called last: the SDK keeps its name, and sends it with every later call."""
+    yield
+    fields = sys.modules.get("azure.ai.ml.constants._endpoint")
+    if fields is not None:
+        fields.EndpointInvokeFields.DEFAULT_HEADER.pop("azureml-model-deployment", None)
 
 
 def rows_of(path: Path) -> list[Any]:

@@ -324,7 +324,7 @@ def test_a_time_limit_cancels(client: MLClient) -> None:
     [
         ({"environment": "azureml:nobody-has-this:4"}, "nobody-has-this"),
         ({"inputs": {"a": Input(type="uri_folder", path="azureml:nothing:1")}}, "nothing"),
-        ({"inputs": {"a": Input(type="uri_file", path="https://example.com/a.csv")}}, "another place than the store"),
+        ({"inputs": {"a": Input(type="uri_file", path="https://example.com/a.csv")}}, r"provide\("),
         ({"inputs": {"a": Input(type="mlflow_model", path="azureml://registries/azureml/models/Phi-4/versions/8")}},
          "the weights of"),
     ],

@@ -155,12 +155,11 @@ def test_a_token_is_needed(emulator: AzureMLEmulator) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "AuthenticationFailed")
 
 
-def asked(path: str, *, audience: str = "https://management.azure.com", method: str = "GET", **body: Any) -> Any:
+def asked(path: str, *, audience: str = "https://management.azure.com", method: str = "GET") -> Any:
     """Ask Azure's own address with a token, as clients that are no SDK do."""
     token = DefaultAzureCredential().get_token(f"{audience}/.default").token
-    sent = {"json": body} if body else {}
     url = f"https://management.azure.com{path}"
-    return requests.request(method, url, headers={"Authorization": f"Bearer {token}"}, timeout=5, **sent)
+    return requests.request(method, url, headers={"Authorization": f"Bearer {token}"}, timeout=5)
 
 
 def test_the_unknown_is_refused_by_name(emulator: AzureMLEmulator) -> None:

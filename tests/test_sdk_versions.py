@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from azure.ai.ml import MLClient
+from azure.identity import DefaultAzureCredential
 
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.api_versions import arm_versions
@@ -42,6 +44,44 @@ def test_each_version_walks_through(version: str, tmp_path: Path) -> None:
     assert refused == []
     if version != "newest":
         assert f"done all {version}" in ran.stdout
+
+
+@pytest.mark.sdks
+def test_mlflow_2_reads_and_writes_artifacts_over_the_wire(tmp_path: Path) -> None:
+    with AzureMLEmulator(tmp_path / "azure") as emulator:
+        world = emulator.world
+        (tmp_path / "work").mkdir()
+        ran = subprocess.run(
+            [
+                ROOT / ".ci" / "sdk-mlflow2" / "bin" / "python",
+                ROOT / "tests" / "mlflow_flow.py",
+                f"azureml://{world.host}/mlflow/v1.0{world.id}",
+                tmp_path / "work",
+            ],
+            env={**os.environ, **emulator.environment(), "PYTHONPATH": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        client = MLClient(
+            DefaultAzureCredential(), world.subscription, world.group, world.workspace, enable_telemetry=False
+        )
+        logged, uploaded = client.models.get("logged", "1"), client.models.get("uploaded", "1")
+        client.models.download("logged", "1", download_path=tmp_path)
+        paths = [one.path for one in emulator.requests if "/artifacts/" in one.path]
+    found = json.loads(ran.stdout.partition("found ")[2])
+    assert found["address"].startswith("azureml://")
+    assert found["top"] == ["model", "notes"]
+    assert found["model"] == ["model/MLmodel", "model/data"]
+    assert found["registered"] == ["logged", "uploaded"]
+    assert all(place.startswith("azureml://") for place in found["places"].values())
+    assert len(found["files"]) == 3
+    assert set(found["files"].values()) == {"weights"}
+    assert logged.type == uploaded.type == "mlflow_model"
+    assert [file.read_text() for file in (tmp_path / "logged").rglob("weights.txt")] == ["weights"]
+    assert any("/history/v1.0" in path for path in paths)
+    assert any("/artifact/v2.0" in path for path in paths)
 
 
 def test_every_version_that_microsoft_publishes_is_taken_and_no_other() -> None:

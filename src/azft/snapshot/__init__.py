@@ -115,6 +115,12 @@ def job_environment() -> JobEnvironment:
 
 
 @cache
+def curated_environments() -> dict[str, str]:
+    """Return the newest version of each environment that Microsoft publishes in the registry "azureml", by name."""
+    return dict(_load("environments.json")["latest"])
+
+
+@cache
 def registry_models() -> tuple[RegistryEntry, ...]:
     """Return the models of the registry "azureml" that can be, or could once be, fine-tuned."""
     return tuple(RegistryEntry(**entry) for entry in _load("models.json")["models"])

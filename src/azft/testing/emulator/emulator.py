@@ -42,7 +42,9 @@ from azft.testing.emulator.services.history import RunHistory
 from azft.testing.emulator.services.jobs import JobService
 from azft.testing.emulator.services.models import Assets
 from azft.testing.emulator.services.quotas import Quotas
+from azft.testing.emulator.services.registered_models import RegisteredModels
 from azft.testing.emulator.services.registries import Registries, as_of_day
+from azft.testing.emulator.services.run_artifacts import RunArtifacts
 from azft.testing.emulator.services.schedules import Schedules
 from azft.testing.emulator.services.subscriptions import Subscriptions
 from azft.testing.emulator.services.tracking import Mlflow
@@ -145,6 +147,7 @@ class AzureMLEmulator:
         self._schedules = Schedules(self.world, self.jobs, self._job_service.check)
         self.servers = Servers(self.world, self._scratch, self.environment)
         self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
+        self._artifacts = RunArtifacts(self.world, self.mlflow.folders)
         self._region = region
         self._router = Router(self.ledger(), self._identity.why_not, self.world.elsewhere, self._identity.challenge)
         blobs = BlobService(self.world.blobs, frozenset({CONTAINER}), keys=keys, bearer=self._identity.bears)
@@ -176,7 +179,7 @@ class AzureMLEmulator:
 
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
-        models = Assets(self.world, self.jobs, "models")
+        models = Assets(self.world, self.jobs, "models", self._artifacts.path)
         deployments = Deployments(self.world, self.servers, models.model_of, self._bears)
         services = (
             self._identity,
@@ -185,7 +188,7 @@ class AzureMLEmulator:
             Workspaces(self.world, self._store),
             self._computes,
             self._quotas,
-            Assets(self.world, self.jobs, "data"),
+            Assets(self.world, self.jobs, "data", self._artifacts.path),
             models,
             self._job_service,
             self._components,
@@ -196,6 +199,8 @@ class AzureMLEmulator:
             self._schedules,
             deployments,
             OnlineEndpoints(self.world, deployments),
+            self._artifacts,
+            RegisteredModels(self.world, models, self._artifacts),
             self.mlflow,
             self.world.operations,
         )

@@ -92,7 +92,12 @@ class Processes:
                 process = subprocess.Popen(
                     ["/bin/bash", "-c", command],
                     cwd=self._nodes[rank.node] / "wd",
-                    env={**environment, **own, **self._order.variables},
+                    env={
+                        **environment,
+                        **own_packages(self._nodes[rank.node], environment),
+                        **own,
+                        **self._order.variables,
+                    },
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -133,6 +138,15 @@ class Processes:
             f"Execution failed. User process '{program}' exited with status code {status}. Please check log file "
             f"'user_logs/{name}' for error details. Error: " + "\n".join(lines[begin:])
         )
+
+
+def own_packages(node: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with which `pip install` in a command installs for its job alone, as into an image.
+
+    The interpreter is the caller's, and nothing of it may change.
+    """
+    place = str(node / "packages")
+    return {"PIP_TARGET": place, "PYTHONPATH": os.pathsep.join(filter(None, [place, environment.get("PYTHONPATH")]))}
 
 
 def environment_of(base: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:

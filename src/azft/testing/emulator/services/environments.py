@@ -6,9 +6,10 @@ A command runs with the interpreter of this machine whatever its environment say
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from azft.snapshot import curated_environments
 from azft.testing.emulator.clock import iso
 from azft.testing.emulator.services.registries import HOST, VERSIONS
 from azft.testing.emulator.shapes import body_of, check_tags
@@ -28,14 +29,6 @@ from azft.testing.emulator.wire import (
 from azft.testing.emulator.world import World
 
 KIND = "environments"
-CURATED: Mapping[str, str] = {
-    "acft-hf-nlp-gpu": "112",
-    "acpt-pytorch-2.8-cuda12.6": "20",
-    "acpt-pytorch-2.2-cuda12.1": "45",
-    "sklearn-1.5": "40",
-}
-"""Curated environments (azureml-assets, 2026-07) and a version of each; but for acft's, which a pipeline pins, the
-versions are ours: the registry counts on with every rebuilt image."""
 _PREFIX = "AzureML-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _IDENTITY = re.compile(
@@ -78,7 +71,7 @@ class Environments:
     def check(self, identity: str) -> None:
         """Refuse a job's environment that does not exist."""
         if found := _REGISTERED.fullmatch(identity):
-            known = found[1] == "azureml" and found[2] in CURATED
+            known = found[1] == "azureml" and found[2] in curated_environments()
         else:
             parts = _IDENTITY.fullmatch(identity)
             name, version = (parts[1] or parts[3], parts[2] or parts[4]) if parts else ("", "")
@@ -87,7 +80,7 @@ class Environments:
             raise bad_request(f"environment {identity or 'none'} does not exist")
 
     def _find(self, name: str, version: str) -> Document | None:
-        if name.removeprefix(_PREFIX) in CURATED:
+        if name.removeprefix(_PREFIX) in curated_environments():
             return self._curated(name, version)
         own = self._versions(name)
         return next((one for one in own if version in (one["name"], "latest")), None)
@@ -99,7 +92,7 @@ class Environments:
         return sorted(found, key=lambda document: str(document["systemData"]["createdAt"]), reverse=True)
 
     def _curated(self, name: str, version: str) -> Document:
-        known = CURATED[name.removeprefix(_PREFIX)]
+        known = curated_environments()[name.removeprefix(_PREFIX)]
         properties: dict[str, Any] = {
             "image": f"mcr.microsoft.com/azureml/curated/{name.removeprefix(_PREFIX)}:{known}",
             "osType": "Linux",
@@ -119,13 +112,13 @@ class Environments:
         return page(sorted(names), call, shown=self._described)
 
     def _container(self, call: Call) -> Reply:
-        if call["name"].removeprefix(_PREFIX) not in CURATED and not self._versions(call["name"]):
+        if call["name"].removeprefix(_PREFIX) not in curated_environments() and not self._versions(call["name"]):
             raise not_found("Environment", call["name"])
         return Reply(self._described(call["name"]))
 
     def _described(self, name: str) -> dict[str, Any]:
         own = self._versions(name)
-        latest = str(own[0]["name"]) if own else CURATED[name.removeprefix(_PREFIX)]
+        latest = str(own[0]["name"]) if own else curated_environments()[name.removeprefix(_PREFIX)]
         following = str(int(latest) + 1) if latest.isdecimal() else "1"
         properties = {"latestVersion": latest, "nextVersion": following, "isArchived": False}
         created = own[-1]["systemData"] if own else self._world.system_data(0)
@@ -134,7 +127,7 @@ class Environments:
 
     def _list(self, call: Call) -> Reply:
         name = call["name"]
-        curated = name.removeprefix(_PREFIX) in CURATED
+        curated = name.removeprefix(_PREFIX) in curated_environments()
         found = [self._curated(name, "latest")] if curated else self._versions(name)
         return page(viewed(found, call), call, shown=_shown)
 
@@ -163,16 +156,16 @@ class Environments:
         return Reply(_shown(document), 201)
 
     def _registered(self, call: Call) -> Reply:
-        found = [self._of_registry(call)] if call["name"] in CURATED else []
+        found = [self._of_registry(call)] if call["name"] in curated_environments() else []
         return page(found, call)
 
     def _one_registered(self, call: Call) -> Reply:
-        if call["name"] not in CURATED:
+        if call["name"] not in curated_environments():
             raise not_found("Environment", f"{call['name']}:{call['version']}")
         return Reply(self._of_registry(call))
 
     def _of_registry(self, call: Call) -> dict[str, Any]:
-        version = call.parameters.get("version") or CURATED[call["name"]]
+        version = call.parameters.get("version") or curated_environments()[call["name"]]
         base = f"azureml://registries/{call['registry']}/environments/{call['name']}/versions/{version}"
         found = self._curated(call["name"], version)
         return {**found, "id": base, "type": "environments", "systemData": {"createdAt": iso(0)}}

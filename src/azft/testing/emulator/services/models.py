@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import yaml
 
 from azft.testing.emulator.jobs import Jobs, output_names
 from azft.testing.emulator.router import merged
@@ -26,17 +28,24 @@ from azft.testing.emulator.wire import (
 from azft.testing.emulator.world import CONTAINER, World, folder_for, is_elsewhere, path_of
 
 _OUTPUT = re.compile(r"azureml://jobs/([^/]+)/outputs/([^/]+)/?(?:paths/)?")
+ARTIFACTS = "artifacts"
+"""What addresses call the output that holds what a run has logged."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _ASSET = re.compile(r".*/workspaces/[^/]+/models/([^/]+)/versions/([^/]+)|azureml:([^:]+):([^:]+)", re.IGNORECASE)
+_SCRIPTED_FLAVORS = {"python_function": {"data": {"loader_module": "mlflow.transformers"}}}
+"""Of a model that names none: one of a script, and of files that are no MLflow model, where nobody reads them."""
+_OWN = ("key", "created", "mlflow")
+"""What the emulator alone wants to know of a version."""
 
 
 class Assets:
-    """Versioned assets of one kind, "models" or "data"."""
+    """Versioned assets of one kind, "models" or "data"; `logged` is where an artifact of a run lies in storage."""
 
-    def __init__(self, world: World, jobs: Jobs, kind: str) -> None:
+    def __init__(self, world: World, jobs: Jobs, kind: str, logged: Callable[[str, str], str]) -> None:
         self._world = world
         self._jobs = jobs
         self._kind = kind
+        self._logged = logged
 
     def operations(self) -> Sequence[Operation]:
         """Return the operations."""
@@ -59,7 +68,7 @@ class Assets:
         by MLflow's own functions, and a scripted one answers for itself.
         """
         found = _ASSET.fullmatch(asset)
-        document = self._find(found[1] or found[3], found[2] or found[4]) if found else None
+        document = self.find(found[1] or found[3], found[2] or found[4]) if found else None
         if document is None:
             raise bad_request(f"model {asset} does not exist")
         path = path_of(document["properties"].get("modelUri", "")).rstrip("/")
@@ -73,22 +82,74 @@ class Assets:
             return Served("", place, base)
         return Served(SCRIPTED if b"scripted: true" in described.read_bytes() else MLFLOW, place, base)
 
-    def _find(self, name: str, version: str) -> Document | None:
+    def find(self, name: str, version: str) -> Document | None:
+        """Return a version, or None."""
         return self._world.state.get(self._kind, f"{name}:{version}")
 
+    def names(self) -> list[str]:
+        """Return the names that have a version."""
+        return list(dict.fromkeys(str(document["key"]) for document in self._world.state.all(self._kind)))
+
+    def versions(self, name: str) -> list[Document]:
+        """Return the versions of a name, newest first."""
+        found = list(self._world.state.all(self._kind, f"{name}:"))
+        return sorted(found, key=lambda document: str(document["systemData"]["createdAt"]), reverse=True)
+
+    def takes(self, name: str) -> bool:
+        """Whether a name, or a version, is one that an asset may have."""
+        return bool(_NAME.fullmatch(name))
+
+    def remove(self, name: str, version: str) -> bool:
+        """Forget a version and return whether there was one."""
+        return self._world.state.delete(self._kind, f"{name}:{version}")
+
+    def store(self, document: Document) -> None:
+        """Keep a version as it is."""
+        self._world.state.put(self._kind, f"{document['key']}:{document['name']}", document)
+
+    def keep(self, name: str, version: str, properties: Mapping[str, Any], **more: Any) -> Document:
+        """Keep a version that points at a path of the store, over what is known of it, and return it."""
+        known = self.find(name, version)
+        added: dict[str, Any] = {"provisioningState": "Succeeded"}
+        if self._kind == "models":
+            given = properties.get("flavors") or self._flavors(str(properties["modelUri"]))
+            kind = properties.get("modelType") or ("mlflow_model" if given else "custom_model")
+            added |= {"flavors": given or _SCRIPTED_FLAVORS, "modelType": kind}
+        now = self._world.clock.now()
+        document = self._world.resource(f"{self._kind}/{name}/versions", version, {**properties, **added}, **more)
+        document |= {
+            "key": name,
+            "created": known.get("created", now) if known else now,
+            "systemData": known["systemData"] if known else self._world.system_data(now),
+        }
+        kept: Document = merged(known or {}, document)
+        self.store(kept)
+        return kept
+
+    def _flavors(self, uri: str) -> dict[str, Any]:
+        """Return the flavors that an MLflow model names, none of another model."""
+        described = f"{path_of(uri).rstrip('/')}/MLmodel"
+        if self._world.blobs.get(CONTAINER, described) is None:
+            return {}
+        found = yaml.safe_load(self._world.blobs.path(CONTAINER, described).read_bytes())
+        flavors = found.get("flavors") if isinstance(found, dict) else None
+        return {
+            str(name): {"data": {str(key): str(value) for key, value in (data or {}).items()}}
+            for name, data in (flavors.items() if isinstance(flavors, dict) else ())
+        }
+
     def _containers(self, call: Call) -> Reply:
-        names = dict.fromkeys(document["key"] for document in self._world.state.all(self._kind))
-        return page(list(names), call, shown=self._described_container)
+        return page(self.names(), call, shown=self._described_container)
 
     def _container(self, call: Call) -> Reply:
-        if not self._versions(call["name"]):
+        if not self.versions(call["name"]):
             raise not_found(self._kind, call["name"])
         return Reply(self._described_container(call["name"]))
 
     def _described_container(self, name: str) -> dict[str, Any]:
-        latest = self._versions(name)[0]["name"]
+        latest = self.versions(name)[0]["name"]
         following = str(int(latest) + 1) if latest.isdecimal() else "1"
-        kind = {"dataType": self._versions(name)[0]["properties"].get("dataType", "uri_file")}
+        kind = {"dataType": self.versions(name)[0]["properties"].get("dataType", "uri_file")}
         properties = {
             **(kind if self._kind == "data" else {}),
             "latestVersion": latest,
@@ -97,18 +158,14 @@ class Assets:
             "tags": {},
             "properties": {},
         }
-        created = self._versions(name)[-1]["systemData"]
+        created = self.versions(name)[-1]["systemData"]
         return self._world.resource(self._kind, name, properties, systemData=created)
 
-    def _versions(self, name: str) -> list[Document]:
-        found = list(self._world.state.all(self._kind, f"{name}:"))
-        return sorted(found, key=lambda document: str(document["systemData"]["createdAt"]), reverse=True)
-
     def _list(self, call: Call) -> Reply:
-        return page(viewed(self._versions(call["name"]), call), call, shown=_shown)
+        return page(viewed(self.versions(call["name"]), call), call, shown=_shown)
 
     def _get(self, call: Call) -> Reply:
-        found = self._find(call["name"], call["version"])
+        found = self.find(call["name"], call["version"])
         if found is None:
             raise not_found(self._kind, f"{call['name']}:{call['version']}")
         return Reply(_shown(found))
@@ -119,33 +176,32 @@ class Assets:
         check_tags(properties.get("tags") or {})
         if not (_NAME.fullmatch(name) and _NAME.fullmatch(version)):
             raise bad_request(f"{self._kind} {name}:{version}: 1 to 255 letters, digits, '.', '_' and '-'")
-        known = self._find(name, version)
+        known = self.find(name, version)
         key = "modelUri" if self._kind == "models" else "dataUri"
         uri = self._resolved(str(properties.get(key, "")))
         if known is not None and uri != known["properties"][key]:
             raise bad_request(
                 f"{name}:{version} exists and points elsewhere; its path cannot change", "ImmutableProperty"
             )
-        added: dict[str, Any] = {key: uri, "provisioningState": "Succeeded"}
+        added: dict[str, Any] = {key: uri}
         if self._kind == "models":
-            added["flavors"] = properties.get("flavors") or {
-                "python_function": {"data": {"loader_module": "mlflow.transformers"}}
-            }
             source = _OUTPUT.match(str(properties.get(key, "")))
             added["jobName"] = source[1] if source else properties.get("jobName")
-        created = self._world.clock.now()
-        document = self._world.resource(f"{self._kind}/{name}/versions", version, {**properties, **added})
-        document |= {"key": name, "systemData": known["systemData"] if known else self._world.system_data(created)}
-        self._world.state.put(self._kind, f"{name}:{version}", merged(known or {}, document))
+        document = self.keep(name, version, {**properties, **added})
         return Reply(_shown(document), 200 if known else 201)
 
     def _delete(self, call: Call) -> Reply:
-        if not self._world.state.delete(self._kind, f"{call['name']}:{call['version']}"):
+        if not self.remove(call["name"], call["version"]):
             return Reply(None, 204)
         return Reply(None, 200)
 
     def _resolved(self, uri: str) -> str:
         found = _OUTPUT.match(uri)
+        if found and found[2] == ARTIFACTS:
+            logged = self._logged(found[1], uri[found.end() :].strip("/"))
+            if not self._world.blobs.names(CONTAINER, logged):
+                raise bad_request(f"{uri}: run {found[1]} has logged nothing there")
+            return self._world.store_uri(logged + "/")
         if found:
             job = self._jobs.get(found[1])
             if found[2] not in output_names(job["properties"]):
@@ -163,4 +219,4 @@ class Assets:
 
 def _shown(document: Document) -> Document:
     """Return a version without what the emulator alone wants to know of it."""
-    return {name: value for name, value in document.items() if name != "key"}
+    return {name: value for name, value in document.items() if name not in _OWN}

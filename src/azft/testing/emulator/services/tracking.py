@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
 import httpx
 import orjson
@@ -19,6 +20,7 @@ from azft.errors import BackendError
 from azft.testing.emulator.jobs import KIND as JOBS
 from azft.testing.emulator.jobs import Jobs
 from azft.testing.emulator.mlflow_server import MIRROR
+from azft.testing.emulator.services.run_artifacts import address_of
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.story import Step, Story
 from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply
@@ -28,7 +30,8 @@ from azft.waiting import wait_until
 
 READY_WITHIN = 60.0
 IDS = "mlflow"
-_ID = re.compile(rb"[0-9a-f]{32}")
+_ID = re.compile(rb"file:[^\"]+|[0-9a-f]{32}")
+"""An id, or a place on this machine, which stays as it is."""
 _RUN_KEYS = ("run_id", "run_uuid")
 _ENDED = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
@@ -113,9 +116,44 @@ class Mlflow:
             content=body,
             headers={"Content-Type": "application/json"},
         )
-        content = _ID.sub(lambda found: self._back.get(found[0], found[0]), answer.content)
+        content = answer.content if reads_files(call) else self._on_the_wire(answer.content)
+        content = _ID.sub(lambda found: self._back.get(found[0], found[0]), content)
         kind = answer.headers.get("content-type", "application/json")
         return Reply(content, answer.status_code, {"Content-Type": kind})
+
+    def folders(self, run: str) -> dict[str, Path]:
+        """Return the folders that a run, or a model that was logged, has here, by their place among its artifacts."""
+        with self._lock:
+            client = self._started()
+            self._mirror(client)
+            known = self._ids.get(run, run)
+        if run.startswith("m-"):
+            return _present({"": self._logged(client, run)[1]})
+        answer = client.get(f"http://localhost/api/2.0/mlflow/runs/get?{urlencode({'run_id': known})}")
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return {}
+        found = answer.raise_for_status().json()["run"]
+        models = (found.get("outputs") or {}).get("model_outputs") or ()
+        logged = dict(self._logged(client, str(output["model_id"])) for output in models)
+        return _present({**logged, "": local_path(str(found["info"].get("artifact_uri") or ""))})
+
+    def _logged(self, client: httpx.Client, model: str) -> tuple[str, Path | None]:
+        """Return the name and the folder of a model that was logged."""
+        told = client.get(f"http://localhost/api/2.0/mlflow/logged-models/{model}")
+        if told.status_code == HTTPStatus.NOT_FOUND:
+            return model, None
+        info = told.raise_for_status().json()["model"]["info"]
+        return str(info["name"]), local_path(str(info["artifact_uri"]))
+
+    def _on_the_wire(self, content: bytes) -> bytes:
+        """Return an answer with the addresses that Azure gives for artifacts."""
+        local = re.escape(self._world.local.home.artifacts.as_uri()).encode() + rb"/(?:\w+/)?([0-9a-f]{32})/artifacts"
+
+        def address(found: re.Match[bytes]) -> bytes:
+            run = self._back.get(found[1]) or found[1]
+            return address_of(self._world, run.decode()).encode()
+
+        return re.sub(local, address, content)
 
     def _started(self) -> httpx.Client:
         if self._client is not None:
@@ -161,6 +199,28 @@ class Mlflow:
                 self._world.state.put(IDS, azure, {"azure": azure, "mlflow": mlflow})
                 self._ids[azure] = mlflow
                 self._back[mlflow.encode()] = azure.encode()
+
+
+def _present(folders: Mapping[str, Path | None]) -> dict[str, Path]:
+    return {inside: folder for inside, folder in folders.items() if folder is not None}
+
+
+def reads_files(call: Call) -> bool:
+    """Whether a client reads artifacts on this machine: MLflow 3's, whose plugin cannot read Azure's addresses.
+
+    azure-sdk-for-python 43661: the plugin does not take the arguments that MLflow 3 gives it.
+    """
+    told = call.headers.get("x-mlflow-client-version") or call.headers.get("user-agent", "").rpartition("client/")[2]
+    return not told.startswith(("1.", "2."))
+
+
+def local_path(uri: str) -> Path | None:
+    """Return the path of a `file:` address, None of another.
+
+    >>> local_path("file:///a/b"), local_path("azureml://a")
+    (PosixPath('/a/b'), None)
+    """
+    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file:") else None
 
 
 def _root(document: Document, story: Story) -> dict[str, Any]:
