@@ -42,7 +42,7 @@ def main() -> None:
         mlflow.artifacts.download_artifacts(f"models:/{name}/1", dst_path=str(down / name))
     files = (path for path in down.rglob("*") if path.is_file())
     found["files"] = {path.relative_to(down).as_posix(): path.read_text() for path in files if path.suffix == ".txt"}
-    print("found " + json.dumps(found))
+    sys.stdout.write(f"found {json.dumps(found)}\n")
 
 
 if __name__ == "__main__":
