@@ -33,6 +33,7 @@ from azft.backends.azureml.internals import child_runs
 from azft.snapshot import RegistryVersion, sample_folder
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.steps import CHAT_STEPS
+from benchmarks.emulator_load import load
 from tests.sampling import WHOLE
 from tests.watched import run_watched
 
@@ -605,3 +606,10 @@ def test_an_independent_client_works(emulator: AzureMLEmulator) -> None:
     for ask in gone:
         with pytest.raises(ResourceNotFoundError):
             ask()
+
+
+@pytest.mark.slow
+def test_sixteen_clients_and_two_thousand_requests(emulator: AzureMLEmulator) -> None:
+    wrong, seconds = load(emulator, 16, 2000)
+    assert wrong == []
+    assert len(seconds) == 2000

@@ -47,6 +47,31 @@ def test_each_version_walks_through(version: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.sdks
+def test_the_javascript_client_walks_through(tmp_path: Path) -> None:
+    """@azure/arm-machinelearning 2.1.1, which waits for long operations in its own way."""
+    with AzureMLEmulator(tmp_path / "azure") as emulator:
+        variables = emulator.environment()
+        modules, node = str(ROOT / ".ci" / "node" / "node_modules"), shutil.which("node")
+        assert node, "node is not installed"
+        ran = subprocess.run(
+            [node, ROOT / "tests" / "js_flow.cjs"],
+            env={
+                **os.environ,
+                **variables,
+                "NODE_PATH": modules,
+                "NODE_EXTRA_CA_CERTS": variables["SSL_CERT_FILE"],
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wrong = [(one.method, one.path, one.status) for one in emulator.requests if one.status >= 400]
+    done = re.findall(r"^done (.+)", ran.stdout, re.MULTILINE)
+    assert done[-1:] == ["compute gone"], ran.stdout + ran.stderr
+    assert (len(done), wrong, emulator.refused) == (27, [], [])
+
+
+@pytest.mark.sdks
 def test_mlflow_2_reads_and_writes_artifacts_over_the_wire(tmp_path: Path) -> None:
     with AzureMLEmulator(tmp_path / "azure") as emulator:
         world = emulator.world

@@ -2,8 +2,8 @@
 
 `python tools/run_azureml_examples.py CHECKOUT [PART OF A PATH …]` takes a checkout of azureml-examples and copies it,
 so it stays as it is. What changes in a notebook: the three placeholders of the workspace get values, as Microsoft's
-own tests do it, lines that install packages are dropped, and nothing else. Data that would be downloaded is put in with
-`AzureMLEmulator.provide`. A notebook has passed when every cell ran and every job that it submitted completed.
+own tests do it, lines that install packages are dropped, and nothing else. A notebook has passed when every cell ran and
+every job that it submitted completed. At the end comes the table of docs/azureml_examples.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -34,29 +34,17 @@ COMMIT = "085cd6ea399038c1e07843acff811f34261c0887"
 CELL_WITHIN = 600
 ENDED = {"Completed", "Failed", "Canceled"}
 _INSTALLS = re.compile(r"^\s*[%!]\s*pip\b.*$", re.MULTILINE)
-_BLOBS = "https://azuremlexamples.blob.core.windows.net"
-
-
-def _iris(folder: Path) -> Path:
-    from sklearn.datasets import load_iris  # type: ignore[import-untyped,unused-ignore]
-
-    table = load_iris(as_frame=True).frame.rename(columns=lambda name: name.removesuffix(" (cm)").replace(" ", "_"))
-    table["species"] = table.pop("target").map(dict(enumerate(load_iris().target_names)))
-    path = folder / "iris.csv"
-    table.to_csv(path, index=False)
-    return path
 
 
 @frozen(kw_only=True)
 class Example:
-    """A notebook, what of the emulator it needs, and what must be put in for it."""
+    """A notebook, what of the emulator it needs, and what of it is left out."""
 
     path: str
     needs: str
     skipped: Sequence[str] = field(factory=tuple)
     """Words of cells that are left out."""
     why_skipped: str = ""
-    data: Sequence[tuple[str, Callable[[Path], Path]]] = field(factory=tuple)
 
 
 PIPELINES = "sdk/python/jobs/pipelines"
@@ -70,11 +58,6 @@ EXAMPLES = (
     Example(
         path=f"{PIPELINES}/1a_pipeline_with_components_from_yaml/pipeline_with_components_from_yaml.ipynb",
         needs="a pipeline of command components",
-    ),
-    Example(
-        path=f"{PIPELINES}/1c_pipeline_with_hyperparameter_sweep/pipeline_with_hyperparameter_sweep.ipynb",
-        needs="a sweep within a pipeline",
-        data=[("wasbs://datasets@azuremlexamples.blob.core.windows.net/iris.csv", _iris)],
     ),
     Example(
         path=f"{PIPELINES}/1e_pipeline_with_registered_components/pipeline_with_registered_components.ipynb",
@@ -97,11 +80,6 @@ EXAMPLES = (
         why_skipped="the notebook's second variant, with Intel's packages",
     ),
     Example(
-        path="sdk/python/jobs/single-step/lightgbm/iris/lightgbm-iris-sweep.ipynb",
-        needs="a command job and its sweep",
-        data=[(f"{_BLOBS}/datasets/iris.csv", _iris)],
-    ),
-    Example(
         path=f"{ONLINE}/managed/online-endpoints-safe-rollout.ipynb", needs="two deployments with a scoring script"
     ),
     Example(path=f"{ONLINE}/managed/online-endpoints-multimodel.ipynb", needs="one scoring script, two models"),
@@ -120,14 +98,6 @@ EXAMPLES = (
         path=f"{BATCH}/deploy-pipelines/training-with-components/sdk-deploy-and-test.ipynb",
         needs="a batch endpoint that trains",
     ),
-    Example(
-        path="sdk/python/using-mlflow/model-management/model_management.ipynb",
-        needs="MLflow alone: registering, stages, tags",
-    ),
-    Example(
-        path="sdk/python/using-mlflow/runs-management/run_history.ipynb",
-        needs="MLflow alone: searching runs, downloading artifacts",
-    ),
 )
 
 
@@ -140,6 +110,7 @@ def main() -> None:
     told = parser.parse_args()
     chosen = [one for one in EXAMPLES if not told.parts or any(part in one.path for part in told.parts)]
     failed = 0
+    rows = ["| folder below sdk/python | needs | cells | seconds |", "| --- | --- | --- | --- |"]
     for example in chosen:
         began = time.perf_counter()
         with contextlib.ExitStack() as stack:
@@ -150,12 +121,21 @@ def main() -> None:
             )
             cells, why = run(example, told.checkout, scratch)
         failed += bool(why)
-        print(
-            f"{'FAILED' if why else 'passed'}  {cells:>7} cells  {time.perf_counter() - began:5.0f} s  {example.path}"
-        )
+        said, took = "FAILED" if why else "passed", time.perf_counter() - began
+        print(f"{said}  {cells:>7} cells  {took:5.0f} s  {example.path}", flush=True)
         if why:
             print(why, file=sys.stderr)
+        else:
+            rows.append(_row(example, cells, took))
+    print("\n".join(["", *rows]))
     sys.exit(1 if failed else 0)
+
+
+def _row(example: Example, cells: str, took: float) -> str:
+    place = f"https://github.com/Azure/azureml-examples/blob/{COMMIT}/{example.path}"
+    name = example.path.removeprefix("sdk/python/").rpartition("/")
+    left_out = f"; left out: {example.why_skipped}" if example.why_skipped else ""
+    return f"| [{name[0]}]({place}) | {example.needs}{left_out} | {cells} | {took:.0f} |"
 
 
 def run(example: Example, checkout: Path, scratch: Path) -> tuple[str, str]:
@@ -164,8 +144,6 @@ def run(example: Example, checkout: Path, scratch: Path) -> tuple[str, str]:
     copy = scratch / "examples"
     shutil.copytree(checkout, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
     with AzureMLEmulator(scratch / "azure") as emulator:
-        for address, make in example.data:
-            emulator.provide(address, make(scratch))
         _prepare(emulator, copy)
         path = copy / example.path
         notebook = _readied(path, emulator, example.skipped)

@@ -88,7 +88,11 @@ class Computes:
         if not isinstance(call.body, dict):
             raise bad_request("the body must be a JSON object")
         changed = self._kept(known["name"], merged(known, call.body), known)
-        return Reply(changed, 200, self._world.operations.start(call, "compute", about=f"{KIND}/{known['name']}"))
+        name = str(known["name"])
+        headers = self._world.operations.start(
+            call, "compute", of=lambda: self._world.state.get(KIND, name.lower()), about=f"{KIND}/{name}"
+        )
+        return Reply(changed, 200, headers)
 
     def place(
         self,
