@@ -2,8 +2,8 @@
 
 `python tools/run_azureml_examples.py CHECKOUT [PART OF A PATH …]` takes a checkout of azureml-examples and copies it,
 so it stays as it is. What changes in a notebook: the three placeholders of the workspace get values, as Microsoft's
-own tests do it, lines that install packages are dropped, and nothing else. A notebook has passed when every cell ran and
-every job that it submitted completed. At the end comes the table of docs/azureml_examples.md.
+own tests do it, lines that install packages are dropped, and nothing else. A notebook has passed when every cell ran
+and every job that it submitted completed. At the end comes the table of docs/azureml_examples.md.
 """
 
 from __future__ import annotations
