@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -399,3 +401,29 @@ def test_a_job_goes_on_without_the_emulator(tmp_path: Path, code: Callable[..., 
         client = connected(second)
         assert until(client, name, *ENDED) == "Completed"
         assert log(client, name) == "done\n"
+
+
+def test_what_a_command_installs_is_its_jobs_own(client: MLClient, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    about = "azft_tiny-1.0.dist-info"
+    with zipfile.ZipFile(code / "azft_tiny-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("azft_tiny.py", "SAID = 'installed'\n")
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: azft_tiny\nVersion: 1.0\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    install = "python -m pip install --no-index --no-deps azft_tiny-1.0-py3-none-any.whl"
+    line = f"{install} && python -c 'import azft_tiny; print(azft_tiny.SAID)' > ${{{{outputs.said}}}}/a"
+    name = submitted(client, line, code=str(code), outputs={"said": Output(type="uri_folder")})
+    assert until(client, name, *ENDED) == "Completed"
+    client.jobs.download(name, download_path=tmp_path, output_name="said")
+    assert (tmp_path / "named-outputs" / "said" / "a").read_text(encoding="utf-8") == "installed\n"
+    assert importlib.util.find_spec("azft_tiny") is None
+
+
+def test_curated_environments_are_those_that_microsoft_publishes(client: MLClient) -> None:
+    curated = "azureml://registries/azureml/environments/{}/labels/latest"
+    assert submitted(client, "true", environment=curated.format("mldesigner-minimal"))
+    assert submitted(client, "true", environment="AzureML-sklearn-1.5@latest")
+    with pytest.raises(HttpResponseError, match="lightgbm"):
+        submitted(client, "true", environment=curated.format("lightgbm-3.2-ubuntu18.04-py37-cpu"))

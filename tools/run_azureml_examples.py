@@ -110,7 +110,7 @@ def main() -> None:
     told = parser.parse_args()
     chosen = [one for one in EXAMPLES if not told.parts or any(part in one.path for part in told.parts)]
     failed = 0
-    rows = ["| folder below sdk/python | needs | cells | seconds |", "| --- | --- | --- | --- |"]
+    rows = ["| notebook | needs | cells | seconds |", "| --- | --- | --- | --- |"]
     for example in chosen:
         began = time.perf_counter()
         with contextlib.ExitStack() as stack:
@@ -133,9 +133,9 @@ def main() -> None:
 
 def _row(example: Example, cells: str, took: float) -> str:
     place = f"https://github.com/Azure/azureml-examples/blob/{COMMIT}/{example.path}"
-    name = example.path.removeprefix("sdk/python/").rpartition("/")
+    path = Path(example.path)
     left_out = f"; left out: {example.why_skipped}" if example.why_skipped else ""
-    return f"| [{name[0]}]({place}) | {example.needs}{left_out} | {cells} | {took:.0f} |"
+    return f"| [{path.parent.name}/{path.stem}]({place}) | {example.needs}{left_out} | {cells} | {took:.0f} |"
 
 
 def run(example: Example, checkout: Path, scratch: Path) -> tuple[str, str]:
