@@ -276,3 +276,24 @@ def test_a_pipeline_of_a_registry_needs_azure(tmp_path: Path) -> None:
     trainer = PipelineTrainer("text_classification_pipeline", rows="text_classification")
     plan = FineTuneSession("gpt2", rows(), trainer=trainer, folder=tmp_path, progress=False).plan()
     assert "AZFT-T001" in {finding.code for finding in plan.errors}
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "found"),
+    [
+        ({"num_train_epoch": 3}, "AZFT-P001", "no such parameter"),
+        ({"num_train_epochs": "three"}, "AZFT-P002", "'three'"),
+    ],
+)
+def test_what_the_trainer_says_wrong_stops_the_plan(given: dict[str, Any], code: str, found: str) -> None:
+    trainer = azft.PipelineTrainer(
+        "text_classification_pipeline", task="text-classification", rows="text_classification", parameters=given
+    )
+    rows = [{"text": f"t {number}", "label": ("a", "b")[number % 2]} for number in range(80)]
+    with AzureMLEmulator() as emulator:
+        emulator.place_compute("gpus", size="Standard_NC4as_T4_v3")
+        session = azft.FineTuneSession(
+            "bert-base-uncased", rows, trainer=trainer, backend=azft.connect("azureml"), compute="gpus"
+        )
+        errors = [(one.code, one.subject, one.found) for one in session.plan().errors]
+    assert errors == [(code, f"{next(iter(given))} (trainer)", found)]

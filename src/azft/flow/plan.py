@@ -30,7 +30,7 @@ from azft.rules.devices import gpus_used, processes_used
 from azft.rules.engine_memory import memory_ahead
 from azft.rules.forecast import Rows, forecast, pack_length, sequence_limit, steps_of
 from azft.rules.memory import memory_look
-from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, USER, Problem, resolve
+from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, TRAINER, USER, Problem, resolve
 from azft.rules.pipelines import layer_of, pipeline_findings
 from azft.rules.roles import filled as filled_by_azft
 from azft.rules.roles import roles_of
@@ -86,7 +86,7 @@ class Planner:
             Layer(USER, parameters or {}),
             Layer(RECIPE, recipe.values if recipe else {}),
             Layer(MODEL, found.model.defaults),
-            Layer(AZFT, layer_of(tunes, rows, found.component)),
+            Layer(TRAINER if trainer.kind == PIPELINE else AZFT, layer_of(tunes, rows, found.component)),
         )
         filled = filled_by_azft(roles_of(found.component, tunes.roles))
         resolved, problems = resolve(layers, found.component, filled=() if trainer.own else filled)
@@ -252,7 +252,9 @@ def _fitting(dataset: DatasetSpec, model: Model) -> tuple[DatasetSpec, tuple[Fin
 
 
 def _finding(problem: Problem) -> Finding:
-    severity: Severity = "error" if problem.source in {USER, RECIPE} or problem.code == "AZFT-P006" else "warning"
+    severity: Severity = (
+        "error" if problem.source in {USER, RECIPE, TRAINER} or problem.code == "AZFT-P006" else "warning"
+    )
     fix = problem.fix or "give a value that fits, or leave it out"
     return Finding(problem.code, severity, f"{problem.name} ({problem.source})", problem.found, problem.expected, fix)
 

@@ -15,6 +15,7 @@ from azft.rules.suggest import did_you_mean
 USER = "user"
 RECIPE = "recipe"
 MODEL = "model defaults"
+TRAINER = "trainer"
 AZFT = "azft defaults"
 COMPONENT = "component defaults"
 BOUNDS = {"learning_rate_min": ("learning_rate", "at least"), "learning_rate_max": ("learning_rate", "at most")}
