@@ -18,6 +18,7 @@ import azft
 from azft.domain.card import ModelCard
 from azft.domain.evaluation import Answer, EvaluationReport, ExactAnswers, Scores, side_by_side
 from azft.domain.jsonable import from_json, to_json
+from azft.domain.resource import Leftover, Leftovers, Resource
 from azft.views.data import as_data
 from azft.views.description import Bar, Cell, Curves, Histogram, Lines, Link, Marked, More, Table, View
 from azft.views.html import as_html, as_page
@@ -211,3 +212,18 @@ def test_text_is_not_displayed_where_rich_believes_in_a_notebook(tmp_path: Path)
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_name_of_a_run_is_whole_beside_a_long_path(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    path = f"azft/{'0123456789abcdef' * 4}/train.jsonl"
+    left = Leftovers(
+        [
+            Leftover(Resource("run", "azft-e25959930b20", "azureml", "t"), "completed", 1.0),
+            Leftover(Resource("upload", path, "azureml", "t"), "stored", 1.0),
+        ]
+    )
+    lines = str(left).splitlines()
+    assert any("run azft-e25959930b20" in line for line in lines)
+    assert max(map(len, lines)) <= width

@@ -111,10 +111,12 @@ def _table(part: Table, width: int, *, fancy: bool) -> RenderableType:
     )
     for number, column in enumerate(part.columns):
         first = number == 0 and len(part.columns) > 1
-        # A first column that would push the others out is folded like them.
-        long = max((_length(row[number]) for row in part.rows), default=0) > width // 2
+        # A first column that would push the others out is folded like them, but the names in it that fit stay whole.
+        lengths = [_length(row[number]) for row in part.rows]
+        long = max(lengths, default=0) > width // 2
         most = width // 2 if first and long else None
-        drawn.add_column(visible(column), overflow="fold", no_wrap=first and not long, max_width=most)
+        least = max((length for length in lengths if length <= most), default=None) if most else None
+        drawn.add_column(visible(column), overflow="fold", no_wrap=first and not long, min_width=least, max_width=most)
     for row in part.rows:
         drawn.add_row(*(_cell(cell, fancy=fancy) for cell in row))
     return drawn
