@@ -24,8 +24,9 @@ Conversation = dict[str, list[dict[str, str]]]
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in a folder of the test's own, so that nothing lands in the checkout."""
+    """Work in a folder of the test's own, so that nothing lands in the checkout, and on a terminal of no known width."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture(autouse=True)
