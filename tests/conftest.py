@@ -24,7 +24,7 @@ Conversation = dict[str, list[dict[str, str]]]
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in a folder of the test's own, so that nothing lands in the checkout, and on a terminal of no known width."""
+    """Work in a folder of the test's own, so that nothing lands in the checkout, on a terminal of no known width."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLUMNS", raising=False)
 
