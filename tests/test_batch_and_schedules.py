@@ -12,7 +12,6 @@ from azure.ai.ml import Input, MLClient, load_component
 from azure.ai.ml.constants import BatchDeploymentOutputAction, TimeZone
 from azure.ai.ml.dsl import pipeline
 from azure.ai.ml.entities import (
-    AmlCompute,
     BatchEndpoint,
     CodeConfiguration,
     CronTrigger,
@@ -26,15 +25,14 @@ from azure.ai.ml.entities import (
     RecurrenceTrigger,
 )
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.identity import DefaultAzureCredential
 from hypothesis import given
 from hypothesis import strategies as st
 
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.triggers import MOST, due
 from azft.testing.emulator.wire import WireError
+from tests.workspaces import CURATED, client_of
 
-CURATED = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
 DAY = 86_400
 
 
@@ -46,11 +44,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLEmulat
 
 @pytest.fixture(scope="module")
 def client(emulator: AzureMLEmulator) -> MLClient:
-    names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")
-    found = emulator.environment()
-    ml = MLClient(DefaultAzureCredential(), *(found[name] for name in names), enable_telemetry=False)
-    ml.compute.begin_create_or_update(AmlCompute(name="cpu-cluster", size="Standard_DS3_v2", max_instances=4)).result()
-    return ml
+    return client_of(emulator, cluster="cpu-cluster")
 
 
 def waited(client: MLClient, name: str, *, seconds: float = 60) -> str:

@@ -14,13 +14,14 @@ import mlflow
 import psutil
 import pytest
 from azure.ai.ml import Input, MLClient, Output, PyTorchDistribution, command
-from azure.ai.ml.entities import AmlCompute, Data, Environment
+from azure.ai.ml.entities import Data, Environment
 from azure.ai.ml.exceptions import JobException
 from azure.core.exceptions import HttpResponseError
 from azure.identity import DefaultAzureCredential
 
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.scripts import EVICTED
+from tests.workspaces import client_of
 
 CURATED = "azureml://registries/azureml/environments/acft-hf-nlp-gpu/labels/latest"
 ENDED = ("Completed", "Failed", "Canceled")
@@ -34,11 +35,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLEmulat
 
 @pytest.fixture(scope="module")
 def client(emulator: AzureMLEmulator) -> MLClient:
-    names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")
-    found = emulator.environment()
-    ml = MLClient(DefaultAzureCredential(), *(found[name] for name in names), enable_telemetry=False)
-    ml.compute.begin_create_or_update(AmlCompute(name="cpu-cluster", size="Standard_DS3_v2", max_instances=4)).result()
-    return ml
+    return client_of(emulator, cluster="cpu-cluster")
 
 
 @pytest.fixture

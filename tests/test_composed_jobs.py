@@ -9,15 +9,13 @@ from typing import Any
 import pytest
 from azure.ai.ml import Input, MLClient, command, load_component
 from azure.ai.ml.dsl import pipeline
-from azure.ai.ml.entities import AmlCompute
 from azure.ai.ml.exceptions import JobException
 from azure.ai.ml.sweep import Choice, Uniform
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.identity import DefaultAzureCredential
 
 from azft.testing.emulator import AzureMLEmulator, Outcome
+from tests.workspaces import CURATED, client_of
 
-CURATED = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
 ENDED = ("Completed", "Failed", "Canceled")
 
 
@@ -29,11 +27,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLEmulat
 
 @pytest.fixture(scope="module")
 def client(emulator: AzureMLEmulator) -> MLClient:
-    names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")
-    found = emulator.environment()
-    ml = MLClient(DefaultAzureCredential(), *(found[name] for name in names), enable_telemetry=False)
-    ml.compute.begin_create_or_update(AmlCompute(name="cpu-cluster", size="Standard_DS3_v2", max_instances=4)).result()
-    return ml
+    return client_of(emulator, cluster="cpu-cluster")
 
 
 Component = Callable[..., Any]

@@ -9,14 +9,16 @@ from typing import Any
 
 import mlflow
 import pytest
+import requests
 from azure.ai.ml import MLClient, command
-from azure.ai.ml.entities import AmlCompute, Model
+from azure.ai.ml.entities import Model
 from azure.core.exceptions import ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from azft.testing.emulator import AzureMLEmulator
+from tests.workspaces import CURATED, client_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's own, of its own type hints.
@@ -27,7 +29,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:::mlflow"),
     pytest.mark.filterwarnings("ignore:.*deprecated since 2.9.0:FutureWarning"),  # Stages, which Azure has.
 ]
-CURATED = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
 
 
 class Doubled(PythonModel):
@@ -45,8 +46,7 @@ def emulator(tmp_path: Path) -> Iterator[AzureMLEmulator]:
 
 @pytest.fixture
 def client(emulator: AzureMLEmulator) -> MLClient:
-    world = emulator.world
-    return MLClient(DefaultAzureCredential(), world.subscription, world.group, world.workspace, enable_telemetry=False)
+    return client_of(emulator)
 
 
 @pytest.fixture
@@ -138,8 +138,8 @@ def test_refusals_are_mlflows_own(tracked: MlflowClient) -> None:
         tracked.set_registered_model_alias("known", "champion", "1")
 
 
-def test_an_artifact_of_a_job_becomes_a_model(client: MLClient, tmp_path: Path) -> None:
-    client.compute.begin_create_or_update(AmlCompute(name="cpu-cluster", size="Standard_DS3_v2")).result()
+def test_an_artifact_of_a_job_becomes_a_model(emulator: AzureMLEmulator, tmp_path: Path) -> None:
+    client = client_of(emulator, cluster="cpu-cluster")
     code = tmp_path / "code"
     code.mkdir()
     (code / "train.py").write_text(
@@ -157,3 +157,44 @@ def test_an_artifact_of_a_job_becomes_a_model(client: MLClient, tmp_path: Path) 
     assert [file.read_text() for file in tmp_path.glob("of-a-job/**/weights.txt")] == ["1"]
     with pytest.raises(Exception, match="has logged nothing there"):
         client.models.create_or_update(Model(name="of-nothing", path=path.replace("model/", "nowhere/")))
+
+
+def test_an_artifact_that_is_logged_again_is_read_as_it_is_now(
+    emulator: AzureMLEmulator, tracked: MlflowClient
+) -> None:
+    with mlflow.start_run() as run:
+        mlflow.log_text("one", "model/note.txt")
+    path = f"azureml://jobs/{run.info.run_id}/outputs/artifacts/paths/model/"
+    client = client_of(emulator)
+    client.models.create_or_update(Model(name="noted", version="1", path=path, type="custom_model"))
+    tracked.log_text(run.info.run_id, "two", "model/note.txt")
+    client.models.create_or_update(Model(name="noted", version="2", path=path, type="custom_model"))
+    client.models.download("noted", "2", download_path="down")
+    assert [file.read_text() for file in Path("down").rglob("note.txt")] == ["two"]
+
+
+def test_a_version_that_is_made_again_has_its_own_files(tracked: MlflowClient, tmp_path: Path) -> None:
+    tracked.create_registered_model("again")
+    for name in ("first", "second"):
+        mlflow.pyfunc.save_model(tmp_path / name, python_model=Doubled())
+        (tmp_path / name / f"{name}.txt").write_text(name)
+        made = mlflow.register_model(f"file://{tmp_path / name}", "again")
+        assert str(made.version) == "1"
+        place = Path(str(tracked.get_model_version_download_uri("again", "1")).removeprefix("file://"))
+        assert [file.name for file in place.rglob("*.txt") if file.stem in {"first", "second"}] == [f"{name}.txt"]
+        tracked.delete_model_version("again", "1")
+
+
+def test_a_source_that_leaves_mlflows_folder_is_refused(emulator: AzureMLEmulator, tracked: MlflowClient) -> None:
+    tracked.create_registered_model("outside")
+    world = emulator.world
+    (world.state.folder / "secret").mkdir()
+    (world.state.folder / "secret" / "key").write_text("k")
+    token = DefaultAzureCredential().get_token("https://management.azure.com/.default").token
+    answer = requests.post(
+        f"https://{world.host}/mlflow/v2.0{world.id}/api/2.0/mlflow/model-versions/create",
+        json={"name": "outside", "source": f"{world.local.home.artifacts.as_uri()}/../../secret"},
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=20,
+    )
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")

@@ -13,7 +13,6 @@ import pytest
 import requests
 from azure.ai.ml import Input, MLClient, command
 from azure.ai.ml.entities import (
-    AmlCompute,
     CodeConfiguration,
     Data,
     Environment,
@@ -23,13 +22,12 @@ from azure.ai.ml.entities import (
 )
 from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import HttpResponseError
-from azure.identity import DefaultAzureCredential
 from sklearn.linear_model import LinearRegression  # type: ignore[import-untyped]
 
 from azft import ConfigurationError
 from azft.testing.emulator import AzureMLEmulator
+from tests.workspaces import CURATED, client_of
 
-CURATED = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
 SIZE = "Standard_DS3_v2"
 
 
@@ -41,11 +39,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLEmulat
 
 @pytest.fixture(scope="module")
 def client(emulator: AzureMLEmulator) -> MLClient:
-    names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")
-    found = emulator.environment()
-    ml = MLClient(DefaultAzureCredential(), *(found[name] for name in names), enable_telemetry=False)
-    ml.compute.begin_create_or_update(AmlCompute(name="cpu-cluster", size=SIZE, max_instances=4)).result()
-    return ml
+    return client_of(emulator, cluster="cpu-cluster")
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from azure.ai.ml import MLClient
-from azure.identity import DefaultAzureCredential
 
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.api_versions import arm_versions
+from tests.workspaces import client_of
 
 ROOT = Path(__file__).parents[1]
 VERSIONS = ("1.20.0", "1.26.5", "1.30.0", "1.33.0", "newest")
@@ -90,9 +89,7 @@ def test_mlflow_2_reads_and_writes_artifacts_over_the_wire(tmp_path: Path) -> No
             check=False,
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        client = MLClient(
-            DefaultAzureCredential(), world.subscription, world.group, world.workspace, enable_telemetry=False
-        )
+        client = client_of(emulator)
         logged, uploaded = client.models.get("logged", "1"), client.models.get("uploaded", "1")
         client.models.download("logged", "1", download_path=tmp_path)
         paths = [one.path for one in emulator.requests if "/artifacts/" in one.path]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -17,9 +17,29 @@ from azft.testing.contract import SAMPLE, small_job
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.world import CONTAINER
 
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+
 CLUSTER = "gpu-cluster"
 SIZE = "Standard_NC24ads_A100_v4"
+CURATED = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
+CPUS = "Standard_DS3_v2"
 RESOURCES = ("jobs", "computes", "onlineEndpoints", "deployments", "models", "data")
+
+
+def client_of(emulator: AzureMLEmulator, *, cluster: str = "") -> MLClient:
+    """Return the SDK's own client of a workspace, in which there is a cluster of that name if one is named."""
+    from azure.ai.ml import MLClient
+    from azure.ai.ml.entities import AmlCompute
+    from azure.identity import DefaultAzureCredential
+
+    world = emulator.world
+    client = MLClient(
+        DefaultAzureCredential(), world.subscription, world.group, world.workspace, enable_telemetry=False
+    )
+    if cluster:
+        client.compute.begin_create_or_update(AmlCompute(name=cluster, size=CPUS, max_instances=4)).result()
+    return client
 
 
 @pytest.fixture(scope="module")

@@ -168,9 +168,13 @@ class Blobs:
         """Copy the blobs below a path, or the one of that name, to another path."""
         single = self.get(container, source) is not None
         for name in [source] if single else self.names(container, f"{source}/"):
-            aside = self.scratch(container)
-            shutil.copyfile(self.path(container, name), aside)
-            self.keep(container, target + name.removeprefix(source), aside, "application/octet-stream", {})
+            self.take(container, target + name.removeprefix(source), self.path(container, name))
+
+    def take(self, container: str, name: str, file: Path) -> Blob:
+        """Make a blob of a copy of a file."""
+        aside = self.scratch(container)
+        shutil.copyfile(file, aside)
+        return self.keep(container, name, aside, "application/octet-stream", {})
 
     def publish(self, container: str, prefix: str, folder: Path) -> None:
         """Make blobs of all files below a folder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -15,7 +15,8 @@ from azft.errors import AzftError
 from azft.testing.emulator.commands.jobs import CommandJobs
 from azft.testing.emulator.commands.progress import Progress
 from azft.testing.emulator.composed.graph import Graph, Step, step_id
-from azft.testing.emulator.composed.search import AT_ONCE, best_of, filled, trials_of
+from azft.testing.emulator.composed.search import best_of
+from azft.testing.emulator.composed.sweeps import at_once, objective_of, sweep_step, trial_command, trials_in
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.story import AZURE, Story, clock
 from azft.testing.emulator.story import Step as Told
@@ -73,8 +74,8 @@ class Composed:
     def check(self, name: str, properties: Mapping[str, Any]) -> list[Step]:
         """Return the steps of a pipeline or of a sweep; the service's refusal of one that cannot be."""
         if properties.get("jobType") == "Sweep":
-            step = self._sweep(name, properties)
-            _trials(step)
+            step = sweep_step(name, properties, self._world.store_uri)
+            trials_in(step)
             self._check(step.command)
             return [step]
         steps = Graph(name, self._find, self._world.store_uri).steps(properties)
@@ -82,7 +83,7 @@ class Composed:
             if step.kind != "pipeline":
                 self._check(step.command)
             if step.kind == "sweep":
-                _trials(step)
+                trials_in(step)
         return steps
 
     def begin(self, name: str, properties: Mapping[str, Any]) -> None:
@@ -91,7 +92,6 @@ class Composed:
         fails = bool((properties.get("settings") or {}).get("continue_on_step_failure", True))
         document: Document = {
             "name": name,
-            "sweep": properties.get("jobType") == "Sweep",
             "continue": fails,
             "steps": {step.path: {**asdict(step), "begun": False} for step in steps},
             "begun": self._world.clock.now(),
@@ -100,7 +100,7 @@ class Composed:
             if step.kind == "sweep":
                 document["steps"][step.path]["trials"] = [
                     {"id": step_id(step.id, str(number)), "values": values, "begun": False}
-                    for number, values in enumerate(_trials(step))
+                    for number, values in enumerate(trials_in(step))
                 ]
         with self._lock:
             self._world.state.put(KIND, name, document)
@@ -185,7 +185,7 @@ class Composed:
         """Begin what can begin; return the sweeps whose trials have all ended, so that the best is to be found."""
         kept = self._kept(name)
         before = orjson.dumps(kept)
-        units = {path: self._unit(kept, path) for path, step in kept["steps"].items() if step["kind"] != "pipeline"}
+        units = self._units(kept)
         failed = any(unit.status in {RunStatus.FAILED, RunStatus.CANCELED} for unit in units.values())
         halted = kept.get("canceled") or (failed and not kept["continue"])
         if halted and not kept.get("halted"):
@@ -227,26 +227,24 @@ class Composed:
         trials = step["trials"]
         units = [self._trial(kept, trial) for trial in trials]
         working = sum(trial["begun"] and unit.status not in _DONE for trial, unit in zip(trials, units, strict=True))
-        limits = step["search"].get("limits") or {}
-        asked = limits.get("maxConcurrentTrials") or limits.get("max_concurrent_trials") or AT_ONCE
         for number, trial in enumerate(trials):
-            if trial["begun"] or halted or working >= min(int(asked), AT_ONCE):
+            if trial["begun"] or halted or working >= at_once(step["search"]):
                 continue
             trial["begun"] = True
             working += 1
-            self._begin_command(kept, trial["id"], _trial_command(step["command"], trial, number, self._world))
+            command = trial_command(step["command"], trial, number, self._world.store_uri)
+            self._begin_command(kept, trial["id"], command)
 
     def _decide(self, name: str, path: str) -> None:
         """Find the best trial, and give the sweep its outputs; what was measured is asked for without the lock."""
         kept = self._kept(name)
         step = kept["steps"][path]
-        objective = step["search"].get("objective") or {}
-        metric = str(objective.get("primaryMetric") or objective.get("primary_metric") or "")
+        metric, goal = objective_of(step["search"])
         scores = [
             self._metric(trial["id"], metric) if self._trial(kept, trial).status is RunStatus.COMPLETED else None
             for trial in step["trials"]
         ]
-        best = best_of(scores, str(objective.get("goal") or ""))
+        best = best_of(scores, goal)
         chosen = step["trials"][best]["id"] if best is not None else ""
         for output, uri in step["outputs"].items() if chosen else ():
             self._world.blobs.copy(CONTAINER, f"azureml/{chosen}/{output}", path_of(uri).rstrip("/"))
@@ -282,6 +280,9 @@ class Composed:
                     return True
         return False
 
+    def _units(self, kept: Document) -> dict[str, Unit]:
+        return {path: self._unit(kept, path) for path, step in kept["steps"].items() if step["kind"] != "pipeline"}
+
     def _unit(self, kept: Document, path: str) -> Unit:
         step = kept["steps"][path]
         if not step["begun"]:
@@ -297,9 +298,8 @@ class Composed:
         if kept.get("canceled"):
             return Unit(RunStatus.CANCELED, begun, step["ended"])
         failed = next((unit.error for unit in units if unit.error), "")
-        metric = step["search"].get("objective") or {}
-        name = metric.get("primaryMetric") or metric.get("primary_metric")
-        return Unit(RunStatus.FAILED, begun, step["ended"], failed or f"no trial has logged the metric {name!r}")
+        metric, _goal = objective_of(step["search"])
+        return Unit(RunStatus.FAILED, begun, step["ended"], failed or f"no trial has logged the metric {metric!r}")
 
     def _of_command(self, kept: Document, identity: str) -> Unit:
         refused = (kept.get("refused") or {}).get(identity)
@@ -324,12 +324,7 @@ class Composed:
     def _status(self, kept: Document) -> RunStatus:
         if kept.get("canceled"):
             return RunStatus.CANCELED
-        units = [self._unit(kept, path) for path, step in kept["steps"].items() if step["kind"] != "pipeline"]
-        if any(unit.status is RunStatus.FAILED for unit in units):
-            return RunStatus.FAILED
-        if any(unit.status is RunStatus.CANCELED for unit in units):
-            return RunStatus.CANCELED
-        return RunStatus.COMPLETED
+        return _worst(self._units(kept).values())
 
     def _told(self, kept: Document) -> Iterator[Told]:
         for path, step in kept["steps"].items():
@@ -349,60 +344,6 @@ class Composed:
                 self._commands.cancel(identity)
             if step["begun"] and step["kind"] == "command" and self._unit(kept, path).status not in _DONE:
                 self._commands.cancel(step["id"])
-
-    def _sweep(self, name: str, properties: Mapping[str, Any]) -> Step:
-        trial = properties.get("trial") or {}
-        if not isinstance(trial, Mapping) or not trial.get("command"):
-            raise bad_request("a sweep needs a 'trial' with a 'command'", "ValidationError")
-        limits = properties.get("limits") or {}
-        command = {
-            **trial,
-            "jobType": "Command",
-            "computeId": properties.get("computeId"),
-            "inputs": properties.get("inputs") or {},
-            "outputs": {
-                key: {**(entry or {}), "uri": self._world.store_uri(f"azureml/{name}/{key}")}
-                for key, entry in (properties.get("outputs") or {}).items()
-                if key != "default"
-            },
-            "limits": {"timeout": limits["trialTimeout"]} if limits.get("trialTimeout") else {},
-        }
-        search = {
-            "search_space": properties.get("searchSpace") or {},
-            "objective": properties.get("objective") or {},
-            "limits": limits,
-            "sampling_algorithm": (properties.get("samplingAlgorithm") or {}).get("samplingAlgorithmType", "Random"),
-        }
-        outputs = {key: str(entry["uri"]) for key, entry in command["outputs"].items()}
-        return Step("", name, "sweep", "sweep", command, outputs, (), search)
-
-
-def _trials(step: Step) -> list[dict[str, str]]:
-    search = step.search
-    objective = search.get("objective") or {}
-    if not (objective.get("primaryMetric") or objective.get("primary_metric")):
-        raise bad_request("a sweep needs an 'objective' with a 'primaryMetric'", "ValidationError")
-    if str(objective.get("goal") or "").lower() not in {"minimize", "maximize"}:
-        raise bad_request(f"the goal is {objective.get('goal')!r}, expected minimize or maximize", "ValidationError")
-    limits = search.get("limits") or {}
-    most = int(limits.get("maxTotalTrials") or limits.get("max_total_trials") or 0)
-    algorithm = search.get("sampling_algorithm") or "random"
-    named = algorithm.get("type") if isinstance(algorithm, Mapping) else algorithm
-    return trials_of(step.id, search.get("search_space") or {}, str(named), most)
-
-
-def _trial_command(command: Mapping[str, Any], trial: Mapping[str, Any], number: int, world: World) -> dict[str, Any]:
-    """Return the command of one trial: its values put in, as inputs or into the line, and outputs of its own."""
-    values = trial["values"]
-    line = filled(str(command["command"]), values)
-    outputs = {
-        name: {**entry, "uri": world.store_uri(f"azureml/{trial['id']}/{name}")}
-        for name, entry in (command.get("outputs") or {}).items()
-    }
-    literals = {name: {"jobInputType": "literal", "value": value} for name, value in values.items()}
-    inputs = {**(command.get("inputs") or {}), **literals}
-    variables = {**(command.get("environmentVariables") or {}), "AZUREML_SWEEP_TRIAL": str(number)}
-    return {**command, "command": line, "inputs": inputs, "outputs": outputs, "environmentVariables": variables}
 
 
 def _trial_path(path: str, number: int) -> str:
@@ -424,17 +365,20 @@ def _commands_within(kept: Document, path: str) -> list[str]:
     ]
 
 
+def _worst(units: Iterable[Unit]) -> RunStatus:
+    statuses = {unit.status for unit in units}
+    return next((one for one in (RunStatus.FAILED, RunStatus.CANCELED) if one in statuses), RunStatus.COMPLETED)
+
+
 def _as_told(
     kept: Document, path: str, step: Mapping[str, Any], units: list[Unit], *, pipeline: bool, all_of: int
 ) -> Told:
     over = (len(units) == all_of and all(unit.status in _DONE for unit in units)) or (kept.get("ended") and pipeline)
-    statuses = {unit.status for unit in units}
-    worst = next((one for one in (RunStatus.FAILED, RunStatus.CANCELED) if one in statuses), RunStatus.COMPLETED)
     ended = max(unit.ended for unit in units) if over else None
     return Told(
         path.rpartition(".")[2] or str(step["module"]),
         str(step["id"]),
-        AZURE[worst] if over else "Running",
+        AZURE[_worst(units)] if over else "Running",
         min(unit.begun for unit in units),
         ended,
         "",

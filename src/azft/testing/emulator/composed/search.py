@@ -48,7 +48,7 @@ def trials_of(seed: str, space: Mapping[str, Any], algorithm: str, most: int) ->
     if algorithm.lower() not in ALGORITHMS:
         raise WireError(501, "EmulatorUnhandled", f"not emulated: the sampling algorithm {algorithm!r}")
     drawn = _grid(terms) if algorithm.lower() == "grid" else _random(terms, random.Random(seed))
-    return [{name: _text(value) for name, value in values.items()} for values in itertools.islice(drawn, most)]
+    return [{name: str(value) for name, value in values.items()} for values in itertools.islice(drawn, most)]
 
 
 def filled(command: str, values: Mapping[str, str]) -> str:
@@ -112,7 +112,3 @@ def _drawn(kind: str, values: list[Any], chance: random.Random) -> Any:
     if "log" in kind:
         drawn = math.exp(drawn)
     return round(drawn / float(values[2])) * float(values[2]) if kind.startswith("q") else drawn
-
-
-def _text(value: Any) -> str:
-    return str(value)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from azft.testing.emulator.commands.jobs import CODES
+from azft.testing.emulator.services.versions import check_name
 from azft.testing.emulator.shapes import body_of
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import WORKSPACE, Call, Operation, Reply, arm, bad_request, not_found, page
 from azft.testing.emulator.world import CODE, World, code_place
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
 class Codes:
@@ -52,8 +50,7 @@ class Codes:
         name, version = call["name"], call["version"]
         properties = body_of(call.body)["properties"]
         uri = str(properties.get("codeUri") or "")
-        if not (_NAME.fullmatch(name) and _NAME.fullmatch(version)):
-            raise bad_request(f"code {name}:{version}: 1 to 255 letters, digits, '.', '_' and '-'")
+        check_name("code", name, version)
         container, _, path = code_place(uri).partition("/")
         if not container or not self._world.blobs.names(container, path):
             raise bad_request(f"codeUri {uri or 'none'}: nothing was uploaded there")

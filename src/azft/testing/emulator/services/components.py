@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import orjson
 
 from azft.testing.emulator.composed.graph import EMULATED, component_version
+from azft.testing.emulator.services.versions import check_name, container, newest_first
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
@@ -31,7 +31,6 @@ ANONYMOUS = "azureml_anonymous"
 """Holds the components that a pipeline brings along, each under a version that is a digest of it (azure-ai-ml)."""
 DEFAULT = "azureml_default"
 """The version that is asked for where none is named (azure-ai-ml)."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
 class Components:
@@ -86,8 +85,7 @@ class Components:
         return self._world.state.get(KIND, f"{name}:{version}")
 
     def _versions(self, name: str) -> list[Document]:
-        found = list(self._world.state.all(KIND, f"{name}:"))
-        return sorted(found, key=lambda document: str(document["systemData"]["createdAt"]), reverse=True)
+        return newest_first(self._world.state.all(KIND, f"{name}:"))
 
     def _containers(self, call: Call) -> Reply:
         names = {document["key"] for document in self._world.state.all(KIND)} - {ANONYMOUS}
@@ -101,16 +99,17 @@ class Components:
 
     def _described(self, name: str) -> dict[str, Any]:
         versions = self._versions(name)
-        latest = str(versions[0]["name"])
-        properties = {
-            "latestVersion": latest,
-            "nextVersion": str(int(latest) + 1) if latest.isdecimal() else "1",
-            "isArchived": all(bool(one["properties"].get("isArchived")) for one in versions),
-            "description": versions[0]["properties"].get("description"),
-            "tags": versions[0]["properties"].get("tags") or {},
-            "properties": {},
-        }
-        return self._world.resource("components", name, properties, systemData=versions[-1]["systemData"])
+        newest = versions[0]
+        return container(
+            self._world,
+            KIND,
+            name,
+            str(newest["name"]),
+            versions[-1]["systemData"],
+            isArchived=all(bool(one["properties"].get("isArchived")) for one in versions),
+            description=newest["properties"].get("description"),
+            tags=newest["properties"].get("tags") or {},
+        )
 
     def _archive(self, call: Call) -> Reply:
         archived = body_of(call.body)["properties"].get("isArchived")
@@ -137,8 +136,7 @@ class Components:
         name, version = call["name"], call["version"]
         properties = body_of(call.body)["properties"]
         check_tags(properties.get("tags") or {})
-        if not (_NAME.fullmatch(name) and _NAME.fullmatch(version)):
-            raise bad_request(f"component {name}:{version}: 1 to 255 letters, digits, '.', '_' and '-'")
+        check_name("component", name, version)
         spec = properties.get("componentSpec")
         if not isinstance(spec, dict) or not spec.get("type"):
             raise bad_request(f"component {name}:{version} has no 'componentSpec' with a 'type'", "ValidationError")

@@ -12,6 +12,7 @@ from typing import Any
 from azft.snapshot import curated_environments
 from azft.testing.emulator.clock import iso
 from azft.testing.emulator.services.registries import HOST, VERSIONS
+from azft.testing.emulator.services.versions import check_name, container, newest_first
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
@@ -30,7 +31,6 @@ from azft.testing.emulator.world import World
 
 KIND = "environments"
 _PREFIX = "AzureML-"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _IDENTITY = re.compile(
     r".*/workspaces/[^/]+/environments/([^/]+)/(?:versions|labels)/([^/]+)|azureml:([^:@/]+)[:@]([^:/]+)", re.IGNORECASE
 )
@@ -86,10 +86,7 @@ class Environments:
         return next((one for one in own if version in (one["name"], "latest")), None)
 
     def _versions(self, name: str) -> list[Document]:
-        found = [
-            document for document in self._world.state.all(KIND, f"{name}:") if document["properties"]["of"] == name
-        ]
-        return sorted(found, key=lambda document: str(document["systemData"]["createdAt"]), reverse=True)
+        return newest_first(one for one in self._world.state.all(KIND, f"{name}:") if one["properties"]["of"] == name)
 
     def _curated(self, name: str, version: str) -> Document:
         known = curated_environments()[name.removeprefix(_PREFIX)]
@@ -119,11 +116,8 @@ class Environments:
     def _described(self, name: str) -> dict[str, Any]:
         own = self._versions(name)
         latest = str(own[0]["name"]) if own else curated_environments()[name.removeprefix(_PREFIX)]
-        following = str(int(latest) + 1) if latest.isdecimal() else "1"
-        properties = {"latestVersion": latest, "nextVersion": following, "isArchived": False}
         created = own[-1]["systemData"] if own else self._world.system_data(0)
-        properties |= {"tags": {}, "properties": {}}
-        return self._world.resource("environments", name, properties, systemData=created)
+        return container(self._world, KIND, name, latest, created)
 
     def _list(self, call: Call) -> Reply:
         name = call["name"]
@@ -141,8 +135,7 @@ class Environments:
         name, version = call["name"], call["version"]
         properties = body_of(call.body)["properties"]
         check_tags(properties.get("tags") or {})
-        if not (_NAME.fullmatch(name) and _NAME.fullmatch(version)):
-            raise bad_request(f"environment {name}:{version}: 1 to 255 letters, digits, '.', '_' and '-'")
+        check_name("environment", name, version)
         if not properties.get("image") and not properties.get("build"):
             raise bad_request(f"environment {name}:{version} has neither 'image' nor 'build'", "ValidationError")
         kind = "UserCreated"

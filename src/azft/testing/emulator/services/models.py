@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from azft.testing.emulator.jobs import Jobs, output_names
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.scoring_server import MLFLOW
+from azft.testing.emulator.services.versions import check_name, container, newest_first
 from azft.testing.emulator.serving import CHAT, SCRIPTED, Served
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
@@ -30,7 +32,6 @@ from azft.testing.emulator.world import CONTAINER, World, folder_for, is_elsewhe
 _OUTPUT = re.compile(r"azureml://jobs/([^/]+)/outputs/([^/]+)/?(?:paths/)?")
 ARTIFACTS = "artifacts"
 """What addresses call the output that holds what a run has logged."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _ASSET = re.compile(r".*/workspaces/[^/]+/models/([^/]+)/versions/([^/]+)|azureml:([^:]+):([^:]+)", re.IGNORECASE)
 _SCRIPTED_FLAVORS = {"python_function": {"data": {"loader_module": "mlflow.transformers"}}}
 """Of a model that names none: one of a script, and of files that are no MLflow model, where nobody reads them."""
@@ -71,10 +72,7 @@ class Assets:
         document = self.find(found[1] or found[3], found[2] or found[4]) if found else None
         if document is None:
             raise bad_request(f"model {asset} does not exist")
-        path = path_of(document["properties"].get("modelUri", "")).rstrip("/")
-        target = folder_for(self._world.state.folder, f"served/{document['name']}-{document['key']}")
-        place = self._world.blobs.link(CONTAINER, path, target)
-        base = path.rpartition("/")[2]
+        place, base = self.folder(document)
         if (place / "model" / "config.json").is_file():
             return Served(CHAT, place, base)
         described = place / "MLmodel"
@@ -92,12 +90,15 @@ class Assets:
 
     def versions(self, name: str) -> list[Document]:
         """Return the versions of a name, newest first."""
-        found = list(self._world.state.all(self._kind, f"{name}:"))
-        return sorted(found, key=lambda document: str(document["systemData"]["createdAt"]), reverse=True)
+        return newest_first(self._world.state.all(self._kind, f"{name}:"))
 
-    def takes(self, name: str) -> bool:
-        """Whether a name, or a version, is one that an asset may have."""
-        return bool(_NAME.fullmatch(name))
+    def folder(self, document: Document) -> tuple[Path, str]:
+        """Return a version's files in a folder on this machine, or its one file, and the last part of its path."""
+        path = path_of(str(document["properties"].get("modelUri") or "")).rstrip("/")
+        # A version that was deleted and made again may have other files.
+        once = int(float(document.get("created", 0.0)) * 1000)
+        target = folder_for(self._world.state.folder, f"served/{document['name']}-{document['key']}-{once}")
+        return self._world.blobs.link(CONTAINER, path, target), path.rpartition("/")[2]
 
     def remove(self, name: str, version: str) -> bool:
         """Forget a version and return whether there was one."""
@@ -147,19 +148,9 @@ class Assets:
         return Reply(self._described_container(call["name"]))
 
     def _described_container(self, name: str) -> dict[str, Any]:
-        latest = self.versions(name)[0]["name"]
-        following = str(int(latest) + 1) if latest.isdecimal() else "1"
-        kind = {"dataType": self.versions(name)[0]["properties"].get("dataType", "uri_file")}
-        properties = {
-            **(kind if self._kind == "data" else {}),
-            "latestVersion": latest,
-            "nextVersion": following,
-            "isArchived": False,
-            "tags": {},
-            "properties": {},
-        }
-        created = self.versions(name)[-1]["systemData"]
-        return self._world.resource(self._kind, name, properties, systemData=created)
+        versions = self.versions(name)
+        kind = {"dataType": versions[0]["properties"].get("dataType", "uri_file")} if self._kind == "data" else {}
+        return container(self._world, self._kind, name, str(versions[0]["name"]), versions[-1]["systemData"], **kind)
 
     def _list(self, call: Call) -> Reply:
         return page(viewed(self.versions(call["name"]), call), call, shown=_shown)
@@ -174,8 +165,7 @@ class Assets:
         name, version = call["name"], call["version"]
         properties = body_of(call.body)["properties"]
         check_tags(properties.get("tags") or {})
-        if not (_NAME.fullmatch(name) and _NAME.fullmatch(version)):
-            raise bad_request(f"{self._kind} {name}:{version}: 1 to 255 letters, digits, '.', '_' and '-'")
+        check_name(self._kind, name, version)
         known = self.find(name, version)
         key = "modelUri" if self._kind == "models" else "dataUri"
         uri = self._resolved(str(properties.get(key, "")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,10 @@ from azft.testing.emulator.router import merged
 from azft.testing.emulator.services.models import Assets
 from azft.testing.emulator.services.run_artifacts import UPLOADED, RunArtifacts
 from azft.testing.emulator.services.tracking import local_path, reads_files
+from azft.testing.emulator.services.versions import is_name
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply
-from azft.testing.emulator.world import CONTAINER, World, folder_for, path_of
+from azft.testing.emulator.world import CONTAINER, World, path_of
 
 REGISTERED = "registered_models"
 """The kind of the documents of what was registered by name, with or without versions."""
@@ -73,7 +75,7 @@ class RegisteredModels:
         name = str(body.get("name") or "")
         if self._known(name) is not None:
             raise RefusedError(400, "RESOURCE_ALREADY_EXISTS", f"Registered Model (name={name}) already exists.")
-        if not self._models.takes(name):
+        if not is_name(name):
             raise RefusedError(400, "INVALID_PARAMETER_VALUE", f"Invalid model name: {name!r}")
         now = self._world.clock.now()
         document = {"name": name, "tags": _tags(body), "created": now, "updated": now}
@@ -175,7 +177,8 @@ class RegisteredModels:
 
     def _latest(self, call: Call) -> Reply:
         body = _body(call)
-        stages = [str(stage) for stage in body.get("stages") or []]
+        given = body.get("stages") or []
+        stages = [given] if isinstance(given, str) else [str(stage) for stage in given]
         found = self._model(self._of(str(body.get("name"))))["latest_versions"]
         return Reply({"model_versions": [one for one in found if not stages or one["current_stage"] in stages]})
 
@@ -185,7 +188,7 @@ class RegisteredModels:
         self._of(name)
         numbers = [int(one["name"]) for one in self._models.versions(name) if str(one["name"]).isdecimal()]
         version = str(max(numbers, default=0) + 1)
-        path = self._path_of(source, f"azureml/registered/{name}/{version}")
+        path = self._path_of(source, f"azureml/registered/{name}/{uuid.uuid4().hex}")
         if not path:
             raise RefusedError(400, "INVALID_PARAMETER_VALUE", f"Invalid model version source: {source!r}")
         now = self._world.clock.now()
@@ -273,17 +276,17 @@ class RegisteredModels:
     def _address(self, call: Call) -> Reply:
         found = self._asked(call)
         source = str((found.get("mlflow") or {}).get("source") or "")
-        path = path_of(str(found["properties"]["modelUri"])).rstrip("/")
         if reads_files(call):
-            folder = folder_for(self._world.state.folder, f"read/{found['key']}-{found['name']}")
-            return Reply({"artifact_uri": self._world.blobs.link(CONTAINER, path, folder).as_uri()})
+            return Reply({"artifact_uri": self._models.folder(found)[0].as_uri()})
+        path = path_of(str(found["properties"]["modelUri"])).rstrip("/")
         return Reply({"artifact_uri": source if "/runs/" in source else f"{UPLOADED}{path}"})
 
     def _path_of(self, source: str, target: str) -> str:
         """Return where the files of a source lie in storage, after they were copied there if they lay elsewhere."""
         folder = local_path(source)
-        if folder is not None and folder.is_relative_to(self._world.local.home.artifacts) and folder.is_dir():
-            self._world.blobs.publish(CONTAINER, target, folder)
+        mine = self._world.local.home.artifacts.resolve()
+        if folder is not None and folder.resolve().is_relative_to(mine) and folder.is_dir():
+            self._world.blobs.publish(CONTAINER, target, folder.resolve())
             return target + "/"
         path = (self._artifacts.path_of(source) or path_of(source)).rstrip("/")
         return path + "/" if path and self._world.blobs.names(CONTAINER, path + "/") else ""

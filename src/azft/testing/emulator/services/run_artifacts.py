@@ -54,9 +54,9 @@ class RunArtifacts:
         for inside, folder in self._folders(run).items():
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
                 name = "/".join(filter(None, [top, inside, file.relative_to(folder).as_posix()]))
-                known = blobs.get(CONTAINER, name)
-                if known is None or known.size != file.stat().st_size:
-                    blobs.write(CONTAINER, name, file.read_bytes())
+                known, now = blobs.get(CONTAINER, name), file.stat()
+                if known is None or known.size != now.st_size or known.modified < now.st_mtime:
+                    blobs.take(CONTAINER, name, file)
         return "/".join(filter(None, [top, artifact.strip("/")]))
 
     def path_of(self, address: str) -> str:

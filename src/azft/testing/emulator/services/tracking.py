@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -80,42 +81,42 @@ class Mlflow:
 
     def latest(self, run: str, metric: str) -> float | None:
         """Return the last value of a run's metric, None where nobody has logged one."""
-        with self._lock:
-            client = self._started()
-            self._mirror(client)
+        with self._server() as client:
             known = self._ids.get(run)
-        if known is None:
-            return None
-        answer = client.get(f"http://localhost/api/2.0/mlflow/runs/get?{urlencode({'run_id': known})}")
+            if known is None:
+                return None
+            answer = client.get(f"http://localhost/api/2.0/mlflow/runs/get?{urlencode({'run_id': known})}")
         found = answer.raise_for_status().json()["run"]["data"].get("metrics", [])
         return next((float(entry["value"]) for entry in found if entry["key"] == metric), None)
 
-    def _forward(self, call: Call) -> Reply:
+    @contextmanager
+    def _server(self) -> Iterator[httpx.Client]:
+        """Give the connection to the server, which knows by then how the jobs stand; nobody closes it meanwhile."""
         with self._lock:
             if self._closed:
                 raise BackendError("the emulator is stopping")
             self._asking += 1
         try:
-            return self._asked(call)
+            with self._lock:
+                client = self._started()
+                self._mirror(client)
+            yield client
         except httpx.HTTPError as error:
             raise BackendError(f"the MLflow server does not answer: {error}") from error
         finally:
             with self._lock:
                 self._asking -= 1
 
-    def _asked(self, call: Call) -> Reply:
-        with self._lock:
-            client = self._started()
-            self._mirror(client)
-            known = self._ids
-        query = urlencode(_exchanged(call.query, known))
-        body = None if call.body is None else orjson.dumps(_exchanged(call.body, known))
-        answer = client.request(
-            call.method,
-            f"http://localhost/{call['rest']}?{query}",
-            content=body,
-            headers={"Content-Type": "application/json"},
-        )
+    def _forward(self, call: Call) -> Reply:
+        with self._server() as client:
+            query = urlencode(_exchanged(call.query, self._ids))
+            body = None if call.body is None else orjson.dumps(_exchanged(call.body, self._ids))
+            answer = client.request(
+                call.method,
+                f"http://localhost/{call['rest']}?{query}",
+                content=body,
+                headers={"Content-Type": "application/json"},
+            )
         content = answer.content if reads_files(call) else self._on_the_wire(answer.content)
         content = _ID.sub(lambda found: self._back.get(found[0], found[0]), content)
         kind = answer.headers.get("content-type", "application/json")
@@ -123,18 +124,16 @@ class Mlflow:
 
     def folders(self, run: str) -> dict[str, Path]:
         """Return the folders that a run, or a model that was logged, has here, by their place among its artifacts."""
-        with self._lock:
-            client = self._started()
-            self._mirror(client)
+        with self._server() as client:
+            if run.startswith("m-"):
+                return _present({"": self._logged(client, run)[1]})
             known = self._ids.get(run, run)
-        if run.startswith("m-"):
-            return _present({"": self._logged(client, run)[1]})
-        answer = client.get(f"http://localhost/api/2.0/mlflow/runs/get?{urlencode({'run_id': known})}")
-        if answer.status_code == HTTPStatus.NOT_FOUND:
-            return {}
-        found = answer.raise_for_status().json()["run"]
-        models = (found.get("outputs") or {}).get("model_outputs") or ()
-        logged = dict(self._logged(client, str(output["model_id"])) for output in models)
+            answer = client.get(f"http://localhost/api/2.0/mlflow/runs/get?{urlencode({'run_id': known})}")
+            if answer.status_code == HTTPStatus.NOT_FOUND:
+                return {}
+            found = answer.raise_for_status().json()["run"]
+            models = (found.get("outputs") or {}).get("model_outputs") or ()
+            logged = dict(self._logged(client, str(output["model_id"])) for output in models)
         return _present({**logged, "": local_path(str(found["info"].get("artifact_uri") or ""))})
 
     def _logged(self, client: httpx.Client, model: str) -> tuple[str, Path | None]:
