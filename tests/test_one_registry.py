@@ -50,8 +50,12 @@ def client(emulator: AzureMLEmulator) -> MLClient:
 
 
 @pytest.fixture
-def tracked(client: MLClient) -> Iterator[MlflowClient]:
+def tracked(client: MLClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+    """MLflow on this emulator; the experiment that a test sets is forgotten with it (MLflow keeps it twice)."""
     before = mlflow.get_tracking_uri()
+    monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
     uri = client.workspaces.get(client.workspace_name).mlflow_tracking_uri
     mlflow.set_tracking_uri(uri)
     yield MlflowClient()
@@ -61,7 +65,9 @@ def tracked(client: MLClient) -> Iterator[MlflowClient]:
 def test_what_mlflow_registers_the_sdk_finds(client: MLClient, tracked: MlflowClient) -> None:
     mlflow.set_experiment("one-registry")
     with mlflow.start_run():
-        logged = mlflow.pyfunc.log_model(name="doubled", python_model=Doubled(), registered_model_name="doubled")
+        logged = mlflow.pyfunc.log_model(
+            name="doubled", python_model=Doubled(), pip_requirements=[], registered_model_name="doubled"
+        )
     found = client.models.get("doubled", "1")
     assert (found.type, set(found.flavors)) == ("mlflow_model", {"python_function"})
     assert [one.version for one in client.models.list("doubled")] == ["1"]
@@ -81,7 +87,7 @@ def test_what_mlflow_registers_the_sdk_finds(client: MLClient, tracked: MlflowCl
 
 
 def test_what_the_sdk_registers_mlflow_finds(client: MLClient, tracked: MlflowClient, tmp_path: Path) -> None:
-    mlflow.pyfunc.save_model(tmp_path / "saved", python_model=Doubled())
+    mlflow.pyfunc.save_model(tmp_path / "saved", python_model=Doubled(), pip_requirements=[])
     client.models.create_or_update(
         Model(name="from-sdk", version="7", path=tmp_path / "saved", type="mlflow_model", tags={"by": "sdk"})
     )
@@ -98,7 +104,7 @@ def test_what_the_sdk_registers_mlflow_finds(client: MLClient, tracked: MlflowCl
 
 
 def test_a_folder_is_uploaded_and_registered(client: MLClient, tracked: MlflowClient, tmp_path: Path) -> None:
-    mlflow.pyfunc.save_model(tmp_path / "saved", python_model=Doubled())
+    mlflow.pyfunc.save_model(tmp_path / "saved", python_model=Doubled(), pip_requirements=[])
     mlflow.register_model(f"file://{tmp_path / 'saved'}", "from-a-folder")
     assert client.models.get("from-a-folder", "1").type == "mlflow_model"
     assert mlflow.pyfunc.load_model("models:/from-a-folder/1").predict([4]) == [8]
@@ -176,7 +182,7 @@ def test_an_artifact_that_is_logged_again_is_read_as_it_is_now(
 def test_a_version_that_is_made_again_has_its_own_files(tracked: MlflowClient, tmp_path: Path) -> None:
     tracked.create_registered_model("again")
     for name in ("first", "second"):
-        mlflow.pyfunc.save_model(tmp_path / name, python_model=Doubled())
+        mlflow.pyfunc.save_model(tmp_path / name, python_model=Doubled(), pip_requirements=[])
         (tmp_path / name / f"{name}.txt").write_text(name)
         made = mlflow.register_model(f"file://{tmp_path / name}", "again")
         assert str(made.version) == "1"
