@@ -38,6 +38,18 @@ def _own_deployment() -> Iterator[None]:
         fields.EndpointInvokeFields.DEFAULT_HEADER.pop("azureml-model-deployment", None)
 
 
+@pytest.fixture(autouse=True)
+def _own_tracking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget the server and the experiment that MLflow was told of: it keeps each in its module and in a variable."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    yield
+    for module, name in (("_tracking_service.utils", "_tracking_uri"), ("fluent", "_active_experiment_id")):
+        if (told := sys.modules.get(f"mlflow.tracking.{module}")) is not None:
+            setattr(told, name, None)
+
+
 def rows_of(path: Path) -> list[Any]:
     """Return the values of a JSONL file."""
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pytest
 
-from azft import FineTuneSession, ModelSpec, Run, RunFailedError
+from azft import FineTuneSession, ModelSpec, Run, RunCanceledError, RunFailedError
 from azft.backends.azureml.attempts import Attempts, restarted
 from azft.backends.azureml.backend import AzureMLBackend
 from azft.backends.azureml.client import Clients
@@ -165,6 +165,21 @@ def test_what_was_put_away_is_not_submitted_again(azure: AzureMLEmulator, sessio
     one.cleanup(everything=True, stop_runs=True)
     assert list(one.backend.events(run, poll=0.05, timeout=60))[-1].message == "failed"
     assert jobs(azure) == [run.id]
+
+
+def test_a_run_that_waits_for_its_next_job_can_be_canceled(azure: AzureMLEmulator, session: Made) -> None:
+    azure.script(TAKEN)
+    one = session()
+    run = one.submit()
+    assert one.backend.state(run.id).status == "queued"  # type: ignore[union-attr]
+    one.cancel(run)
+    assert one.backend.state(run.id).status == "canceled"  # type: ignore[union-attr]
+    with pytest.raises(RunCanceledError):
+        one.watch(run)
+    with pytest.raises(RunError, match="is canceled"):
+        one.resume(run)
+    assert jobs(azure) == [run.id]
+    assert azure.jobs.get(run.id)["properties"]["tags"]["azft.stopped"] == "true"
 
 
 def test_restarts_end(azure: AzureMLEmulator, session: Made) -> None:

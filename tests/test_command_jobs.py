@@ -225,6 +225,30 @@ def test_mlflow_logs_to_the_run_that_is_the_job(client: MLClient, code: Callable
     assert [(point.step, round(point.value, 3)) for point in history] == [(0, 1.0), (1, 0.5), (2, 0.333)]
 
 
+def test_a_jobs_tags_are_its_runs(client: MLClient, code: Callable[..., Path]) -> None:
+    """A job that was fetched, changed and sent again goes to run history, which merges (azure-ai-ml 1.35, jobs.update).
+
+    The MLflow run is the job: what the one is tagged with, so is the other.
+    """
+    source = code(tagged="import mlflow; mlflow.set_tags({'by': 'mlflow', 'gone': '1'})")
+    name = submitted(client, "python tagged.py", code=str(source), tags={"by": "sdk"})
+    client.jobs.stream(name)
+    made = client.jobs.get(name)
+    assert made.tags == {"by": "mlflow", "gone": "1"}
+    made.tags["later"], made.display_name, made.description = "sdk", "renamed", "described"
+    client.jobs.create_or_update(made)
+    again = client.jobs.get(made.name)
+    assert (again.tags["later"], again.display_name, again.description) == ("sdk", "renamed", "described")
+    tracked = mlflow.MlflowClient(client.workspaces.get(client.workspace_name).mlflow_tracking_uri)
+    run = tracked.get_run(made.name)
+    assert (run.data.tags["later"], run.data.tags["by"], run.info.run_name) == ("sdk", "mlflow", "renamed")
+    tracked.delete_tag(made.name, "gone")
+    assert client.jobs.get(made.name).tags == {"by": "mlflow", "later": "sdk"}
+    assert tracked.get_run(made.name).info.end_time == run.info.end_time
+    with pytest.raises(HttpResponseError, match="50"):
+        client.jobs.update(made.name, tags={f"tag{number}": "x" for number in range(60)})
+
+
 @pytest.mark.slow
 def test_an_environment_from_an_image_and_a_conda_file(
     client: MLClient, code: Callable[..., Path], tmp_path: Path

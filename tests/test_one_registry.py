@@ -50,16 +50,9 @@ def client(emulator: AzureMLEmulator) -> MLClient:
 
 
 @pytest.fixture
-def tracked(client: MLClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
-    """MLflow on this emulator; the experiment that a test sets is forgotten with it (MLflow keeps it twice)."""
-    before = mlflow.get_tracking_uri()
-    monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "")
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
-    uri = client.workspaces.get(client.workspace_name).mlflow_tracking_uri
-    mlflow.set_tracking_uri(uri)
-    yield MlflowClient()
-    mlflow.set_tracking_uri(before)
+def tracked(client: MLClient) -> MlflowClient:
+    mlflow.set_tracking_uri(client.workspaces.get(client.workspace_name).mlflow_tracking_uri)
+    return MlflowClient()
 
 
 def test_what_mlflow_registers_the_sdk_finds(client: MLClient, tracked: MlflowClient) -> None:

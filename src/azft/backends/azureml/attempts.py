@@ -21,6 +21,8 @@ from azft.domain.run import RunStatus
 AGAIN = "-again-"
 FIRST = "azft.run"
 """The tag of a job that was submitted again: the run that it works for."""
+STOPPED = "azft.stopped"
+"""The tag of a failed job that no other takes the place of: its run was canceled while it waited for one."""
 COMMAND = "command"
 
 
@@ -55,6 +57,14 @@ class Attempts:
         found = self.all_of(run_id)
         return str(found[-1].name) if found else run_id
 
+    def give_up(self, name: str) -> None:
+        """Say of a failed job that no other is to take its place."""
+        with translated(f"canceling {name}"):
+            jobs = self.clients.workspace.jobs
+            made = jobs.get(name)
+            made.tags = {**(made.tags or {}), STOPPED: "true"}
+            jobs.create_or_update(made)
+
     def restart(self, run_id: str, number: int) -> str:
         """Submit the job of a run again for the so manieth time, and return its name.
 
@@ -83,6 +93,12 @@ def number_of(name: str) -> int:
     """Return how often a run had been submitted again when the job of that name was."""
     number = name.rpartition(AGAIN)[2] if AGAIN in name else ""
     return int(number) if number.isdecimal() else 0
+
+
+def stands(made: Any) -> RunStatus:
+    """Return how a job of the wire stands; a failed one whose run was canceled afterwards is canceled."""
+    status = status_of(made.properties.status)
+    return RunStatus.CANCELED if status is RunStatus.FAILED and STOPPED in (made.properties.tags or {}) else status
 
 
 def is_command_job(made: Any) -> bool:

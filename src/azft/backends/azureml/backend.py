@@ -13,7 +13,7 @@ from typing import Any
 from attrs import evolve
 
 from azft import ports
-from azft.backends.azureml.attempts import is_command_job
+from azft.backends.azureml.attempts import is_command_job, stands
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.commands import Commands
 from azft.backends.azureml.comparing import answers_of, ask_models, compare_models, report_of
@@ -265,7 +265,7 @@ class AzureMLBackend(Line):
         """
         found = self._jobs.attempts.all_of(run.id)
         if found and is_command_job(found[0]):
-            status = status_of(found[-1].properties.status)
+            status = stands(found[-1])
             if status in {RunStatus.CANCELED, RunStatus.COMPLETED}:
                 raise RunError(f"{run.id} is {status}", run, status, hint="session.submit(plan, again=True)")
             if status is RunStatus.FAILED:
@@ -278,17 +278,21 @@ class AzureMLBackend(Line):
 
     def result(self, run: Run) -> RunResult:
         """Return where the run stands, with the last value of every metric, and why it failed if it did."""
-        working = run.id
+        working, stopped = run.id, False
         look, (latest, unknown) = self._looked(run)
         taken = look.diagnosis is not None and look.diagnosis.code == TAKEN_AWAY
-        if look.status is RunStatus.FAILED and (look.command or taken):
-            working = self._jobs.attempts.last(run.id)
+        found = (
+            self._jobs.attempts.all_of(run.id) if look.status is RunStatus.FAILED and (look.command or taken) else []
+        )
+        if found:
+            working, stopped = str(found[-1].name), stands(found[-1]) is RunStatus.CANCELED
             if working != run.id:
                 look, (latest, unknown) = self._looked(evolve(run, id=working))
         studio = f"https://ml.azure.com/runs/{working}?{self._clients.studio}"
         message = look.message or (look.diagnosis.message if look.diagnosis else "")
         warnings = (*look.warnings, unknown) if unknown else look.warnings
-        return RunResult(run, look.status, latest, warnings, message, studio, look.diagnosis)
+        status = RunStatus.CANCELED if stopped else look.status
+        return RunResult(run, status, latest, warnings, message, studio, look.diagnosis)
 
     def _looked(self, run: Run) -> tuple[Ending, tuple[dict[str, float], str]]:
         """Return how one job stands and what it measured, both asked at once."""
@@ -342,8 +346,8 @@ class AzureMLBackend(Line):
         return report, answers_of(self._clients, judge.id) if questions else ()
 
     def cancel(self, run: Run) -> None:
-        """Ask the job to stop."""
-        self._jobs.cancel(run.id)
+        """Ask the job to stop; a run whose machines were taken away gets no other."""
+        self._following.cancel(run)
 
     def versions(self, name: str) -> Sequence[str]:
         """Return the versions a model of that name already has in the workspace."""

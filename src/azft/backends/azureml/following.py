@@ -9,7 +9,7 @@ from itertools import count
 
 from attrs import evolve, frozen
 
-from azft.backends.azureml.attempts import is_command_job, restarted
+from azft.backends.azureml.attempts import is_command_job, restarted, stands
 from azft.backends.azureml.failures import Ending
 from azft.backends.azureml.jobs import AzureJobs
 from azft.backends.azureml.watching import Watcher
@@ -46,7 +46,7 @@ class Following:
                 return
             said = self._goes_on(run, current, number)
             if not said:
-                yield failed
+                yield evolve(failed, message=str(self._stands(current)))
                 return
             current = evolve(run, id=restarted(run.id, number))
             yield RunEvent(failed.time, "warning", "", f"{said}; submitted again as {current.id}, it goes on from its "
@@ -57,7 +57,19 @@ class Following:
         found = self.jobs.attempts.all_of(run.id)
         if not found or not is_command_job(found[0]) or len(found) > self.restarts:
             return False
+        if stands(found[-1]) is not RunStatus.FAILED or found[0].properties.is_archived:
+            return False
         return self._was_taken(evolve(run, id=str(found[-1].name)))
+
+    def cancel(self, run: Run) -> None:
+        """Ask the job that works for a run to stop; one that waits for its next job gets none."""
+        if self.goes_on(run):
+            last = self.jobs.attempts.last(run.id)
+            self.jobs.attempts.give_up(last)
+            if self.jobs.attempts.last(run.id) == last:
+                return
+            # Somebody who watches has submitted it meanwhile.
+        self.jobs.cancel(run.id)
 
     def _goes_on(self, run: Run, current: Run, number: int) -> str:
         """Return why another job works for the run, one that was there or one that is submitted here; empty if none."""
@@ -72,8 +84,14 @@ class Following:
             return why
         if not taken or number > self.restarts or first.properties.is_archived:
             return ""
+        if self._stands(current) is RunStatus.CANCELED:
+            return ""
         self.jobs.attempts.restart(run.id, number)
         return f"{why} ({number} of at most {self.restarts} times)"
+
+    def _stands(self, run: Run) -> RunStatus:
+        made = self.jobs.attempts.raw(run.id)
+        return RunStatus.FAILED if made is None else stands(made)
 
     def _was_taken(self, run: Run) -> bool:
         found = self.ending(run).diagnosis

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve
 
-from azft.backends.azureml.attempts import FIRST, Attempts, is_command_job, number_of
+from azft.backends.azureml.attempts import FIRST, Attempts, is_command_job, number_of, stands
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.commands import ORDER, TUNED, Commands, checkpoint_path, order_bytes
 from azft.backends.azureml.components import Components
@@ -135,7 +135,7 @@ class AzureJobs:
         run = Run(made.name, "azureml", told.display_name or "", told.experiment_name or "", tags.get(MODEL_NAME, ""))
         created = getattr(made.system_data, "created_at", None)
         since = created.timestamp() if created else 0.0
-        return RunState(run, status_of(last.properties.status), since, str(tags.get(KEY, "")), bool(told.is_archived))
+        return RunState(run, stands(last), since, str(tags.get(KEY, "")), bool(told.is_archived))
 
     def get(self, run_id: str) -> Any:
         """Return the SDK's job; `NotFoundError` if there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from azft.rules.suggest import did_you_mean
 from azft.snapshot import RegistryPipeline, RegistryVersion, registry_pipelines
 from azft.testing.emulator.commands.jobs import CommandJobs
 from azft.testing.emulator.composed.runs import Composed
+from azft.testing.emulator.router import merged
 from azft.testing.emulator.scripts import Outcome, scripted_events
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.steps import CHAT, CHAT_STEPS, NESTED, Steps, pipeline_name, registry_node, steps_of
@@ -28,6 +29,8 @@ from azft.testing.emulator.world import CONTAINER, World, path_of
 KIND = "jobs"
 CHILDREN = "children"
 IMPORTED = "chat_completion_model_import"
+CHANGEABLE = ("displayName", "description", "tags", "properties", "isArchived")
+"""What may be said anew of a job that is there."""
 
 
 class Jobs:
@@ -52,6 +55,8 @@ class Jobs:
         self._scripts: deque[Outcome] = deque()
         self.default: Outcome | None = None
         self._publishing = threading.Lock()
+        self._amending = threading.Lock()
+        self._changed: set[str] = set()
 
     def script(self, outcome: Outcome, *, always: bool = False) -> None:
         """Give the next job (or every job that has no script of its own) this outcome instead of training.
@@ -176,13 +181,38 @@ class Jobs:
         words = [word for seconds, word in outcome_of(document).states if seconds <= passed]
         return words[-1] if words and words[-1] else told
 
+    def change(self, name: str, changed: Mapping[str, Any], *, without: Sequence[str] = ()) -> Document:
+        """Lay what may be said anew over a job, and take tags away; whatever else is given is left out."""
+        told = {key: changed[key] for key in CHANGEABLE if changed.get(key) is not None}
+
+        def laid(document: Document) -> Document:
+            properties = merged(document["properties"], told)
+            tags = {key: value for key, value in (properties.get("tags") or {}).items() if key not in without}
+            return {"properties": {**properties, "tags": tags}}
+
+        document = self._amend(name, laid)
+        with self._amending:
+            self._changed.add(name)
+        return document
+
+    def take_changed(self) -> set[str]:
+        """Return the names of the jobs that were changed since this was asked last."""
+        with self._amending:
+            changed, self._changed = self._changed, set()
+        return changed
+
+    def _amend(self, name: str, amended: Callable[[Document], Document]) -> Document:
+        """Keep a job with some members changed, whoever else changes others at the same time."""
+        with self._amending:
+            document = self.get(name)
+            return self._world.state.put(KIND, name, {**document, **amended(document)})
+
     def cancel(self, name: str) -> None:
         """Ask the job to stop; one that has ended stays as it is."""
         document = self.get(name)
         if self.story(document).ended is not None:
             return
-        document["canceled"] = self._world.clock.now()
-        self._world.state.put(KIND, name, document)
+        self._amend(name, lambda _document: {"canceled": self._world.clock.now()})
         if "local_run" in document:
             self._world.local.cancel(self._world.local.find_run(document["local_run"]))
         elif is_command(document) and "outcome" not in document:
@@ -239,7 +269,7 @@ class Jobs:
                 imported = f"azureml/{child_id(name, IMPORTED)}/output_dir"
                 blobs.publish(CONTAINER, imported, run / "import")
                 blobs.delete(CONTAINER, f"{imported}/{LINKED}")  # A note of this machine's about its own files.
-            self._world.state.put(KIND, name, {**document, "published": True})
+            self._amend(name, lambda _document: {"published": True})
 
 
 def is_command(document: Document) -> bool:

@@ -9,8 +9,8 @@ from azft.testing.emulator.api_versions import DATA_PLANE_VERSIONS as VERSIONS
 from azft.testing.emulator.clock import iso
 from azft.testing.emulator.composed.graph import step_id
 from azft.testing.emulator.jobs import IMPORTED, Jobs, is_command, is_composed, outcome_of, output_names
-from azft.testing.emulator.jobs import KIND as JOBS
 from azft.testing.emulator.scripts import PARENT_ERROR
+from azft.testing.emulator.shapes import check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.steps import NESTED
 from azft.testing.emulator.story import Step, Story, child_id
@@ -63,7 +63,7 @@ class RunHistory:
                 self._change,
                 "SDK source",
                 versions=VERSIONS,
-                note="`hidden` alone: a job that is archived",
+                note="name, description, tags, properties, and `hidden`: a job that is archived; of a step nothing",
             ),
             Operation("POST", DATA_PLANE, HISTORY + "/rundata", self._data, "SDK source", versions=VERSIONS),
             Operation(
@@ -99,10 +99,11 @@ class RunHistory:
 
     def _change(self, call: Call) -> Reply:
         document, story, step = self._find(call["run"])
-        hidden = (call.body or {}).get("hidden")
-        if isinstance(hidden, bool) and step is None:
-            document["properties"]["isArchived"] = hidden
-            self._world.state.put(JOBS, document["name"], document)
+        if step is None:
+            body = call.body or {}
+            changed = {**body, "isArchived": body.get("hidden")}
+            check_tags({**(document["properties"].get("tags") or {}), **(body.get("tags") or {})}, limited=True)
+            document = self._jobs.change(document["name"], changed)
         return Reply(self._described(document, story, step))
 
     def _children(self, call: Call) -> Reply:
@@ -177,8 +178,9 @@ class RunHistory:
         kind = "commandjob" if is_command(document) else "PipelineRun" if pipeline else "StepRun"
         kind = "sweep" if sweep and step is None else "commandjob" if sweep else kind
         source = {"azureml.runsource": f"azureml.{kind}"}
+        given = document["properties"].get("properties") or {}
         more = (
-            {"runSource": "SDK"}
+            {"runSource": "SDK", **given}
             if step is None
             else {"azureml.pipelinerunid": root, "azureml.moduleName": step.module or step.name}
         )
@@ -200,7 +202,11 @@ class RunHistory:
             "createdUtc": iso(document["submitted"]),
             "startTimeUtc": iso(begun) if begun else None,
             "endTimeUtc": iso(ended) if ended else None,
-            "properties": {**source, **more},
+            "properties": {
+                **source,
+                **more,
+                **(document["properties"].get("properties") or {} if step is None else {}),
+            },
             "tags": document["properties"].get("tags") or {},
             "parameters": {},
             "dataContainerId": f"dcid.{root if step is None else step.id}",

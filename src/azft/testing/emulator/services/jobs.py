@@ -9,7 +9,6 @@ from typing import Any
 
 from azft.snapshot import RegistryPipeline
 from azft.testing.emulator.jobs import KIND, Jobs, output_names
-from azft.testing.emulator.router import merged
 from azft.testing.emulator.shapes import JOB_TYPES, body_of, check_input, check_tags, word
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.steps import CHAT, registry_node
@@ -91,14 +90,7 @@ class JobService:
     def _kept(self, call: Call, properties: dict[str, Any]) -> Reply:
         known = self._world.state.get(KIND, call["name"])
         if known is not None:
-            changed = {
-                key: properties[key]
-                for key in ("displayName", "tags", "description", "isArchived")
-                if key in properties
-            }
-            document = {**known, "properties": merged(known["properties"], changed)}
-            self._world.state.put(KIND, call["name"], document)
-            return Reply(self._described(document), 200)
+            return Reply(self._described(self._jobs.change(call["name"], properties)), 200)
         self.check(properties)
         return Reply(self._described(self._jobs.create(call["name"], properties)), 201)
 

@@ -34,7 +34,10 @@ IDS = "mlflow"
 _ID = re.compile(rb"file:[^\"]+|[0-9a-f]{32}")
 """An id, or a place on this machine, which stays as it is."""
 _RUN_KEYS = ("run_id", "run_uuid")
+_TAGGING = {"runs/set-tag", "runs/delete-tag", "runs/log-batch"}
 _ENDED = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
+_OWN = "mlflow."
+"""What the tags begin with that MLflow keeps for itself."""
 
 
 class Mlflow:
@@ -117,10 +120,25 @@ class Mlflow:
                 content=body,
                 headers={"Content-Type": "application/json"},
             )
+        if answer.is_success:
+            self._heard(call)
         content = answer.content if reads_files(call) else self._on_the_wire(answer.content)
         content = _ID.sub(lambda found: self._back.get(found[0], found[0]), content)
         kind = answer.headers.get("content-type", "application/json")
         return Reply(content, answer.status_code, {"Content-Type": kind})
+
+    def _heard(self, call: Call) -> None:
+        """Keep the tags that somebody has given to a job's run: a job's tags and its run's are the same."""
+        what, body = call["rest"].rpartition("/mlflow/")[2], call.body or {}
+        name = str(body.get("run_id") or body.get("run_uuid") or "")
+        if what not in _TAGGING or self._world.state.get(JOBS, name) is None:
+            return
+        given = body.get("tags") or [] if what == "runs/log-batch" else [body]
+        tags = {str(tag["key"]): str(tag.get("value", "")) for tag in given if not str(tag["key"]).startswith(_OWN)}
+        if what == "runs/delete-tag":
+            self._jobs.change(name, {}, without=tuple(tags))
+        elif tags:
+            self._jobs.change(name, {"tags": tags})
 
     def folders(self, run: str) -> dict[str, Path]:
         """Return the folders that a run, or a model that was logged, has here, by their place among its artifacts."""
@@ -182,13 +200,19 @@ class Mlflow:
     def _mirror(self, client: httpx.Client) -> None:
         """Tell the server about the runs that have changed since it was told last."""
         runs: list[dict[str, Any]] = []
+        changed = self._jobs.take_changed()
         for name in self._world.state.names(JOBS):
-            if self._told.get(name) in _ENDED:
+            known = self._told.get(name) in _ENDED
+            if known and name not in changed:
                 continue
             document = self._jobs.get(name)
             story = self._jobs.story(document)
             self._told[document["name"]] = story.status
-            runs.append(_root(document, story))
+            root = _root(document, story)
+            # Ended a second time, it would have ended now.
+            runs.append({**root, "ended": ""} if known else root)
+            if known:
+                continue
             runs.extend(_child(document, step) for step in story.steps)
         if not runs:
             return
@@ -225,6 +249,7 @@ def local_path(uri: str) -> Path | None:
 def _root(document: Document, story: Story) -> dict[str, Any]:
     name = str(document["properties"].get("displayName") or document["name"])
     run = _run(document, document["name"], document["name"], name, story.status)
+    run["tags"] |= {key: value or "" for key, value in (document["properties"].get("tags") or {}).items()}
     return {**run, "points": []}
 
 
