@@ -343,6 +343,8 @@ def test_the_users_chat_template_goes_along_and_no_local_path(session: Made, azu
     order = azure.world.blobs.path(CONTAINER, place).read_text()
     assert orjson.loads(order)["job"]["model"]["chat_template"] == template
     assert str(one.folder.parent) not in order
+    assert str(one.folder.parent) not in str(job)
+    assert job["tags"]["azft.dataset"].startswith("file://")
 
 
 def test_a_refused_environment_is_a_finding(session: Made, azure: AzureMLEmulator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 from attrs import evolve
 
@@ -38,7 +39,7 @@ class PipelineBuilder:
         tags = {
             "azft.base_model": plan.model.id or plan.model.name,
             "azft.stand_in": str(plan.model.stand_in).lower(),
-            "azft.dataset": data.source,
+            "azft.dataset": _shown_to_others(data.source),
             "azft.dataset_sha256": data.sha256,
             "azft.parameters": to_json(chosen(plan.parameters)).decode(),
         }
@@ -94,6 +95,16 @@ def _wired(job: Job, plan: Plan) -> Job:
         files={name: split for split, (name, _kind) in taken.items()},
         output=roles.output,
     )
+
+
+def _shown_to_others(source: str) -> str:
+    """Return where data is from, of a file its name alone: the rest says how somebody's disk is laid out.
+
+    >>> _shown_to_others("file:///home/somebody/chats.jsonl"), _shown_to_others("hf://owner/data")
+    ('file://chats.jsonl', 'hf://owner/data')
+    """
+    scheme, _, rest = source.partition("://")
+    return f"file://{Path(rest).name}" if scheme == "file" else source
 
 
 def _with_digest(trainer: Trainer) -> Trainer:
