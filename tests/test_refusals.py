@@ -10,6 +10,7 @@ import pytest
 
 from azft import Resource
 from azft.backends.azureml.backend import AzureMLBackend
+from azft.backends.azureml.comparing import check_memory
 from azft.backends.azureml.internals import current_cloud
 from azft.backends.azureml.scoring import text_of
 from azft.backends.azureml.signin import find_workspace, sign_in
@@ -257,6 +258,13 @@ def test_settings_of_endpoints_are_checked_at_once(emulator: AzureMLEmulator, ch
 def test_a_download_looks_at_the_disk_first(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="GiB, and"):
         _check_room(tmp_path, 1 << 60, "azureml/x/trained_model/")
+
+
+def test_a_comparison_looks_at_the_memory_first() -> None:
+    check_memory("the tuned model", 1 << 20)
+    with pytest.raises(UnsupportedError, match="GiB of memory") as caught:
+        check_memory("the tuned model", 1 << 60)
+    assert "where='cluster'" in str(caught.value)
 
 
 def test_kinds_states_and_errors_of_computes_are_read(emulator: AzureMLEmulator, backend: AzureMLBackend) -> None:

@@ -71,9 +71,28 @@ def _missing(error: ImportError) -> UnsupportedError:
 def _models(clients: Clients, storage: Storage, run: Run, folder: Path) -> tuple[Path, Path]:
     from azft.engine.weights import model_below
 
-    tuned = model_below(storage.download(place_of(clients, run.id, TUNED), folder / "tuned"))
-    base = model_below(storage.download(base_place(clients, run), folder / "base"))
+    places = {"tuned": place_of(clients, run.id, TUNED), "base": base_place(clients, run)}
+    for name, place in places.items():
+        check_memory(f"the {name} model of {run.id}", storage.size(place))
+    tuned, base = (model_below(storage.download(place, folder / name)) for name, place in places.items())
     return base, tuned
+
+
+def check_memory(what: str, size: int) -> None:
+    """Raise `UnsupportedError` for weights of so many bytes that this machine cannot hold; they are held one by one.
+
+    This is the least that they take: a processor without half precision holds each number in 32 bits.
+    """
+    import psutil
+
+    from azft.engine.machine import gpu_memory_gib, gpus
+
+    held = gpu_memory_gib() if gpus() else psutil.virtual_memory().available / 2**30
+    if held and size / 2**30 > held:
+        raise UnsupportedError(
+            f"{what} has {size / 2**30:,.1f} GiB, and this machine has {held:,.1f} GiB of memory for it",
+            hint="where='cluster' compares on a machine of the kind that the run had",
+        )
 
 
 def base_place(clients: Clients, run: Run) -> str:

@@ -69,6 +69,12 @@ class Storage:
                     container.download_blob(blob.name, progress_hook=transfer.hook()).readinto(file)
         return folder
 
+    def size(self, prefix: str) -> int:
+        """Return the bytes below a prefix."""
+        _, container = self._opened
+        with translated(f"looking for {prefix}", hint=_HINT):
+            return sum(int(blob.size or 0) for blob in container.list_blobs(name_starts_with=prefix))
+
     def has(self, path: str) -> bool:
         """Whether there is a file of that name."""
         _, container = self._opened
