@@ -21,6 +21,8 @@ from azft.backends.azureml.backend import AzureMLBackend
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.commands import lay_out_code
 from azft.backends.azureml.environments import environment_of
+from azft.backends.azureml.looking import Looking, Seen
+from azft.backends.azureml.metrics import Measured
 from azft.backends.azureml.storage import Storage
 from azft.domain.compute import Compute
 from azft.domain.model import Model
@@ -180,6 +182,21 @@ def test_a_run_that_waits_for_its_next_job_can_be_canceled(azure: AzureMLEmulato
         one.resume(run)
     assert jobs(azure) == [run.id]
     assert azure.jobs.get(run.id)["properties"]["tags"]["azft.stopped"] == "true"
+
+
+def test_losses_are_told_by_the_log_alone(azure: AzureMLEmulator, session: Made) -> None:
+    """MLflow may have them before the log is there; told by both they would be there twice."""
+    azure.script(WORKS, always=True)
+    one = session()
+    run = one.submit()
+    assert isinstance(one.backend, AzureMLBackend)
+    for _wait in range(100):
+        look = Looking(one.backend._clients, run, Seen(), lambda _names: ([Measured("loss", 1.5, 1, 0.0)], "")).take()
+        if look.status == "running":
+            break
+        time.sleep(0.1)
+    assert look.status == "running"
+    assert not [event for event in look.events if event.kind == "progress"]
 
 
 def test_restarts_end(azure: AzureMLEmulator, session: Made) -> None:

@@ -59,14 +59,16 @@ def test_help_is_quick() -> None:
     """It imports nothing heavy: a bare interpreter takes at least a quarter of its time."""
 
     def seconds(*command: str) -> float:
-        took = []
-        for _try in range(5):
-            began = time.perf_counter()
-            subprocess.run([sys.executable, *command], check=True, capture_output=True)
-            took.append(time.perf_counter() - began)
-        return min(took)
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *command], check=True, capture_output=True)
+        return time.perf_counter() - began
 
-    assert seconds("-m", "azft", "--help") < 8 * seconds("-c", "pass")
+    took, bare = float("inf"), float("inf")
+    for _try in range(20):  # The best of each, as other programs take their share of a core.
+        took, bare = min(took, seconds("-m", "azft", "--help")), min(bare, seconds("-c", "pass"))
+        if took < 8 * bare:
+            break
+    assert took < 8 * bare
     loaded = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "azft", "--help"], check=True, capture_output=True, text=True
     ).stderr

@@ -90,8 +90,11 @@ class Looking:
     def _of_steps(self, status: RunStatus, *, last: bool) -> list[RunEvent]:
         """Return what the steps of a pipeline tell, and MLflow of their losses."""
         # Losses first: one that is known belongs to a step that has begun, and so is in the list that comes next.
-        losses = [] if status is RunStatus.QUEUED else list(self._losses(last=last))
+        measured = ([], "") if status is RunStatus.QUEUED else self._measured(last=last)
         steps = descendants(self._clients.workspace, self._run.id)
+        if not steps:
+            return []  # A command whose log is not there yet will tell its losses itself.
+        losses = list(self._losses(*measured, last=last))
         trains = next((str(step.display_name) for step in steps if TRAINS in str(step.display_name)), "")
         losses = [evolve(event, stage=trains) if not event.stage else event for event in losses]
         return [*losses, *(event for step in steps for event in (*self._steps(step), *self._log(step, last=last)))]
@@ -143,12 +146,14 @@ class Looking:
         if ended and whole:
             self._seen.said.add((step.run_id, "closed", ""))
 
-    def _losses(self, *, last: bool) -> Iterator[RunEvent]:
-        found: dict[tuple[int, float], dict[str, float]] = {}
+    def _measured(self, *, last: bool) -> tuple[list[Measured], str]:
+        """Return the losses, and why they are not known; the last look asks twice, as none comes that could again."""
         names = ("loss", "eval_loss", "learning_rate", "epoch") if last else ("loss",)
         points, unknown = self._measure(names)
-        if unknown and last:
-            points, unknown = self._measure(names)  # There is no later look that could bring them.
+        return self._measure(names) if unknown and last else (points, unknown)
+
+    def _losses(self, points: list[Measured], unknown: str, *, last: bool) -> Iterator[RunEvent]:
+        found: dict[tuple[int, float], dict[str, float]] = {}
         if unknown and last and self._once("", "warning", "losses"):
             yield RunEvent(time.time(), "warning", "", unknown)
         for point in points:
