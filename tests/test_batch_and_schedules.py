@@ -8,7 +8,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from azure.ai.ml import Input, MLClient, load_component
+from azure.ai.ml import Input, MLClient, Output, load_component
 from azure.ai.ml.constants import BatchDeploymentOutputAction, TimeZone
 from azure.ai.ml.dsl import pipeline
 from azure.ai.ml.entities import (
@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.triggers import MOST, due
 from azft.testing.emulator.wire import WireError
+from azft.testing.emulator.world import CONTAINER
 from tests.workspaces import CURATED, client_of
 
 DAY = 86_400
@@ -74,7 +75,9 @@ class TestBatchEndpoints:
         with pytest.raises(HttpResponseError, match="nobody"):
             client.batch_endpoints.begin_create_or_update(made).result()
 
-    def test_a_model_scores_files_in_mini_batches(self, client: MLClient, tmp_path: Path) -> None:
+    def test_a_model_scores_files_in_mini_batches(
+        self, client: MLClient, emulator: AzureMLEmulator, tmp_path: Path
+    ) -> None:
         made = endpoint(client, "lengths-of-words")
         assert made.defaults.deployment_name is None
         (tmp_path / "code").mkdir()
@@ -126,6 +129,15 @@ class TestBatchEndpoints:
         (found,) = (tmp_path / "got").rglob("lengths.csv")
         assert found.read_text(encoding="utf-8") == "a.txt 101\nbb.txt 102\nccc.txt 103\n"
         assert [one.name for one in client.batch_endpoints.list_jobs(made.name)] == [job.name]
+        # An output may go elsewhere (azure-ai-ml, BatchEndpointOperations.invoke).
+        path = "azureml://datastores/workspaceblobstore/paths/scored/here/"
+        job = client.batch_endpoints.invoke(
+            made.name,
+            input=Input(type="uri_folder", path=str(data)),
+            outputs={"score": Output(type="uri_folder", path=path)},
+        )
+        assert waited(client, job.name) == "Completed"
+        assert emulator.world.blobs.names(CONTAINER, "scored/here/lengths.csv")
         assert [one.name for one in client.batch_deployments.list(made.name)] == ["words"]
         client.batch_endpoints.begin_delete(made.name).result()
         with pytest.raises(ResourceNotFoundError):

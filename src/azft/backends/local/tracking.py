@@ -131,20 +131,22 @@ class Tracking:
         tags: Mapping[str, str],
         points: Sequence[tuple[str, float, float, int]],
         ended: str,
+        begun: float,
+        ended_at: float,
     ) -> str:
         """Keep a run up to date while it lasts, and return its MLflow id.
 
         `points` are (name, value, seconds since 1970, step), and may hold what was given before; `ended` is MLflow's
-        word for how it ended, or empty.
+        word for how it ended, or empty; `begun` and `ended_at` are when, in seconds since 1970.
         """
         from mlflow.entities import Metric, RunTag
 
         with self._lock:
-            identity = self._opened(run_id, experiment, name, tags)
+            identity = self._opened(run_id, experiment, name, tags, begun)
             self._client.log_batch(identity, tags=[RunTag(key, value) for key, value in tags.items()])
             self._log(identity, [Metric(key, value, int(at * 1000), step) for key, value, at, step in points], [])
             if ended:
-                self._client.set_terminated(identity, ended)
+                self._client.set_terminated(identity, ended, int(ended_at * 1000) or None)
             return identity
 
     def register(self, run: Run, name: str, tags: Mapping[str, str]) -> RegisteredModel:
@@ -254,7 +256,7 @@ class Tracking:
     def _last_step(self, identity: str, name: str) -> int:
         return max((int(point.step) for point in self._client.get_metric_history(identity, name)), default=-1)
 
-    def _opened(self, run_id: str, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    def _opened(self, run_id: str, experiment: str, name: str, tags: Mapping[str, str], begun: float = 0.0) -> str:
         """Return the MLflow id of the run, created if there is none."""
         found = self._find(run_id)
         if found is None:
@@ -264,7 +266,8 @@ class Tracking:
                 if known
                 else self._client.create_experiment(experiment, artifact_location=self._home.artifacts.as_uri())
             )
-            found = self._client.create_run(place, run_name=name, tags={RUN_TAG: run_id, **tags})
+            since = int(begun * 1000) or None
+            found = self._client.create_run(place, since, run_name=name, tags={RUN_TAG: run_id, **tags})
         return str(found.info.run_id)
 
     def _log(self, identity: str, metrics: Sequence[Any], parameters: Sequence[Any]) -> None:

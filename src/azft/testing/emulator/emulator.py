@@ -179,8 +179,12 @@ class AzureMLEmulator:
 
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
-        models = Assets(self.world, self.jobs, "models", self._artifacts.path)
-        deployments = Deployments(self.world, self.servers, models.model_of, self._bears)
+        data = Assets(self.world, self.jobs, "data", self._artifacts.path)
+        models = Assets(self.world, self.jobs, "models", self._artifacts.path, self._registries.find)
+        deployments = Deployments(self.world, self.servers, models.model_of, self._bears, self._environments.check_own)
+        self.jobs.register = lambda output, job, path: {"data": data, "models": models}[output.kind].keep_output(
+            output, job, path
+        )
         services = (
             self._identity,
             Subscriptions(self.world),
@@ -188,7 +192,7 @@ class AzureMLEmulator:
             Workspaces(self.world, self._store),
             self._computes,
             self._quotas,
-            Assets(self.world, self.jobs, "data", self._artifacts.path),
+            data,
             models,
             self._job_service,
             self._components,

@@ -17,6 +17,7 @@ from azft.rules.suggest import did_you_mean
 from azft.snapshot import RegistryPipeline, RegistryVersion, registry_pipelines
 from azft.testing.emulator.commands.jobs import CommandJobs
 from azft.testing.emulator.composed.runs import Composed
+from azft.testing.emulator.named_outputs import NamedOutput, named_outputs
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.scripts import Outcome, scripted_events
 from azft.testing.emulator.state import Document
@@ -28,6 +29,8 @@ from azft.testing.emulator.world import CONTAINER, World, path_of
 
 KIND = "jobs"
 CHILDREN = "children"
+NAMING = "naming"
+"""Jobs with outputs that become assets once they have completed."""
 IMPORTED = "chat_completion_model_import"
 CHANGEABLE = ("displayName", "description", "tags", "properties", "isArchived")
 """What may be said anew of a job that is there."""
@@ -55,6 +58,8 @@ class Jobs:
         self._scripts: deque[Outcome] = deque()
         self.default: Outcome | None = None
         self._publishing = threading.Lock()
+        self._naming = threading.RLock()
+        self.register: Callable[[NamedOutput, str, str], None] = lambda _output, _job, _path: None
         self._amending = threading.Lock()
         self._changed: set[str] = set()
 
@@ -81,6 +86,7 @@ class Jobs:
 
     def create(self, name: str, properties: dict[str, Any]) -> Document:
         """Keep the job and start it."""
+        self.settle()  # It may read what another one has put out.
         now = self._world.clock.now()
         outcome = self._scripts.popleft() if self._scripts else self.default
         document: Document = {"name": name, "properties": properties, "submitted": now}
@@ -97,6 +103,8 @@ class Jobs:
         else:
             document |= self._begun(name, properties)
         made = self._world.state.put(KIND, name, document)
+        if any(named_outputs(properties)):
+            self._world.state.put(NAMING, name, {"name": name})
         if composed and outcome is None:
             children = list(self.composed.children(name))
         else:
@@ -112,6 +120,10 @@ class Jobs:
         if found is None:
             raise not_found("Job", name)
         return found
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a job of that name."""
+        return self._world.state.get(KIND, name) is not None
 
     def find_child(self, run_id: str) -> tuple[Document, str] | None:
         """Return the job and the step that a child run's id means, or None."""
@@ -137,6 +149,21 @@ class Jobs:
         if story.status == "Completed" and not document.get("published"):
             self._publish(document)
         return story
+
+    def settle(self) -> None:
+        """Make assets of the outputs that have a name, of every job that has completed."""
+        for name in self._world.state.names(NAMING):
+            document = self._world.state.get(KIND, name)
+            status = self.story(document).status if document is not None else "Failed"
+            with self._naming:  # Registering one asks for its versions, and so comes here again.
+                if status in {"Completed", "Failed", "Canceled"} and self._world.state.delete(NAMING, name):
+                    for output in named_outputs(document["properties"]) if document and status == "Completed" else ():
+                        self.register(output, name, self._named_path(name, output))
+
+    def _named_path(self, name: str, output: NamedOutput) -> str:
+        if output.node:
+            return str(self.composed.outputs(name, output.node)[output.output])
+        return self.output_path(name, output.output)
 
     def events(self, document: Document) -> list[RunEvent]:
         """Return the events so far, from the script, from the run that trains, or from the refusal."""

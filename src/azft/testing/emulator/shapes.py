@@ -23,6 +23,8 @@ MOST_TAGS, LONGEST_KEY, LONGEST_VALUE = 50, 100, 1000
 """Of a run (resource-limits-capacity, 2025-02-05)."""
 COMPUTE_NAME = re.compile(r"[a-zA-Z](?![a-zA-Z0-9-]*-\d+$)[a-zA-Z0-9-]{1,22}[a-zA-Z0-9]")
 """3 to 24 characters, not ending in a dash and digits (how-to-create-attach-compute-cluster; 2025-01-01-preview)."""
+MOST_MIRRORED = 50
+"""Percent (how-to-safely-rollout-online-endpoints)."""
 _SECONDS = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 _BAD = "ValidationError"
 
@@ -77,6 +79,18 @@ def shares(given: Any) -> dict[str, int]:
     found = {str(name): whole(given, name, 0, 100) for name in given}
     if sum(found.values()) not in {0, 100}:
         raise bad_request(f"traffic {found}: 0 or 100 together", _BAD)
+    return found
+
+
+def mirrored(given: Any, live: Mapping[str, int]) -> dict[str, int]:
+    """Return the mirrored traffic: up to 50 percent, to one deployment that has none of its own."""
+    if not given:
+        return {}
+    if not isinstance(given, dict) or len(given) > 1:
+        raise bad_request(f"'mirrorTraffic' is {given!r}, expected one deployment and its percent", _BAD)
+    found = {str(name): whole(given, name, 0, MOST_MIRRORED) for name in given}
+    if taken := [name for name in found if live.get(name)]:
+        raise bad_request(f"mirror traffic {found}: {taken[0]} has live traffic already", _BAD)
     return found
 
 

@@ -131,6 +131,17 @@ def viewed(items: Sequence[Any], call: Call) -> list[Any]:
     return [item for item in items if bool((item.get("properties") or {}).get("isArchived")) is archived]
 
 
+def tagged(items: Sequence[Any], wanted: str, members: str = "tags") -> list[Any]:
+    """Return the items that bear all of these tags: names, or names with a value, as `one,two=value`."""
+    asked = [part.strip().partition("=") for part in wanted.split(",") if part.strip()]
+
+    def bears(item: Any) -> bool:
+        known = (item.get("properties") or {}).get(members) or {}
+        return all(name in known and (not sign or str(known[name]) == value) for name, sign, value in asked)
+
+    return [item for item in items if bears(item)]
+
+
 def page(
     items: Sequence[Any], call: Call, *, most: int = 1000, shown: Callable[[Any], Any] = lambda item: item
 ) -> Reply:

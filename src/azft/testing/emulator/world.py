@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,13 @@ class World:
             "properties": properties,
             **more,
         }
+
+    def identity(self, given: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """Return an identity as the service fills it in: the system's own has a principal and a tenant."""
+        if "systemassigned" not in str(given.get("type", "")).lower():
+            return dict(given)
+        principal = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.id}/{name}"))
+        return {**given, "principalId": principal, "tenantId": self.tenant}
 
     def system_data(self, created: float) -> dict[str, str]:
         """Return who made something and when."""

@@ -30,7 +30,7 @@ _ASSET = re.compile(
     r".*/workspaces/[^/]+/(data|models)/([^/]+)/versions/([^/]+)|azureml:([^:/]+):([^:/]+)", re.IGNORECASE
 )
 _OUTPUT = re.compile(r"azureml://jobs/([^/]+)/outputs/([^/]+)/?(?:paths/(.*))?")
-_REGISTRY_MODEL = re.compile(r"azureml://registries/([^/]+)/models/([^/]+)/versions/([^/]+)")
+REGISTRY_MODEL = re.compile(r"azureml://registries/([^/]+)/models/([^/]+)/versions/([^/]+)")
 _LOST = "The job's process is gone: the machine that it ran on was stopped."
 
 
@@ -133,7 +133,7 @@ class CommandJobs:
 
     def _place(self, name: str, given: Given) -> Given:
         uri = given.uri
-        if found := _REGISTRY_MODEL.fullmatch(uri):
+        if found := REGISTRY_MODEL.fullmatch(uri):
             model = self._find_model(found[1], found[2], found[3])
             if model is None:
                 raise bad_request(f"input {name!r}: model {uri} does not exist")

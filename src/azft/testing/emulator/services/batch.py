@@ -221,10 +221,13 @@ class BatchEndpoints:
             raise bad_request(f"input {unknown[0]!r} is not an input of the pipeline {spec.get('name')}")
         settings = (deployment.get("deploymentConfiguration") or {}).get("settings") or {}
         compute = str(settings.get("default_compute") or deployment.get("compute") or "")
+        wanted = asked.get("outputData") or {}
         outputs = {
-            name: {"jobOutputType": str(entry.get("type") or "uri_folder")}
+            name: {"jobOutputType": str(entry.get("type") or "uri_folder"), **_output(wanted.get(name))}
             for name, entry in (spec.get("outputs") or {}).items()
         }
+        if unknown := [name for name in wanted if name not in outputs]:
+            raise bad_request(f"output {unknown[0]!r} is not an output of the pipeline {spec.get('name')}")
         return {
             "jobType": "Pipeline",
             "jobs": spec.get("jobs") or {},
@@ -242,7 +245,12 @@ class BatchEndpoints:
             raise bad_request(f"a model scores one input, and here are {len(given)}")
         source = _input(given[0])
         changed = {name: asked[name] for name in ("miniBatchSize", "outputFileName", "errorThreshold") if name in asked}
-        return self._scoring({**deployment, **changed}, source["uri"], str(source["jobInputType"]))
+        scored = self._scoring({**deployment, **changed}, source["uri"], str(source["jobInputType"]))
+        wanted = list((asked.get("outputData") or {}).values())
+        if len(wanted) > 1:
+            raise bad_request(f"a model has one output, and here are {len(wanted)}")
+        scored["outputs"][SCORE] |= _output(wanted[0] if wanted else None)
+        return scored
 
     def _scoring(self, deployment: Mapping[str, Any], uri: str, kind: str) -> dict[str, Any]:
         """Return the pipeline with the one step that scores files."""
@@ -301,3 +309,9 @@ def _input(entry: Mapping[str, Any]) -> dict[str, Any]:
     if not uri:
         raise bad_request("an input has no 'uri'", "ValidationError")
     return {"jobInputType": kind, "uri": uri}
+
+
+def _output(entry: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return where an output is to go, if that was said."""
+    uri = str((entry or {}).get("uri") or "")
+    return {"uri": uri} if uri else {}

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
 
 from azft.testing.emulator.composed.graph import EMULATED, component_version
-from azft.testing.emulator.services.versions import check_name, container, newest_first
+from azft.testing.emulator.services.versions import (
+    archived_by,
+    check_name,
+    container,
+    is_same,
+    newest_first,
+    put_away,
+)
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
@@ -29,6 +36,8 @@ from azft.testing.emulator.world import World
 KIND = "components"
 ANONYMOUS = "azureml_anonymous"
 """Holds the components that a pipeline brings along, each under a version that is a digest of it (azure-ai-ml)."""
+DESCRIBING = frozenset({"description", "display_name", "tags", "id", "creation_context"})
+"""What may be said anew of a component that is there (az ml component update), and what the service has added to it."""
 DEFAULT = "azureml_default"
 """The version that is asked for where none is named (azure-ai-ml)."""
 
@@ -99,27 +108,16 @@ class Components:
 
     def _described(self, name: str) -> dict[str, Any]:
         versions = self._versions(name)
-        newest = versions[0]
-        return container(
-            self._world,
-            KIND,
-            name,
-            str(newest["name"]),
-            versions[-1]["systemData"],
-            isArchived=all(bool(one["properties"].get("isArchived")) for one in versions),
-            description=newest["properties"].get("description"),
-            tags=newest["properties"].get("tags") or {},
-        )
+        told = versions[0]["properties"]
+        more = {"description": told.get("description"), "tags": told.get("tags") or {}}
+        return container(self._world, KIND, name, versions, **more)
 
     def _archive(self, call: Call) -> Reply:
-        archived = body_of(call.body)["properties"].get("isArchived")
-        if not isinstance(archived, bool):
-            raise bad_request("'isArchived' is missing, expected true or false", "ValidationError")
+        archived = archived_by(call.body)
         versions = self._versions(call["name"])
         if not versions:
             raise not_found("Component", call["name"])
-        for one in versions:
-            one["properties"]["isArchived"] = archived
+        for one in put_away(versions, archived=archived):
             self._world.state.put(KIND, f"{call['name']}:{one['name']}", one)
         return Reply(self._described(call["name"]))
 
@@ -143,7 +141,7 @@ class Components:
         known = self._world.state.get(KIND, f"{name}:{version}")
         if known is None:
             self._check(name, spec)
-        elif known["properties"]["componentSpec"] != {"version": version, **spec}:
+        elif not is_same(known["properties"]["componentSpec"], {"version": version, **spec}, _settled(spec)):
             raise bad_request(f"component {name}:{version} exists and is another one", "ImmutableProperty")
         created = known["systemData"] if known else self._world.system_data(self._world.clock.now())
         document: Document = self._world.resource(
@@ -164,6 +162,11 @@ class Components:
             if not str(spec.get("command") or "").strip():
                 raise bad_request(f"component {name} has no 'command'", "ValidationError")
             self._check_environment(str(spec.get("environment") or ""))
+
+
+def _settled(spec: Iterable[str]) -> set[str]:
+    """Return the members of a specification that stay as they are; a client's notes to itself begin with '_'."""
+    return {name for name in spec if name not in DESCRIBING and not name.startswith("_")}
 
 
 def _shown(document: Document) -> Document:

@@ -70,9 +70,7 @@ class Computes:
         inner = properties.get("properties") or {}
         machine = self._machine(str(inner.get("vmSize", "")))
         tier = word(inner, "vmPriority", PRIORITIES) or "Dedicated"
-        scale = inner.get("scaleSettings") or {}
-        most = whole(scale, "maxNodeCount", 0, MOST_NODES, default=1)
-        whole(scale, "minNodeCount", 0, most, default=0)
+        _check_scale(inner)
         known = self._world.state.get(KIND, name.lower())
         if known is None:
             self._quotas.check_room(machine, tier, sum(1 for _ in self._world.state.all(KIND)))
@@ -87,7 +85,9 @@ class Computes:
         known = self._get(call).body
         if not isinstance(call.body, dict):
             raise bad_request("the body must be a JSON object")
-        changed = self._kept(known["name"], merged(known, call.body), known)
+        asked = merged(known, call.body)
+        _check_scale(asked["properties"].get("properties") or {})
+        changed = self._kept(known["name"], asked, known)
         name = str(known["name"])
         headers = self._world.operations.start(
             call, "compute", of=lambda: self._world.state.get(KIND, name.lower()), about=f"{KIND}/{name}"
@@ -143,11 +143,15 @@ class Computes:
         now = iso(self._world.clock.now())
         created = known["properties"]["createdOn"] if known else now
         inner = {"currentNodeCount": 0, "targetNodeCount": 0, "allocationState": "Steady", "errors": None}
+        before = (known or {}).get("properties", {}).get("properties") or {}
+        # Another size or tier is not refused, and does not count (azure-rest-api-specs 18889).
+        inner |= {name: before[name] for name in ("vmSize", "vmPriority") if before.get(name)}
         added = {"properties": inner, "provisioningState": "Succeeded", "createdOn": created, "modifiedOn": now}
         more = {"computeLocation": self._world.region, "provisioningErrors": None, "isAttachedCompute": False}
         properties = merged(body.get("properties", {}), {**added, **more})
         made = self._world.resource(KIND, name, properties, location=body.get("location", self._world.region))
         made["tags"] = body.get("tags") or {}
+        made |= {"identity": self._world.identity(body["identity"], name)} if body.get("identity") else {}
         return self._world.state.put(KIND, name.lower(), made)
 
     def _delete(self, call: Call) -> Reply:
@@ -163,6 +167,12 @@ class Computes:
 
     def _sizes(self, call: Call) -> Reply:
         return Reply({"value": [_size(machine) for machine in virtual_machines() if self._quotas.offered(machine)]})
+
+
+def _check_scale(inner: Mapping[str, Any]) -> None:
+    scale = inner.get("scaleSettings") or {}
+    most = whole(scale, "maxNodeCount", 0, MOST_NODES, default=1)
+    whole(scale, "minNodeCount", 0, most, default=0)
 
 
 def _size(machine: VirtualMachine) -> dict[str, Any]:

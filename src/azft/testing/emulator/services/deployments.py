@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
+import random
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from azft.testing.emulator.wire import (
     Call,
     Operation,
     Reply,
+    WireError,
     arm,
     bad_request,
     not_found,
@@ -47,8 +50,10 @@ class Deployments:
         servers: Servers,
         model_of: Callable[[str], Served],
         bears: Callable[[Call], bool],
+        check_environment: Callable[[str], None],
     ) -> None:
         self._world = world
+        self._check_environment = check_environment
         self._bears = bears
         self._servers = servers
         self._model_of = model_of
@@ -81,6 +86,10 @@ class Deployments:
                 open=True,
             ),
         ]
+
+    def exists(self, endpoint: str, part: str) -> bool:
+        """Whether an endpoint has a deployment of that name."""
+        return self._world.state.get(DEPLOYMENTS, f"{endpoint}/{part}".lower()) is not None
 
     def remove_all(self, endpoint: str) -> None:
         """End every deployment of an endpoint."""
@@ -123,6 +132,7 @@ class Deployments:
             raise bad_request(f"instance type {size!r} is not available in {self._world.region}")
         if seconds_of((given.get("requestSettings") or {}).get("requestTimeout", "PT5S")) > LONGEST_REQUEST:
             raise bad_request(f"requestTimeout is above {LONGEST_REQUEST:g} seconds")
+        self._check_environment(str(given.get("environmentId") or ""))
         key = f"{name}/{part}".lower()
         self._servers.stop(key)
         served = self._served(key, given)
@@ -151,6 +161,16 @@ class Deployments:
         )
         return Reply(document, 201, headers)
 
+    def _copied(self, call: Call, part: str) -> None:
+        """Ask the deployment that gets a copy; nobody hears its answer, and its log has what went wrong."""
+        with suppress(WireError):
+            self._ask(call, part)
+
+    def _ask(self, call: Call, part: str) -> Reply:
+        key = f"{call['name']}/{part}".lower()
+        given = (self._world.state.get(DEPLOYMENTS, key) or {}).get("properties") or {}
+        return self._servers.ask(key, lambda: self._served(key, given), call.path, call.body)
+
     def _served(self, key: str, given: Mapping[str, Any]) -> Served:
         """Return what a deployment serves: its script, if it has one, or its model."""
         model = str(given.get("model") or "")
@@ -175,8 +195,9 @@ class Deployments:
     def _undeploy(self, call: Call) -> Reply:
         part = self._part(call)["name"]
         endpoint = self._endpoint(call["name"])
-        if (endpoint["properties"].get("traffic") or {}).get(part, 0) > 0:
-            raise bad_request(f"deployment {part} still has traffic; set it to 0 first")
+        for share in ("traffic", "mirrorTraffic"):
+            if (endpoint["properties"].get(share) or {}).get(part, 0) > 0:
+                raise bad_request(f"deployment {part} still has traffic; set it to 0 first")
         headers = self._world.operations.start(call, "mfe", lambda: self._remove(call["name"], part))
         return Reply(None, 202, headers)
 
@@ -205,15 +226,21 @@ class Deployments:
         right = any(hmac.compare_digest(given, one.encode()) for one in known) or (not known and self._bears(call))
         if scheme.lower() != "bearer" or not right:
             return Reply({"error": {"code": "Unauthorized", "message": "the key is missing or wrong"}}, 401)
-        traffic = endpoint["properties"].get("traffic") or {}
-        part = call.headers.get("azureml-model-deployment") or next(
-            (name for name, share in traffic.items() if share), ""
-        )
+        part = call.headers.get("azureml-model-deployment") or _drawn(endpoint["properties"].get("traffic") or {})
         found = self._world.state.get(DEPLOYMENTS, f"{call['name']}/{part}".lower()) if part else None
         if found is None:
             return Reply({"error": {"code": "NotFound", "message": f"no deployment {part!r} with traffic"}}, 404)
         if found["properties"]["provisioningState"] != "Succeeded":
             return Reply({"error": {"code": "DeploymentNotReady", "message": f"deployment {part} is not ready"}}, 424)
-        key = f"{call['name']}/{part}".lower()
-        reply = self._servers.ask(key, lambda: self._served(key, found["properties"]), call.path, call.body)
+        mirror = endpoint["properties"].get("mirrorTraffic") or {}
+        copied = _drawn({**mirror, "": 100 - sum(mirror.values())}) if mirror else ""
+        if copied:
+            self._world.operations.aside(lambda: self._copied(call, copied))
+        reply = self._ask(call, part)
         return Reply(reply.body, reply.status, {**reply.headers, "azureml-model-deployment": part})
+
+
+def _drawn(traffic: Mapping[str, int]) -> str:
+    """Return a deployment by its share, nothing where none has one."""
+    live = {name: share for name, share in traffic.items() if share > 0}
+    return random.choices(list(live), list(live.values()))[0] if live else ""

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Sequence
 
 from azft.testing.emulator.router import merged
-from azft.testing.emulator.services.deployments import DEPLOYMENTS, ENDPOINTS, NAME, Deployments
-from azft.testing.emulator.shapes import AUTH_MODES, body_of, check_tags, shares, word
+from azft.testing.emulator.services.deployments import ENDPOINTS, NAME, Deployments
+from azft.testing.emulator.shapes import AUTH_MODES, body_of, check_tags, mirrored, shares, word
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
     WORKSPACE,
@@ -67,11 +67,11 @@ class OnlineEndpoints:
         known = self._world.state.get(ENDPOINTS, name.lower())
         self._world.operations.check_free(f"{ENDPOINTS}/{name}")
         traffic = shares(body["properties"].get("traffic"))
-        missing = [
-            part for part in traffic if self._world.state.get(DEPLOYMENTS, f"{name.lower()}/{part.lower()}") is None
-        ]
-        if missing:
-            raise bad_request(f"traffic {traffic}: {', '.join(missing)} is no deployment of {name}")
+        mirror = mirrored(body["properties"].get("mirrorTraffic"), traffic)
+        for given in (traffic, mirror):
+            missing = [part for part in given if not self._deployments.exists(name, part)]
+            if missing:
+                raise bad_request(f"traffic {given}: {', '.join(missing)} is no deployment of {name}")
         host = f"https://{name.lower()}.{self._world.region}.inference.ml.azure.com"
         properties = {
             **body.get("properties", {}),
@@ -80,7 +80,8 @@ class OnlineEndpoints:
             "provisioningState": "Succeeded",
         }
         document = self._world.resource(ENDPOINTS, name, properties, location=body.get("location", self._world.region))
-        document |= {"tags": body.get("tags") or {}, "identity": body.get("identity") or {"type": "SystemAssigned"}}
+        identity = self._world.identity(body.get("identity") or {"type": "SystemAssigned"}, name)
+        document |= {"tags": body.get("tags") or {}, "identity": identity}
         document["keys"] = known["keys"] if known else [secrets.token_urlsafe(32), secrets.token_urlsafe(32)]
         self._world.state.put(ENDPOINTS, name.lower(), document)
         headers = self._world.operations.start(

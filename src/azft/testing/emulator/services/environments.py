@@ -12,7 +12,14 @@ from typing import Any
 from azft.snapshot import curated_environments
 from azft.testing.emulator.clock import iso
 from azft.testing.emulator.services.registries import HOST, VERSIONS
-from azft.testing.emulator.services.versions import check_name, container, newest_first
+from azft.testing.emulator.services.versions import (
+    archived_by,
+    check_name,
+    container,
+    is_same,
+    newest_first,
+    put_away,
+)
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
@@ -21,6 +28,7 @@ from azft.testing.emulator.wire import (
     Call,
     Operation,
     Reply,
+    WireError,
     arm,
     bad_request,
     not_found,
@@ -30,6 +38,10 @@ from azft.testing.emulator.wire import (
 from azft.testing.emulator.world import World
 
 KIND = "environments"
+CONTENT = ("image", "build", "condaFile", "inferenceConfig", "osType")
+"""What a version is; another one of it is another version (azure-sdk-for-python 38590)."""
+REGISTERED = "Environment {name} with version {version} is already registered and cannot be changed."
+"""What the service says of a version that is there and is another one (azure-cli-extensions 5440)."""
 _PREFIX = "AzureML-"
 _IDENTITY = re.compile(
     r".*/workspaces/[^/]+/environments/([^/]+)/(?:versions|labels)/([^/]+)|azureml:([^:@/]+)[:@]([^:/]+)", re.IGNORECASE
@@ -51,9 +63,10 @@ class Environments:
         return [
             arm("GET", base, self._containers, "REST specification"),
             arm("GET", base + "/{name}", self._container),
+            arm("PUT", base + "/{name}", self._archive, note="archives or restores every version"),
             arm("GET", base + "/{name}/versions", self._list),
             arm("GET", base + "/{name}/versions/{version}", self._get, note=note),
-            arm("PUT", base + "/{name}/versions/{version}", self._put),
+            arm("PUT", base + "/{name}/versions/{version}", self._put, note="409 where it is there and another one"),
             *(
                 Operation(
                     "GET",
@@ -68,6 +81,12 @@ class Environments:
             ),
         ]
 
+    def check_own(self, identity: str) -> None:
+        """Refuse an environment of the workspace's own that does not exist; those of others may be older than ours."""
+        own = _IDENTITY.fullmatch(identity)
+        if own and not (own[1] or own[3]).startswith(_PREFIX):
+            self.check(identity)
+
     def check(self, identity: str) -> None:
         """Refuse a job's environment that does not exist."""
         if found := _REGISTERED.fullmatch(identity):
@@ -80,10 +99,10 @@ class Environments:
             raise bad_request(f"environment {identity or 'none'} does not exist")
 
     def _find(self, name: str, version: str) -> Document | None:
-        if name.removeprefix(_PREFIX) in curated_environments():
+        own = next((one for one in self._versions(name) if version in (one["name"], "latest")), None)
+        if own is None and name.removeprefix(_PREFIX) in curated_environments():
             return self._curated(name, version)
-        own = self._versions(name)
-        return next((one for one in own if version in (one["name"], "latest")), None)
+        return own
 
     def _versions(self, name: str) -> list[Document]:
         return newest_first(one for one in self._world.state.all(KIND, f"{name}:") if one["properties"]["of"] == name)
@@ -106,7 +125,7 @@ class Environments:
 
     def _containers(self, call: Call) -> Reply:
         names = {document["properties"]["of"] for document in self._world.state.all(KIND)}
-        return page(sorted(names), call, shown=self._described)
+        return page(viewed([self._described(name) for name in sorted(names)], call), call)
 
     def _container(self, call: Call) -> Reply:
         if call["name"].removeprefix(_PREFIX) not in curated_environments() and not self._versions(call["name"]):
@@ -114,15 +133,21 @@ class Environments:
         return Reply(self._described(call["name"]))
 
     def _described(self, name: str) -> dict[str, Any]:
-        own = self._versions(name)
-        latest = str(own[0]["name"]) if own else curated_environments()[name.removeprefix(_PREFIX)]
-        created = own[-1]["systemData"] if own else self._world.system_data(0)
-        return container(self._world, KIND, name, latest, created)
+        return container(self._world, KIND, name, self._versions(name) or [self._curated(name, "latest")])
+
+    def _archive(self, call: Call) -> Reply:
+        archived, versions = archived_by(call.body), self._versions(call["name"])
+        if not versions:
+            raise not_found("Environment", call["name"])
+        for one in put_away(versions, archived=archived):
+            self._world.state.put(KIND, f"{call['name']}:{one['name']}", one)
+        return Reply(self._described(call["name"]))
 
     def _list(self, call: Call) -> Reply:
         name = call["name"]
-        curated = name.removeprefix(_PREFIX) in curated_environments()
-        found = [self._curated(name, "latest")] if curated else self._versions(name)
+        own = self._versions(name)
+        curated = not own and name.removeprefix(_PREFIX) in curated_environments()
+        found = [self._curated(name, "latest")] if curated else own
         return page(viewed(found, call), call, shown=_shown)
 
     def _get(self, call: Call) -> Reply:
@@ -138,15 +163,15 @@ class Environments:
         check_name("environment", name, version)
         if not properties.get("image") and not properties.get("build"):
             raise bad_request(f"environment {name}:{version} has neither 'image' nor 'build'", "ValidationError")
-        kind = "UserCreated"
-        document = self._world.resource(
-            f"environments/{name}/versions",
-            version,
-            {"osType": "Linux", **properties, "environmentType": kind, "of": name, "provisioningState": "Succeeded"},
-            systemData=self._world.system_data(self._world.clock.now()),
-        )
+        added = {"environmentType": "UserCreated", "of": name, "provisioningState": "Succeeded"}
+        given = {"osType": "Linux", **properties, **added}
+        known = self._world.state.get(KIND, f"{name}:{version}")
+        if known is not None and not is_same(known["properties"], given, CONTENT):
+            raise WireError(409, "UserError", REGISTERED.format(name=name, version=version))
+        created = known["systemData"] if known else self._world.system_data(self._world.clock.now())
+        document = self._world.resource(f"environments/{name}/versions", version, given, systemData=created)
         self._world.state.put(KIND, f"{name}:{version}", document)
-        return Reply(_shown(document), 201)
+        return Reply(_shown(document), 200 if known else 201)
 
     def _registered(self, call: Call) -> Reply:
         found = [self._of_registry(call)] if call["name"] in curated_environments() else []

@@ -118,7 +118,7 @@ class RunHistory:
             steps = nested or story.steps
         else:
             steps = story.steps if step.name == NESTED else ()
-        runs = [self._described(document, story, each) for each in steps]
+        runs = [self._described(document, story, each) for each in steps[: call.whole("$top", len(steps))]]
         return Reply({"value": runs, "continuationToken": None, "nextLink": None})
 
     def _data(self, call: Call) -> Reply:

@@ -9,6 +9,7 @@ from typing import Any
 
 from azft.snapshot import RegistryPipeline
 from azft.testing.emulator.jobs import KIND, Jobs, output_names
+from azft.testing.emulator.services.versions import is_same
 from azft.testing.emulator.shapes import JOB_TYPES, body_of, check_input, check_tags, word
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.steps import CHAT, registry_node
@@ -22,6 +23,7 @@ from azft.testing.emulator.wire import (
     arm,
     bad_request,
     page,
+    tagged,
     viewed,
 )
 from azft.testing.emulator.world import World
@@ -30,6 +32,14 @@ ILLEGAL = "'\\"
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}")
 """Of a job on creation (the packages generated from the specification)."""
 SERVERLESS = "serverless"
+SETTLED = ("jobType", "command", "codeId", "environmentId", "computeId", "experimentName", "distribution")
+"""What a job is, once it was submitted."""
+TAKEN = (
+    "A job with this name already exists. If you are trying to create a new job, use a different name. If you are "
+    "trying to update an existing job, the existing job's {changed} cannot be changed. Only description, tags, "
+    "displayName, properties, and isArchived can be updated."
+)
+"""What the service says of another job under the same name (azure-docs 122250)."""
 LOCKS = 64
 """So many jobs are made side by side."""
 
@@ -70,7 +80,15 @@ class JobService:
         ]
 
     def _list(self, call: Call) -> Reply:
-        return page(viewed(self._jobs.all(), call), call, most=50, shown=self._described)
+        asked, found = call.query, viewed(self._jobs.all(), call)
+        found = tagged(found, asked.get("tag", ""))
+        found = tagged(found, asked.get("properties", ""), "properties")
+        for query, told in (("jobType", _job_type), ("scheduleId", _schedule)):
+            if wanted := asked.get(query, "").lower():
+                found = [one for one in found if told(one).lower() == wanted]
+        if wanted := asked.get("scheduled", "").lower():
+            found = [one for one in found if bool(_schedule(one)) is (wanted == "true")]
+        return page(found, call, most=50, shown=self._described)
 
     def _get(self, call: Call) -> Reply:
         child = self._jobs.find_child(call["name"])
@@ -90,6 +108,7 @@ class JobService:
     def _kept(self, call: Call, properties: dict[str, Any]) -> Reply:
         known = self._world.state.get(KIND, call["name"])
         if known is not None:
+            _check_unchanged({"experimentName": "Default", **known["properties"]}, properties)
             return Reply(self._described(self._jobs.change(call["name"], properties)), 200)
         self.check(properties)
         return Reply(self._described(self._jobs.create(call["name"], properties)), 201)
@@ -160,6 +179,7 @@ class JobService:
             "Studio": {"jobServiceType": "Studio", "endpoint": studio},
         }
         status = self._jobs.shown_state(document, story.status)
+        services = {**(given.get("services") or {}), **services}
         properties = {**given, "outputs": outputs, "status": status, "services": services}
         properties.setdefault("experimentName", "Default")
         properties["properties"] = dict(properties.get("properties") or {})
@@ -167,3 +187,33 @@ class JobService:
             best = self._jobs.composed.best_trial(name)
             properties["properties"] |= {"best_child_run_id": best} if best else {}
         return world.resource("jobs", name, properties, systemData=world.system_data(document["submitted"]))
+
+
+def _job_type(document: Document) -> str:
+    return str(document["properties"].get("jobType") or "")
+
+
+def _schedule(document: Document) -> str:
+    return str((document["properties"].get("properties") or {}).get("azureml.scheduleId") or "")
+
+
+def _check_unchanged(known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse another job under the name of one that is there; what is left out stays as it is.
+
+    Of what the service adds to a job, as to its outputs and its nodes, a client may send back as much as it likes.
+    """
+    changed = [name for name in SETTLED if given.get(name) not in (None, "") and not is_same(known, given, (name,))]
+    inputs, before = (
+        {key: _worth(entry) for key, entry in (one.get("inputs") or {}).items()} for one in (given, known)
+    )
+    changed += ["inputs"] if inputs and inputs != before else []
+    nodes = set(given.get("jobs") or ())
+    changed += ["jobs"] if nodes and nodes != set(known.get("jobs") or ()) else []
+    if changed:
+        raise bad_request(TAKEN.format(changed=", ".join(changed)))
+
+
+def _worth(entry: Any) -> str:
+    """Return what an input holds, however much is said of it."""
+    told = entry if isinstance(entry, Mapping) else {}
+    return str(told.get("uri") or told.get("value") or "").rstrip("/")

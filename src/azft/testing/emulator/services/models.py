@@ -9,10 +9,20 @@ from typing import Any
 
 import yaml
 
+from azft.snapshot import RegistryVersion
+from azft.testing.emulator.commands.jobs import REGISTRY_MODEL
 from azft.testing.emulator.jobs import Jobs, output_names
+from azft.testing.emulator.named_outputs import NamedOutput
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.scoring_server import MLFLOW
-from azft.testing.emulator.services.versions import check_name, container, newest_first
+from azft.testing.emulator.services.versions import (
+    archived_by,
+    check_name,
+    container,
+    newest_first,
+    next_number,
+    put_away,
+)
 from azft.testing.emulator.serving import CHAT, SCRIPTED, Served
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
@@ -21,10 +31,12 @@ from azft.testing.emulator.wire import (
     Call,
     Operation,
     Reply,
+    WireError,
     arm,
     bad_request,
     not_found,
     page,
+    tagged,
     viewed,
 )
 from azft.testing.emulator.world import CONTAINER, World, folder_for, is_elsewhere, path_of
@@ -35,6 +47,13 @@ ARTIFACTS = "artifacts"
 _ASSET = re.compile(r".*/workspaces/[^/]+/models/([^/]+)/versions/([^/]+)|azureml:([^:]+):([^:]+)", re.IGNORECASE)
 _SCRIPTED_FLAVORS = {"python_function": {"data": {"loader_module": "mlflow.transformers"}}}
 """Of a model that names none: one of a script, and of files that are no MLflow model, where nobody reads them."""
+TAKEN = (
+    "A {kind} version with this name and version already exists. If you are trying to create a new {kind} version, "
+    "use a different name or version. If you are trying to update an existing {kind} version, the existing asset's "
+    "{key} cannot be changed. Only tags, description, and isArchived can be updated."
+)
+"""What the service says of another path under a version that is there (of data; the SDK looks for "already exists")."""
+_WORDS = {"modelUri": "model uri", "dataUri": "data uri"}
 _OWN = ("key", "created", "mlflow")
 """What the emulator alone wants to know of a version."""
 
@@ -42,8 +61,16 @@ _OWN = ("key", "created", "mlflow")
 class Assets:
     """Versioned assets of one kind, "models" or "data"; `logged` is where an artifact of a run lies in storage."""
 
-    def __init__(self, world: World, jobs: Jobs, kind: str, logged: Callable[[str, str], str]) -> None:
+    def __init__(
+        self,
+        world: World,
+        jobs: Jobs,
+        kind: str,
+        logged: Callable[[str, str], str],
+        find_model: Callable[[str, str, str], RegistryVersion | None] = lambda _registry, _name, _version: None,
+    ) -> None:
         self._world = world
+        self._find_model = find_model
         self._jobs = jobs
         self._kind = kind
         self._logged = logged
@@ -56,6 +83,7 @@ class Assets:
         return [
             arm("GET", base, self._containers, "REST specification", note=said),
             arm("GET", base + "/{name}", self._container, note=said),
+            arm("PUT", base + "/{name}", self._archive, note="archives or restores every version"),
             arm("GET", base + "/{name}/versions", self._list),
             arm("GET", version, self._get),
             arm("PUT", version, self._put, note="an output of a job that has not completed is refused (inferred)"),
@@ -66,8 +94,14 @@ class Assets:
         """Return what a model's id means and how it is served, if it can be.
 
         A folder of azft's own, with weights of a chat model, is answered by the local server, every other MLflow model
-        by MLflow's own functions, and a scripted one answers for itself.
+        by MLflow's own functions, and a scripted one answers for itself. One of a registry is answered by the local
+        server from the weights that were given for it.
         """
+        if not asset:
+            said = "not emulated: an image that serves without a model and without a scoring script"
+            raise WireError(501, "EmulatorUnhandled", said)
+        if registered := REGISTRY_MODEL.fullmatch(asset):
+            return self._of_registry(asset, *registered.groups())
         found = _ASSET.fullmatch(asset)
         document = self.find(found[1] or found[3], found[2] or found[4]) if found else None
         if document is None:
@@ -80,16 +114,31 @@ class Assets:
             return Served("", place, base)
         return Served(SCRIPTED if b"scripted: true" in described.read_bytes() else MLFLOW, place, base)
 
+    def _of_registry(self, asset: str, registry: str, name: str, version: str) -> Served:
+        model = self._find_model(registry, name, version)
+        if model is None:
+            raise bad_request(f"model {asset} does not exist")
+        if not model.weights:
+            said = f"not emulated: the weights of {asset}; give the emulator's model a folder of them (weights=)"
+            raise WireError(501, "EmulatorUnhandled", said)
+        place = folder_for(self._world.state.folder, f"served/{registry}-{name}-{version}")
+        if not (place / "model").exists():
+            (place / "model").symlink_to(Path(model.weights).absolute(), target_is_directory=True)
+        return Served(CHAT, place, name)
+
     def find(self, name: str, version: str) -> Document | None:
         """Return a version, or None."""
+        self._jobs.settle()
         return self._world.state.get(self._kind, f"{name}:{version}")
 
     def names(self) -> list[str]:
         """Return the names that have a version."""
+        self._jobs.settle()
         return list(dict.fromkeys(str(document["key"]) for document in self._world.state.all(self._kind)))
 
     def versions(self, name: str) -> list[Document]:
         """Return the versions of a name, newest first."""
+        self._jobs.settle()
         return newest_first(self._world.state.all(self._kind, f"{name}:"))
 
     def folder(self, document: Document) -> tuple[Path, str]:
@@ -108,6 +157,15 @@ class Assets:
         """Keep a version as it is."""
         self._world.state.put(self._kind, f"{document['key']}:{document['name']}", document)
 
+    def keep_output(self, output: NamedOutput, job: str, path: str) -> None:
+        """Keep what a job has put out under the name that was given for it, as its next version without one."""
+        version = output.version or str(next_number(self.versions(output.name)))
+        uri = self._world.store_uri(path + ("" if output.type == "uri_file" else "/"))
+        if self._kind == "models":
+            self.keep(output.name, version, {"modelUri": uri, "modelType": output.type, "jobName": job})
+        else:
+            self.keep(output.name, version, {"dataUri": uri, "dataType": output.type})
+
     def keep(self, name: str, version: str, properties: Mapping[str, Any], **more: Any) -> Document:
         """Keep a version that points at a path of the store, over what is known of it, and return it."""
         known = self.find(name, version)
@@ -124,6 +182,8 @@ class Assets:
             "systemData": known["systemData"] if known else self._world.system_data(now),
         }
         kept: Document = merged(known or {}, document)
+        if "tags" in properties:
+            kept["properties"]["tags"] = dict(properties["tags"] or {})  # A PUT says all of them.
         self.store(kept)
         return kept
 
@@ -140,7 +200,7 @@ class Assets:
         }
 
     def _containers(self, call: Call) -> Reply:
-        return page(self.names(), call, shown=self._described_container)
+        return page(viewed([self._described_container(name) for name in self.names()], call), call)
 
     def _container(self, call: Call) -> Reply:
         if not self.versions(call["name"]):
@@ -150,10 +210,20 @@ class Assets:
     def _described_container(self, name: str) -> dict[str, Any]:
         versions = self.versions(name)
         kind = {"dataType": versions[0]["properties"].get("dataType", "uri_file")} if self._kind == "data" else {}
-        return container(self._world, self._kind, name, str(versions[0]["name"]), versions[-1]["systemData"], **kind)
+        return container(self._world, self._kind, name, versions, **kind)
+
+    def _archive(self, call: Call) -> Reply:
+        archived, versions = archived_by(call.body), self.versions(call["name"])
+        if not versions:
+            raise not_found(self._kind, call["name"])
+        for one in put_away(versions, archived=archived):
+            self.store(one)
+        return Reply(self._described_container(call["name"]))
 
     def _list(self, call: Call) -> Reply:
-        return page(viewed(self.versions(call["name"]), call), call, shown=_shown)
+        found = tagged(viewed(self.versions(call["name"]), call), call.query.get("tags", ""))
+        stage = call.query.get("stage", "")
+        return page([one for one in found if stage in ("", one["properties"].get("stage"))], call, shown=_shown)
 
     def _get(self, call: Call) -> Reply:
         found = self.find(call["name"], call["version"])
@@ -170,9 +240,7 @@ class Assets:
         key = "modelUri" if self._kind == "models" else "dataUri"
         uri = self._resolved(str(properties.get(key, "")))
         if known is not None and uri != known["properties"][key]:
-            raise bad_request(
-                f"{name}:{version} exists and points elsewhere; its path cannot change", "ImmutableProperty"
-            )
+            raise bad_request(TAKEN.format(kind=self._kind.removesuffix("s"), key=_WORDS[key]))
         added: dict[str, Any] = {key: uri}
         if self._kind == "models":
             source = _OUTPUT.match(str(properties.get(key, "")))
@@ -202,7 +270,8 @@ class Assets:
         if self._kind == "data" and is_elsewhere(uri):
             return uri  # It is taken as it is: nobody looks at it before a job reads it.
         path = path_of(uri)
-        if not path or not self._world.blobs.names(CONTAINER, path.rstrip("/")):
+        later = self._kind == "data" and path  # Somebody may write it later: nobody looks at it before a job reads it.
+        if not later and not (path and self._world.blobs.names(CONTAINER, path.rstrip("/"))):
             raise bad_request(f"nothing at {uri or 'no address'}")
         return self._world.store_uri(path)
 

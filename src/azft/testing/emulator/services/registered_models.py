@@ -10,7 +10,7 @@ from azft.testing.emulator.router import merged
 from azft.testing.emulator.services.models import Assets
 from azft.testing.emulator.services.run_artifacts import UPLOADED, RunArtifacts
 from azft.testing.emulator.services.tracking import local_path, reads_files
-from azft.testing.emulator.services.versions import is_name
+from azft.testing.emulator.services.versions import is_name, next_number
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply
 from azft.testing.emulator.world import CONTAINER, World, path_of
@@ -186,13 +186,12 @@ class RegisteredModels:
         body = _body(call)
         name, source, run = (str(body.get(key) or "") for key in ("name", "source", "run_id"))
         self._of(name)
-        numbers = [int(one["name"]) for one in self._models.versions(name) if str(one["name"]).isdecimal()]
-        version = str(max(numbers, default=0) + 1)
+        version = str(next_number(self._models.versions(name)))
         path = self._path_of(source, f"azureml/registered/{name}/{uuid.uuid4().hex}")
         if not path:
             raise RefusedError(400, "INVALID_PARAMETER_VALUE", f"Invalid model version source: {source!r}")
         now = self._world.clock.now()
-        own = {"stage": STAGES[0], "run_id": run, "source": source, "updated": now}
+        own = {"run_id": run, "source": source, "updated": now}
         described = {"description": body.get("description") or "", "tags": _tags(body)}
         made = self._models.keep(name, version, {**described, "modelUri": self._world.store_uri(path)}, mlflow=own)
         return Reply({"model_version": self._version(made)})
@@ -270,8 +269,8 @@ class RegisteredModels:
         if str(body.get("archive_existing_versions")).lower() == "true":
             for other in self._models.versions(found["key"]):
                 if _stage_of(other) == stage and other["name"] != found["name"]:
-                    self._kept(other, mlflow={"stage": "Archived"})
-        return self._kept(found, mlflow={"stage": stage})
+                    self._kept(other, properties={"stage": "Archived"})
+        return self._kept(found, properties={"stage": stage})
 
     def _address(self, call: Call) -> Reply:
         found = self._asked(call)
@@ -323,7 +322,7 @@ def _pairs(tags: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _stage_of(version: Document) -> str:
-    return str((version.get("mlflow") or {}).get("stage") or STAGES[0])
+    return str(version["properties"].get("stage") or STAGES[0])
 
 
 def _page(call: Call, name: str, found: list[dict[str, Any]]) -> Reply:

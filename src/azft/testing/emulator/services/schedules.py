@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from azft.errors import AzftError
@@ -75,10 +76,13 @@ class Schedules:
 
     def _fire(self, document: Document, at: float) -> str:
         stamp = iso(at)[:19].replace("-", "").replace(":", "").replace("T", "")
-        name = f"{document['name']}_{stamp}"
+        base = f"{document['name']}_{stamp}"
         properties = dict(self._definition(document["properties"]["action"]["jobDefinition"]))
         properties["properties"] = {**(properties.get("properties") or {}), "azureml.scheduleId": document["name"]}
-        self._jobs.create(name, properties)
+        with self._lock:  # Each trigger is a job of its own, also two within a second.
+            names = (base if number == 1 else f"{base}_{number}" for number in count(1))
+            name = next(name for name in names if not self._jobs.exists(name))
+            self._jobs.create(name, properties)
         return name
 
     def _definition(self, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,10 @@ IDS = "mlflow"
 _ID = re.compile(rb"file:[^\"]+|[0-9a-f]{32}")
 """An id, or a place on this machine, which stays as it is."""
 _RUN_KEYS = ("run_id", "run_uuid")
-_TAGGING = {"runs/set-tag", "runs/delete-tag", "runs/log-batch"}
+_TELLING = {"runs/set-tag", "runs/delete-tag", "runs/log-batch", "runs/update"}
+_NAME = "mlflow.runName"
+_NAMED = re.compile(r"(run_id`?\s*(?:!?=|(?:NOT\s+)?IN)\s*)(\([^)]*\)|'[^']*'|\"[^\"]*\")", re.IGNORECASE)
+"""Ids of runs in a search."""
 _ENDED = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 _OWN = "mlflow."
 """What the tags begin with that MLflow keeps for itself."""
@@ -128,17 +131,21 @@ class Mlflow:
         return Reply(content, answer.status_code, {"Content-Type": kind})
 
     def _heard(self, call: Call) -> None:
-        """Keep the tags that somebody has given to a job's run: a job's tags and its run's are the same."""
+        """Keep the name and the tags that somebody has given to a job's run: a job's are its run's."""
         what, body = call["rest"].rpartition("/mlflow/")[2], call.body or {}
         name = str(body.get("run_id") or body.get("run_uuid") or "")
-        if what not in _TAGGING or self._world.state.get(JOBS, name) is None:
+        if what not in _TELLING or self._world.state.get(JOBS, name) is None:
             return
-        given = body.get("tags") or [] if what == "runs/log-batch" else [body]
-        tags = {str(tag["key"]): str(tag.get("value", "")) for tag in given if not str(tag["key"]).startswith(_OWN)}
         if what == "runs/delete-tag":
-            self._jobs.change(name, {}, without=tuple(tags))
-        elif tags:
-            self._jobs.change(name, {"tags": tags})
+            self._jobs.change(name, {}, without=(str(body.get("key")),))
+            return
+        given = body.get("tags") or [] if what == "runs/log-batch" else [body] if what == "runs/set-tag" else []
+        told = {str(tag["key"]): str(tag.get("value", "")) for tag in given}
+        tags = {key: value for key, value in told.items() if not key.startswith(_OWN)}
+        renamed = told.get(_NAME) or (body.get("run_name") if what == "runs/update" else "")
+        changed = {**({"tags": tags} if tags else {}), **({"displayName": str(renamed)} if renamed else {})}
+        if changed:
+            self._jobs.change(name, changed)
 
     def folders(self, run: str) -> dict[str, Path]:
         """Return the folders that a run, or a model that was logged, has here, by their place among its artifacts."""
@@ -249,6 +256,7 @@ def local_path(uri: str) -> Path | None:
 def _root(document: Document, story: Story) -> dict[str, Any]:
     name = str(document["properties"].get("displayName") or document["name"])
     run = _run(document, document["name"], document["name"], name, story.status)
+    run |= {"begun": story.begun or document["submitted"], "ended_at": story.ended or 0.0}
     run["tags"] |= {key: value or "" for key, value in (document["properties"].get("tags") or {}).items()}
     return {**run, "points": []}
 
@@ -257,11 +265,12 @@ def _child(document: Document, step: Step) -> dict[str, Any]:
     trained = step.name == "chat_completion_finetune" and "local_run" in document
     run = _run(document, step.id, document["local_run"] if trained else step.id, step.name, step.status)
     run["tags"]["mlflow.parentRunId"] = document["name"]
+    run |= {"begun": step.begun or document["submitted"], "ended_at": step.ended or 0.0}
     return {**run, "points": [(point.name, point.value, point.time, point.step) for point in step.metrics]}
 
 
 def _run(document: Document, azure_id: str, run_id: str, name: str, status: str) -> dict[str, Any]:
-    tags = {"mlflow.rootRunId": document["name"], "mlflow.runName": name, "mlflow.user": "azft"}
+    tags = {"mlflow.rootRunId": document["name"], _NAME: name, "mlflow.user": "azft"}
     experiment = str(document["properties"].get("experimentName") or "Default")
     ended = _ENDED.get(status, "")
     return {
@@ -278,7 +287,18 @@ def _exchanged(values: Any, known: Mapping[str, str]) -> Any:
     """Return a query or a body with Azure's run ids replaced, where they are ids and not text that is searched for."""
     if not isinstance(values, Mapping):
         return values
-    return {key: known.get(str(value), value) if key in _RUN_KEYS else value for key, value in values.items()}
+
+    def exchanged(found: re.Match[str]) -> str:
+        return found[1] + re.sub(r"[\w.-]+", lambda word: known.get(word[0], word[0]), found[2])
+
+    return {
+        key: known.get(str(value), value)
+        if key in _RUN_KEYS
+        else _NAMED.sub(exchanged, value)
+        if key == "filter" and isinstance(value, str)
+        else value
+        for key, value in values.items()
+    }
 
 
 def _without_proxy() -> dict[str, str]:

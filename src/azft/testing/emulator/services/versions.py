@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from azft.testing.emulator.shapes import body_of
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import bad_request
 from azft.testing.emulator.world import World
@@ -29,14 +30,49 @@ def newest_first(versions: Iterable[Document]) -> list[Document]:
     return sorted(versions, key=lambda version: str(version["systemData"]["createdAt"]), reverse=True)
 
 
-def container(world: World, kind: str, name: str, latest: str, created: Any, **more: Any) -> dict[str, Any]:
-    """Return what stands above the versions of a name, with the latest and the one that would come next."""
+def next_number(versions: Iterable[Document]) -> int:
+    """Return the number of the version that would come next."""
+    return max((int(one["name"]) for one in versions if str(one["name"]).isdecimal()), default=0) + 1
+
+
+def container(world: World, kind: str, name: str, versions: Sequence[Document], **more: Any) -> dict[str, Any]:
+    """Return what stands above the versions of a name, newest first, with the latest and the one that would come next.
+
+    The next one is free, whatever the newest is called. A name whose versions are all archived is archived itself.
+    """
     properties = {
-        "latestVersion": latest,
-        "nextVersion": str(int(latest) + 1) if latest.isdecimal() else "1",
-        "isArchived": False,
+        "latestVersion": str(versions[0]["name"]),
+        "nextVersion": str(next_number(versions)),
+        "isArchived": all(bool(version["properties"].get("isArchived")) for version in versions),
         "tags": {},
         "properties": {},
         **more,
     }
-    return world.resource(kind, name, properties, systemData=created)
+    return world.resource(kind, name, properties, systemData=versions[-1]["systemData"])
+
+
+def archived_by(body: Any) -> bool:
+    """Return whether a container is to be archived or restored, which is all that may be said of one here."""
+    archived = body_of(body)["properties"].get("isArchived")
+    if not isinstance(archived, bool):
+        raise bad_request("'isArchived' is missing, expected true or false", "ValidationError")
+    return archived
+
+
+def put_away(versions: Iterable[Document], *, archived: bool) -> list[Document]:
+    """Return versions as they are once they were all archived, or restored."""
+    return [{**one, "properties": {**one["properties"], "isArchived": archived}} for one in versions]
+
+
+def is_same(known: Mapping[str, Any], given: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether what is known and what is given agree in these members; one that is empty is one that is missing."""
+    return all(_bare(known.get(name)) == _bare(given.get(name)) for name in names)
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        kept = {key: _bare(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in kept.items() if inner is not None} or None
+    if isinstance(value, list | tuple):
+        return [_bare(inner) for inner in value] or None
+    return value if value != "" else None

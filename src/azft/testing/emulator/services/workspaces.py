@@ -98,7 +98,7 @@ class Workspaces:
             "description": None,
             "tags": {},
             "properties": {},
-            "credentials": {"credentialsType": "AccountKey"},
+            "credentials": {"credentialsType": "Sas"},
             "serviceDataAccessAuthIdentity": "None",
         }
         return self._world.resource("datastores", name, properties, systemData=self._world.system_data(0))
