@@ -29,11 +29,14 @@ knows nothing of it: environment variables lead it there, and every host that is
 - **Components and pipelines**: command and pipeline components, named and anonymous, with optional inputs; each step
   runs when what it reads is there. **Sweeps** run their trials, as jobs and as steps: random, grid and choice, the best
   by the logged metric.
-- **Online endpoints** answer with a scoring script, with an MLflow model, or with the model that azft trained;
-  **batch endpoints** score files in mini batches, or run a pipeline component. **Schedules** fire by the clock, which
-  `emulator.clock.advance(seconds)` puts forward.
+- **Named outputs** of jobs, pipelines and their nodes become data assets or models once the job has completed.
+- **Online endpoints** answer with a scoring script, with an MLflow model, or with the model that azft trained, and
+  share their traffic by percent; mirrored traffic is sent, too. **Batch endpoints** score files in mini batches, or run
+  a pipeline component. **Schedules** fire by the clock, which `emulator.clock.advance(seconds)` puts forward.
 - **Data by address** (`https://`, `wasbs://`, `abfss://`) is taken by reference; what lies there a test says with
   `emulator.provide(address, path)`. Nothing is fetched.
+- **A job's name and tags are its MLflow run's**, whoever changes them; another job, environment, component or path
+  under a name that is taken is refused in the service's words; lists take the filters that the SDK sends.
 - **MLflow's model registry is the workspace's**: what one registers the other finds, and `runs:/`, `models:/`, folders
   and `azureml://jobs/NAME/outputs/artifacts/paths/...` are sources. A client of MLflow 2 reads and writes artifacts
   over the wire; one of MLflow 3 gets the addresses of files on this machine, because its plugin cannot read Azure's.
@@ -62,7 +65,8 @@ recorded from Azure. Each operation says where its behaviour comes from: *SDK so
 - A size has its GPUs in name alone: jobs see `AZFT_WITHOUT_GPUS=1`, and azft's engine trains on what this machine has.
 - A model is a stand-in unless its registry entry has `weights`; training runs on one device whatever the cluster is.
 - DeepSpeed is skipped, as on the backend `local`; the learned loss is close in kind, not in bits.
-- One workspace, one storage account, one service principal; no roles, no networks, no identities of clusters.
+- One workspace, one storage account, one service principal; no roles, no networks; identities have ids and
+  no rights.
 - Long operations take two looks; only deployments and jobs take the time they need.
 
 ## Operations
