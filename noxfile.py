@@ -8,6 +8,8 @@ nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "types", "tests"]
 # The CPU build of torch is enough everywhere, and a hundredth of the download of the CUDA one.
 INSTALL = ("-c", "constraints.txt", "-e", ".[dev]")
+SIDE_BY_SIDE = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
+"""Tests mostly wait for processes of their own: one pytest on each core, and four at most, as each takes 1 GiB."""
 
 
 @nox.session
@@ -38,4 +40,4 @@ def docs(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The default suite; `nox -s tests -- -m slow` runs the slow one."""
     session.install(*INSTALL)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, *session.posargs)

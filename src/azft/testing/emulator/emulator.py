@@ -28,6 +28,7 @@ from azft.testing.emulator.faults import Faults, Scripted, fault_of
 from azft.testing.emulator.faults import preset as named
 from azft.testing.emulator.identity import LIFETIME, Identity
 from azft.testing.emulator.jobs import Jobs
+from azft.testing.emulator.named_outputs import NamedOutput
 from azft.testing.emulator.router import Router
 from azft.testing.emulator.scripts import EVICTED, Outcome
 from azft.testing.emulator.server import Server
@@ -148,6 +149,9 @@ class AzureMLEmulator:
         self.servers = Servers(self.world, self._scratch, self.environment)
         self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
         self._artifacts = RunArtifacts(self.world, self.mlflow.folders)
+        self._data = Assets(self.world, self.jobs, "data", self._artifacts.path)
+        self._models = Assets(self.world, self.jobs, "models", self._artifacts.path, self._registries.find)
+        self.jobs.register = self._register_output
         self._region = region
         self._router = Router(self.ledger(), self._identity.why_not, self.world.elsewhere, self._identity.challenge)
         blobs = BlobService(self.world.blobs, frozenset({CONTAINER}), keys=keys, bearer=self._identity.bears)
@@ -164,6 +168,9 @@ class AzureMLEmulator:
     def _latest_metric(self, run: str, name: str) -> float | None:
         return self.mlflow.latest(run, name)
 
+    def _register_output(self, output: NamedOutput, job: str, path: str) -> None:
+        (self._models if output.of_models else self._data).keep_output(output, job, path)
+
     def _check_command(self, properties: Mapping[str, Any]) -> None:
         self._job_service.check_command(properties)
 
@@ -179,12 +186,8 @@ class AzureMLEmulator:
 
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
-        data = Assets(self.world, self.jobs, "data", self._artifacts.path)
-        models = Assets(self.world, self.jobs, "models", self._artifacts.path, self._registries.find)
+        models = self._models
         deployments = Deployments(self.world, self.servers, models.model_of, self._bears, self._environments.check_own)
-        self.jobs.register = lambda output, job, path: {"data": data, "models": models}[output.kind].keep_output(
-            output, job, path
-        )
         services = (
             self._identity,
             Subscriptions(self.world),
@@ -192,7 +195,7 @@ class AzureMLEmulator:
             Workspaces(self.world, self._store),
             self._computes,
             self._quotas,
-            data,
+            self._data,
             models,
             self._job_service,
             self._components,

@@ -22,9 +22,9 @@ class NamedOutput:
     version: str
 
     @property
-    def kind(self) -> str:
-        """The container of the asset: "models" or "data"."""
-        return "models" if self.type in MODELS else "data"
+    def of_models(self) -> bool:
+        """Whether the asset is a model, and no data."""
+        return self.type in MODELS
 
 
 def named_outputs(properties: Mapping[str, Any]) -> Iterator[NamedOutput]:
