@@ -46,7 +46,7 @@ class Following:
                 return
             said = self._goes_on(run, current, number)
             if not said:
-                yield evolve(failed, message=str(self._stands(current)))
+                yield evolve(failed, message=RunStatus.CANCELED) if self._was_given_up(current) else failed
                 return
             current = evolve(run, id=restarted(run.id, number))
             yield RunEvent(failed.time, "warning", "", f"{said}; submitted again as {current.id}, it goes on from its "
@@ -84,14 +84,14 @@ class Following:
             return why
         if not taken or number > self.restarts or first.properties.is_archived:
             return ""
-        if self._stands(current) is RunStatus.CANCELED:
+        if self._was_given_up(current):
             return ""
         self.jobs.attempts.restart(run.id, number)
         return f"{why} ({number} of at most {self.restarts} times)"
 
-    def _stands(self, run: Run) -> RunStatus:
+    def _was_given_up(self, run: Run) -> bool:
         made = self.jobs.attempts.raw(run.id)
-        return RunStatus.FAILED if made is None else stands(made)
+        return made is not None and stands(made) is RunStatus.CANCELED
 
     def _was_taken(self, run: Run) -> bool:
         found = self.ending(run).diagnosis
