@@ -12,7 +12,9 @@ import pytest
 from azure.ai.ml import Input, MLClient, Output, command, dsl
 from azure.ai.ml.constants import ListViewType
 from azure.ai.ml.entities import (
+    AccountKeyConfiguration,
     AmlCompute,
+    AzureBlobDatastore,
     Data,
     Environment,
     IdentityConfiguration,
@@ -310,3 +312,36 @@ def test_each_trigger_is_a_job(client: MLClient) -> None:
     fired = [client.schedules.trigger("often").job_name for _time in range(3)]
     assert len(set(fired)) == 3
     assert {job.name for job in client.jobs.list(scheduled_job_name="often")} >= set(fired)
+
+
+def test_other_datastores_are_known_by_name(
+    client: MLClient, emulator: AzureMLEmulator, tmp_path: Path, file: Callable[[str], str]
+) -> None:
+    """As the first cells of azureml-examples' datastores notebook make them; their secrets are in memory alone."""
+    given = AzureBlobDatastore(
+        name="lake", account_name="a", container_name="c", credentials=AccountKeyConfiguration(account_key="c2VjcmV0")
+    )
+    assert client.datastores.create_or_update(given).name == "lake"
+    assert client.datastores.get("lake").container_name == "c"
+    assert client.datastores.get("lake", include_secrets=True).credentials.account_key == "c2VjcmV0"
+    assert {"lake", "workspaceblobstore"} <= {store.name for store in client.datastores.list()}
+    assert client.datastores.get_default().name == "workspaceblobstore"
+    kept = b"".join(path.read_bytes() for path in emulator.world.state.folder.rglob("*.json"))
+    assert b"c2VjcmV0" not in kept
+    address = "azureml://datastores/lake/paths/table.csv"
+    emulator.provide(address, file("row"))
+    read = echo("x", inputs={"table": Input(type="uri_file", path=address)})
+    read.command = "cat ${{inputs.table}}"
+    client.jobs.stream(client.jobs.create_or_update(read).name)
+    made = client.data.create_or_update(Data(name="of-lake", version="1", path=address, type="uri_file"))
+    assert made.path == address
+    elsewhere = Data(name="of-ocean", version="1", path="azureml://datastores/ocean/paths/a.csv", type="uri_file")
+    with pytest.raises(HttpResponseError, match="datastore ocean does not exist"):
+        client.data.create_or_update(elsewhere)
+    client.datastores.delete("lake")
+    with pytest.raises(ResourceNotFoundError):
+        client.datastores.get("lake")
+
+
+def test_workspaces_of_the_subscription_are_listed(client: MLClient) -> None:
+    assert [one.name for one in client.workspaces.list(scope="subscription")] == ["ws-emulated"]

@@ -33,8 +33,8 @@ knows nothing of it: environment variables lead it there, and every host that is
 - **Online endpoints** answer with a scoring script, with an MLflow model, or with the model that azft trained, and
   share their traffic by percent; mirrored traffic is sent, too. **Batch endpoints** score files in mini batches, or run
   a pipeline component. **Schedules** fire by the clock, which `emulator.clock.advance(seconds)` puts forward.
-- **Data by address** (`https://`, `wasbs://`, `abfss://`) is taken by reference; what lies there a test says with
-  `emulator.provide(address, path)`. Nothing is fetched.
+- **Data by address** (`https://`, `wasbs://`, `abfss://`, datastores of one's own) is taken by reference; what lies
+  there a test says with `emulator.provide(address, path)`. Nothing is fetched.
 - **A job's name and tags are its MLflow run's**, whoever changes them; another job, environment, component or path
   under a name that is taken is refused in the service's words; lists take the filters that the SDK sends.
 - **MLflow's model registry is the workspace's**: what one registers the other finds, and `runs:/`, `models:/`, folders

@@ -36,6 +36,7 @@ from azft.testing.emulator.services.batch import BatchEndpoints
 from azft.testing.emulator.services.codes import Codes
 from azft.testing.emulator.services.components import Components
 from azft.testing.emulator.services.computes import Computes
+from azft.testing.emulator.services.datastores import Datastores
 from azft.testing.emulator.services.deployments import Deployments
 from azft.testing.emulator.services.endpoints import OnlineEndpoints
 from azft.testing.emulator.services.environments import Environments
@@ -192,7 +193,8 @@ class AzureMLEmulator:
             self._identity,
             Subscriptions(self.world),
             self._registries,
-            Workspaces(self.world, self._store),
+            Workspaces(self.world),
+            Datastores(self.world, self._store),
             self._computes,
             self._quotas,
             self._data,

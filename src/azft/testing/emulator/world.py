@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +20,14 @@ from azft.testing.emulator.wire import WireError
 CONTAINER = "azureml-blobstore-emulated"
 STORE = "workspaceblobstore"
 ARTIFACTS = "workspaceartifactstore"
+OWN_STORES = frozenset({STORE, ARTIFACTS})
+"""The datastores that a workspace is made with; both are one container here."""
+DATASTORES = "datastores"
 ELSEWHERE = ("https", "http", "wasbs", "wasb", "abfss", "adl")
 """Schemes of addresses that a data asset and a job's input may have (how-to-read-write-data-v2)."""
 PROVIDED = "provided"
 """What stands for data at such addresses, by address."""
+_STORE = re.compile(r"azureml://(?:[^?#]*/)?datastores/([^/]+)/paths/", re.IGNORECASE)
 CODE = "code-"
 """What the containers of snapshots of code begin with, one for each: clients take their address for a container's."""
 
@@ -120,10 +125,20 @@ def code_place(uri: str) -> str:
 def is_elsewhere(uri: str) -> bool:
     """Whether an address leads to data that is not in the workspace's own store.
 
-    >>> is_elsewhere("https://a.org/b.csv"), is_elsewhere("wasbs://c@a.blob.core.windows.net/x"), is_elsewhere("azureml://datastores/workspaceblobstore/paths/a")
-    (True, True, False)
+    >>> is_elsewhere("https://a.org/b.csv"), is_elsewhere("azureml://datastores/workspaceblobstore/paths/a")
+    (True, False)
     """
-    return uri.partition("://")[0].lower() in ELSEWHERE
+    return uri.partition("://")[0].lower() in ELSEWHERE or store_of(uri) not in {"", *OWN_STORES}
+
+
+def store_of(uri: str) -> str:
+    """Return the datastore that an address leads to, nothing for another address.
+
+    >>> store_of("azureml://subscriptions/s/workspaces/w/datastores/own/paths/a"), store_of("azureml://jobs/x/outputs/y")
+    ('own', '')
+    """
+    found = _STORE.match(uri)
+    return found[1] if found else ""
 
 
 def path_of(uri: str) -> str:
@@ -132,10 +147,7 @@ def path_of(uri: str) -> str:
     >>> path_of("azureml://datastores/workspaceblobstore/paths/LocalUpload/a/train.jsonl")
     'LocalUpload/a/train.jsonl'
     """
-    head, found, path = uri.partition("/paths/")
-    inside = head.startswith("azureml://") and head.rpartition("/datastores/")[2] in {STORE, ARTIFACTS}
-    inside = inside or head in {f"azureml://datastores/{STORE}", f"azureml://datastores/{ARTIFACTS}"}
-    return path if found and inside else ""
+    return uri.partition("/paths/")[2] if store_of(uri) in OWN_STORES else ""
 
 
 def folder_for(root: Path, name: str) -> Path:

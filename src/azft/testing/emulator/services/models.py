@@ -39,7 +39,7 @@ from azft.testing.emulator.wire import (
     tagged,
     viewed,
 )
-from azft.testing.emulator.world import CONTAINER, World, folder_for, is_elsewhere, path_of
+from azft.testing.emulator.world import CONTAINER, DATASTORES, World, folder_for, is_elsewhere, path_of, store_of
 
 _OUTPUT = re.compile(r"azureml://jobs/([^/]+)/outputs/([^/]+)/?(?:paths/)?")
 ARTIFACTS = "artifacts"
@@ -268,6 +268,8 @@ class Assets:
                 raise bad_request(f"{uri}: job {found[1]} has not completed, so the output does not exist")
             return self._world.store_uri(self._jobs.output_path(found[1], found[2]) + "/")
         if self._kind == "data" and is_elsewhere(uri):
+            if (store := store_of(uri)) and self._world.state.get(DATASTORES, store) is None:
+                raise bad_request(f"{uri}: datastore {store} does not exist")
             return uri  # It is taken as it is: nobody looks at it before a job reads it.
         path = path_of(uri)
         later = self._kind == "data" and path  # Somebody may write it later: nobody looks at it before a job reads it.
