@@ -184,6 +184,37 @@ def test_a_run_that_waits_for_its_next_job_can_be_canceled(azure: AzureMLEmulato
     assert azure.jobs.get(run.id)["properties"]["tags"]["azft.stopped"] == "true"
 
 
+def test_a_cancel_between_look_and_submission_ends_the_new_job(
+    azure: AzureMLEmulator, session: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches has looked, then the run is canceled, then the watcher submits the next job."""
+    azure.script(TAKEN)
+    azure.script(WORKS, always=True)
+    one, other = session(), session(home="other")
+    run = one.submit()
+    restart = Attempts.restart
+
+    def canceled_first(attempts: Attempts, run_id: str, number: int) -> str:
+        other.cancel(run)
+        return restart(attempts, run_id, number)
+
+    monkeypatch.setattr(Attempts, "restart", canceled_first)
+    with pytest.raises(RunCanceledError):
+        one.watch(run)
+    story = azure.jobs.story(azure.jobs.get(restarted(run.id, 1)))
+    assert story.status in {"Canceled", "CancelRequested"}
+    assert "azft.stopped" not in azure.jobs.get(restarted(run.id, 1))["properties"]["tags"]
+
+
+def test_a_cancel_counts_for_those_who_would_go_on(azure: AzureMLEmulator, session: Made) -> None:
+    """One who would not submit again himself cancels a run that others watch."""
+    azure.script(TAKEN)
+    run = session().submit()
+    session(home="other", backend=AzureMLBackend(poll=0.05, restarts=0)).cancel(run)
+    assert list(session().backend.events(run, poll=0.05, timeout=60))[-1].message == "canceled"
+    assert jobs(azure) == [run.id]
+
+
 def test_losses_are_told_by_the_log_alone(azure: AzureMLEmulator, session: Made) -> None:
     """MLflow may have them before the log is there; told by both they would be there twice."""
     azure.script(WORKS, always=True)

@@ -15,6 +15,7 @@ from azure.ai.ml.entities import (
     AccountKeyConfiguration,
     AmlCompute,
     AzureBlobDatastore,
+    BuildContext,
     Data,
     Environment,
     IdentityConfiguration,
@@ -26,7 +27,7 @@ from azure.ai.ml.entities import (
 )
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from azft.testing.emulator import AzureMLEmulator
+from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.services.deployments import _drawn
 from tests.workspaces import CURATED, client_of
 
@@ -68,7 +69,7 @@ class TestJobs:
         assert (one in names, other in names) == (True, False)
         assert {job.name for job in client.jobs.list(tag="other")} == {other}
         assert not list(client.jobs.list(tag="nobody"))
-        assert not list(client.jobs.list(job_type="Pipeline"))
+        assert {one, other}.isdisjoint(job.name for job in client.jobs.list(job_type="Pipeline"))
         assert {one, other} <= {job.name for job in client.jobs.list(job_type="Command")}
         assert not list(client.jobs.list(scheduled_job_name="nothing"))
 
@@ -105,6 +106,23 @@ class TestJobs:
             assert [one.info.run_id for one in found] == [made.name]
         assert not tracked.search_runs([run.info.experiment_id], "attributes.run_id = 'no-run'")
 
+    def test_one_jobs_tags_keep_nobody_from_mlflow(self, client: MLClient) -> None:
+        """MLflow takes fewer characters in the names of tags than a job does, and a job fewer tags than MLflow."""
+        tags = {"who@where": "1", "a=b": "2", "../up": "3", "plain": "4"}
+        made = client.jobs.create_or_update(echo("x", experiment_name="tags", tags=tags))
+        client.jobs.stream(made.name)
+        tracked = mlflow.MlflowClient(client.workspaces.get(client.workspace_name).mlflow_tracking_uri)
+        assert tracked.get_run(made.name).data.tags["plain"] == "4"
+        assert "who@where" not in tracked.get_run(made.name).data.tags
+        tracked.set_tag(made.name, "long", "x" * 2000)
+        tracked.set_tag(made.name, "root_run_id", made.name)
+        assert set(client.jobs.get(made.name).tags) == {*tags, "root_run_id"}
+        client.jobs.archive(made.name)
+        place = tracked.get_run(made.name).info.experiment_id
+        assert [one.info.run_id for one in tracked.search_runs([place], f"tags.root_run_id = '{made.name}'")] == [
+            made.name
+        ]
+
 
 class TestNamedOutputs:
     """azure.ai.ml.Output: "A name can be set without setting a version"; the type decides between data and model."""
@@ -122,18 +140,40 @@ class TestNamedOutputs:
         for turn in ("1", "2"):
             made = client.jobs.create_or_update(job)
             client.jobs.stream(made.name)
+            read = echo(
+                "read", inputs={"table": Input(type="uri_folder", path=f"azureml:made-data:{6 + int(turn)}")}
+            )  # Nobody has asked for the asset before.
+            client.jobs.stream(client.jobs.create_or_update(read).name)
             assert client.models.get("made-model", turn).job_name == made.name
             job.outputs["table"].version = "8"
         assert {one.version for one in client.data.list("made-data")} == {"7", "8"}
         client.models.download("made-model", "1", download_path="down")
         assert [path.read_text().strip() for path in Path("down").rglob("n.txt")] == ["2"]
-        read = command(
-            command="cat ${{inputs.table}}/t.txt",
-            inputs={"table": Input(type="uri_folder", path="azureml:made-data:8")},
-            environment=CURATED,
-            compute=CLUSTER,
+        before = client.data.get("made-data", "8").path
+        client.jobs.stream(client.jobs.create_or_update(job).name)
+        assert client.data.get("made-data", "8").path == before  # A version that is there is nobody else's.
+        assert client.models.get("made-model", "3")
+
+    def test_names_are_checked_when_the_job_is_submitted(self, client: MLClient) -> None:
+        outputs = {"o": Output(type="uri_folder", name="named", version="no version")}
+        with pytest.raises(HttpResponseError, match="no version"):
+            client.jobs.create_or_update(echo("x", outputs=outputs))
+
+    def test_of_a_scripted_pipeline(self, client: MLClient, emulator: AzureMLEmulator) -> None:
+        writes = command(
+            name="scripted", command="echo 1", outputs={"o": Output(type="uri_folder")}, environment=CURATED
         )
-        assert client.jobs.stream(client.jobs.create_or_update(read).name) is None
+
+        @dsl.pipeline(default_compute=CLUSTER)  # type: ignore[call-overload, untyped-decorator]
+        def one() -> None:
+            node = cast(Any, writes())
+            node.outputs.o.name = "of-a-script"
+
+        emulator.script(Outcome(seconds=0))
+        made = client.jobs.create_or_update(one())
+        while client.jobs.get(made.name).status != "Completed":
+            time.sleep(0.1)
+        assert [one.version for one in client.data.list("of-a-script")] == ["1"]
 
     def test_of_a_pipeline_and_its_nodes(self, client: MLClient) -> None:
         writes = command(
@@ -188,6 +228,16 @@ class TestVersions:
         client.environments.restore("own", "1")
         assert client.environments.get("own", label="latest").version == "2"
 
+    def test_anonymous_environments_are_what_their_version_says(self, client: MLClient, tmp_path: Path) -> None:
+        """The SDK's digest leaves out the name of the folder, and the address of what it uploads has it."""
+        names = set()
+        for folder in ("one", "two"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "Dockerfile").write_text("FROM scratch")
+            made = Environment(build=BuildContext(path=str(tmp_path / folder)))
+            names.add(client.jobs.get(client.jobs.create_or_update(echo("x", environment=made)).name).environment)
+        assert len(names) == 1
+
     def test_the_next_version_is_a_free_one(self, client: MLClient, file: Callable[[str], str]) -> None:
         for version in ("3", "2", "final"):
             client.data.create_or_update(Data(name="counted", version=version, path=file(version), type="uri_file"))
@@ -212,6 +262,9 @@ class TestVersions:
         made.description = "said later"
         client.components.create_or_update(made)
         assert client.components.get(made.name, "1").description == "said later"
+        more = command(name="said", command="echo x", environment=CURATED, inputs={"a": Input(type="string")})
+        with pytest.raises(HttpResponseError, match="another one"):
+            client.components.create_or_update(more.component, version="1")
 
     def test_whole_assets_are_archived(self, client: MLClient, file: Callable[[str], str]) -> None:
         client.data.create_or_update(Data(name="shelved", version="1", path=file("s"), type="uri_file"))
@@ -256,8 +309,12 @@ class TestEndpoints:
         client.online_endpoints.begin_create_or_update(
             ManagedOnlineEndpoint(name="ep-mirror", auth_mode="key")
         ).result()
-        for mirror in ({"ghost": 10}, {"ghost": 80}):
-            with pytest.raises(HttpResponseError):
+        for mirror, said in (
+            ({"ghost": 10}, "no deployment"),
+            ({"ghost": 80}, "from 0 to 50"),
+            ({"a": 1, "b": 1}, "one"),
+        ):
+            with pytest.raises(HttpResponseError, match=said):
                 client.online_endpoints.begin_create_or_update(
                     ManagedOnlineEndpoint(name="ep-mirror", auth_mode="key", mirror_traffic=mirror)
                 ).result()

@@ -35,8 +35,8 @@ knows nothing of it: environment variables lead it there, and every host that is
   a pipeline component. **Schedules** fire by the clock, which `emulator.clock.advance(seconds)` puts forward.
 - **Data by address** (`https://`, `wasbs://`, `abfss://`, datastores of one's own) is taken by reference; what lies
   there a test says with `emulator.provide(address, path)`. Nothing is fetched.
-- **A job's name and tags are its MLflow run's**, whoever changes them; another job, environment, component or path
-  under a name that is taken is refused in the service's words; lists take the filters that the SDK sends.
+- **A job's display name and tags are its MLflow run's**, whoever changes them; another job, environment, component or
+  path under a name that is taken is refused in the service's words; lists take the filters that the SDK sends.
 - **MLflow's model registry is the workspace's**: what one registers the other finds, and `runs:/`, `models:/`, folders
   and `azureml://jobs/NAME/outputs/artifacts/paths/...` are sources. A client of MLflow 2 reads and writes artifacts
   over the wire; one of MLflow 3 gets the addresses of files on this machine, because its plugin cannot read Azure's.

@@ -137,5 +137,5 @@ def _again(before: Any, name: str, run_id: str) -> Any:
         timeout=getattr(limits, "timeout", None),
         identity=before.identity,
     )
-    made.tags = {**(before.tags or {}), FIRST: run_id}
+    made.tags = {**{name: value for name, value in (before.tags or {}).items() if name != STOPPED}, FIRST: run_id}
     return made

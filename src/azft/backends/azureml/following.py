@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -44,9 +45,9 @@ class Following:
                     yield event
             if failed is None:
                 return
-            said = self._goes_on(run, current, number)
+            said, given_up = self._next(run, current, number)
             if not said:
-                yield evolve(failed, message=RunStatus.CANCELED) if self._was_given_up(current) else failed
+                yield evolve(failed, message=RunStatus.CANCELED) if given_up else failed
                 return
             current = evolve(run, id=restarted(run.id, number))
             yield RunEvent(failed.time, "warning", "", f"{said}; submitted again as {current.id}, it goes on from its "
@@ -55,44 +56,54 @@ class Following:
     def goes_on(self, run: Run) -> bool:
         """Return whether a run whose last job has failed is one that the next watch submits again."""
         found = self.jobs.attempts.all_of(run.id)
-        if not found or not is_command_job(found[0]) or len(found) > self.restarts:
-            return False
-        if stands(found[-1]) is not RunStatus.FAILED or found[0].properties.is_archived:
-            return False
-        return self._was_taken(evolve(run, id=str(found[-1].name)))
+        return len(found) <= self.restarts and self._waits(run, found)
 
     def cancel(self, run: Run) -> None:
-        """Ask the job that works for a run to stop; one that waits for its next job gets none."""
-        if self.goes_on(run):
-            last = self.jobs.attempts.last(run.id)
-            self.jobs.attempts.give_up(last)
-            if self.jobs.attempts.last(run.id) == last:
+        """Ask the job that works for a run to stop; one that waits for its next job gets none, whoever watches it."""
+        found = self.jobs.attempts.all_of(run.id)
+        if not self._waits(run, found):
+            self.jobs.cancel(run.id)
+            if not found or not is_command_job(found[0]):
                 return
-            # Somebody who watches has submitted it meanwhile.
-        self.jobs.cancel(run.id)
+            found = self.jobs.attempts.all_of(run.id)  # Its machines may have been taken away just before.
+        if self._waits(run, found):
+            last = str(found[-1].name)
+            self.jobs.attempts.give_up(last)
+            if self.jobs.attempts.last(run.id) != last:  # Somebody who watches has submitted it meanwhile.
+                self.jobs.cancel(run.id)
 
-    def _goes_on(self, run: Run, current: Run, number: int) -> str:
-        """Return why another job works for the run, one that was there or one that is submitted here; empty if none."""
+    def _waits(self, run: Run, found: Sequence[Any]) -> bool:
+        """Whether a run, of which these are the jobs, has lost its machines and may have others."""
+        if not found or not is_command_job(found[0]) or found[0].properties.is_archived:
+            return False
+        if stands(found[-1]) is not RunStatus.FAILED:
+            return False
+        ending = self.ending(evolve(run, id=str(found[-1].name))).diagnosis
+        return ending is not None and ending.code == TAKEN_AWAY
+
+    def _next(self, run: Run, current: Run, number: int) -> tuple[str, bool]:
+        """Return why another job works for the run, one that was there or one that is submitted here; empty if none.
+
+        And whether there is none because the run was canceled.
+        """
         first = self.jobs.attempts.raw(run.id)
         if first is None or not is_command_job(first):
-            return ""
+            return "", False
         ending = self.ending(current).diagnosis
         taken = ending is not None and ending.code == TAKEN_AWAY
         title = ending.title if ending is not None else "nobody knows why"
         why = "its machines were taken away" if taken else f"it failed ({title})"
         if self.jobs.attempts.raw(restarted(run.id, number)) is not None:
-            return why
-        if not taken or number > self.restarts or first.properties.is_archived:
-            return ""
-        if self._was_given_up(current):
-            return ""
+            return why, False
+        given_up = self._was_given_up(current)
+        if not taken or given_up or number > self.restarts or first.properties.is_archived:
+            return "", given_up
         self.jobs.attempts.restart(run.id, number)
-        return f"{why} ({number} of at most {self.restarts} times)"
+        if self._was_given_up(current):  # Whoever cancels looks for the next job only after having said so.
+            self.jobs.cancel(run.id)
+            return "", True
+        return f"{why} ({number} of at most {self.restarts} times)", False
 
     def _was_given_up(self, run: Run) -> bool:
         made = self.jobs.attempts.raw(run.id)
         return made is not None and stands(made) is RunStatus.CANCELED
-
-    def _was_taken(self, run: Run) -> bool:
-        found = self.ending(run).diagnosis
-        return found is not None and found.code == TAKEN_AWAY

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve
 
-from azft.backends.azureml.attempts import FIRST, Attempts, is_command_job, number_of, stands
+from azft.backends.azureml.attempts import FIRST, STOPPED, Attempts, is_command_job, number_of, stands
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.commands import ORDER, TUNED, Commands, checkpoint_path, order_bytes
 from azft.backends.azureml.components import Components
@@ -49,8 +49,11 @@ DATA = "azft.data."
 """Before "train", "validation" and "test": the tags that say where the job's data is."""
 WHERE, SIZE, NODES = "azft.compute", "azft.size", "azft.nodes"
 """What the job runs on, for those who want to know why it waits and what it costs."""
-MOST_TAGS, LONGEST_TAG = 49, 1000
-"""Tags of a run and characters of a value: 50, of which MLflow takes one (resource-limits-capacity, 2025-02)."""
+MOST_TAGS, LONGEST_TAG = 47, 1000
+"""Tags of a run and characters of a value: 50, of which MLflow takes one (resource-limits-capacity, 2025-02).
+
+Two more are added later, where a job takes the place of another and where it is given up.
+"""
 
 
 class AzureJobs:
@@ -211,7 +214,8 @@ class AzureJobs:
         for made in sorted(ours, key=lambda made: number_of(str(made.name))):
             latest[str(made.tags.get(FIRST) or made.name)] = made
         for name, made in latest.items():
-            status = status_of(made.status)
+            given_up = STOPPED in made.tags and status_of(made.status) is RunStatus.FAILED
+            status = RunStatus.CANCELED if given_up else status_of(made.status)
             created = getattr(made.creation_context, "created_at", None)
             size = str(made.tags.get(SIZE, "")) if status is RunStatus.RUNNING else ""
             nodes = str(made.tags.get(NODES, "0"))
@@ -273,7 +277,7 @@ def fitting(tags: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags as the service takes them: our own first, values cut where they are too long.
 
     >>> len(fitting({f"t{n}": "x" * 2000 for n in range(60)})), len(fitting({"a": "x" * 2000})["a"])
-    (49, 1000)
+    (47, 1000)
     """
     ours = sorted(tags, key=lambda name: not name.startswith("azft."))
     return {name: _cut(str(tags[name])) for name in ours[:MOST_TAGS]}

@@ -153,6 +153,9 @@ class AzureMLEmulator:
         self._data = Assets(self.world, self.jobs, "data", self._artifacts.path)
         self._models = Assets(self.world, self.jobs, "models", self._artifacts.path, self._registries.find)
         self.jobs.register = self._register_output
+        self._deployments = Deployments(
+            self.world, self.servers, self._models.model_of, self._bears, self._environments.check_own
+        )
         self._region = region
         self._router = Router(self.ledger(), self._identity.why_not, self.world.elsewhere, self._identity.challenge)
         blobs = BlobService(self.world.blobs, frozenset({CONTAINER}), keys=keys, bearer=self._identity.bears)
@@ -187,8 +190,7 @@ class AzureMLEmulator:
 
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
-        models = self._models
-        deployments = Deployments(self.world, self.servers, models.model_of, self._bears, self._environments.check_own)
+        models, deployments = self._models, self._deployments
         services = (
             self._identity,
             Subscriptions(self.world),
@@ -282,6 +284,7 @@ class AzureMLEmulator:
             self._schedules.stop()
             self.jobs.composed.stop()
         self.world.operations.close()
+        self._deployments.close()
         self.servers.close()
         if self._server is not None:
             self._server.stop()

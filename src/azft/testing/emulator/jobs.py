@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ KIND = "jobs"
 CHILDREN = "children"
 NAMING = "naming"
 """Jobs with outputs that become assets once they have completed."""
+_log = logging.getLogger("azft.emulator")
 IMPORTED = "chat_completion_model_import"
 CHANGEABLE = ("displayName", "description", "tags", "properties", "isArchived")
 """What may be said anew of a job that is there."""
@@ -59,6 +61,7 @@ class Jobs:
         self.default: Outcome | None = None
         self._publishing = threading.Lock()
         self._naming = threading.RLock()
+        self._settles = False
         self.register: Callable[[NamedOutput, str, str], None] = lambda _output, _job, _path: None
         self._amending = threading.Lock()
         self._changed: set[str] = set()
@@ -86,7 +89,6 @@ class Jobs:
 
     def create(self, name: str, properties: dict[str, Any]) -> Document:
         """Keep the job and start it."""
-        self.settle()  # It may read what another one has put out.
         now = self._world.clock.now()
         outcome = self._scripts.popleft() if self._scripts else self.default
         document: Document = {"name": name, "properties": properties, "submitted": now}
@@ -152,18 +154,34 @@ class Jobs:
 
     def settle(self) -> None:
         """Make assets of the outputs that have a name, of every job that has completed."""
-        for name in self._world.state.names(NAMING):
-            document = self._world.state.get(KIND, name)
-            status = self.story(document).status if document is not None else "Failed"
-            with self._naming:  # Registering one asks for its versions, and so comes here again.
-                if status in {"Completed", "Failed", "Canceled"} and self._world.state.delete(NAMING, name):
-                    for output in named_outputs(document["properties"]) if document and status == "Completed" else ():
-                        self.register(output, name, self._named_path(name, output))
+        with self._naming:
+            if self._settles:  # Registering one asks for its versions, and so comes here again.
+                return
+            self._settles = True
+            try:
+                for name in self._world.state.names(NAMING):
+                    self._settle(name)
+            finally:
+                self._settles = False
 
-    def _named_path(self, name: str, output: NamedOutput) -> str:
-        if output.node:
-            return str(self.composed.outputs(name, output.node)[output.output])
-        return self.output_path(name, output.output)
+    def _settle(self, name: str) -> None:
+        document = self._world.state.get(KIND, name)
+        status = "" if document is None else self.story(document).status
+        if document is not None and status == "Completed":
+            for output in named_outputs(document["properties"]):
+                try:
+                    self.register(output, name, self._named_path(document, output))
+                except (AzftError, WireError, ValueError, OSError) as error:
+                    _log.warning("job %s: output %s does not become %s: %s", name, output.output, output.name, error)
+        if status in {"", "Completed", "Failed", "Canceled"}:
+            self._world.state.delete(NAMING, name)
+
+    def _named_path(self, document: Document, output: NamedOutput) -> str:
+        if not output.node:
+            return self.output_path(document["name"], output.output)
+        if is_composed(document) and "outcome" not in document:
+            return str(self.composed.outputs(document["name"], output.node)[output.output])
+        return f"azureml/{child_id(document['name'], output.node)}/{output.output}"
 
     def events(self, document: Document) -> list[RunEvent]:
         """Return the events so far, from the script, from the run that trains, or from the refusal."""
@@ -228,6 +246,11 @@ class Jobs:
             changed, self._changed = self._changed, set()
         return changed
 
+    def put_back(self, names: Collection[str]) -> None:
+        """Take back that it was asked for these changes: they were not heard."""
+        with self._amending:
+            self._changed.update(names)
+
     def _amend(self, name: str, amended: Callable[[Document], Document]) -> Document:
         """Keep a job with some members changed, whoever else changes others at the same time."""
         with self._amending:
@@ -249,6 +272,7 @@ class Jobs:
 
     def delete(self, name: str) -> None:
         """Forget a job that has ended."""
+        self.settle()
         document = self.get(name)
         if self.story(document).ended is None:
             raise WireError(409, "Conflict", f"job {name} is still running; cancel it first")

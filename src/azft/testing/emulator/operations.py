@@ -59,10 +59,6 @@ class LongOperations:
             "x-ms-retry-after-ms": RETRY_AFTER_MS,
         }
 
-    def aside(self, work: Callable[[], None]) -> None:
-        """Begin work that nobody will ask about."""
-        self._pool.submit(work)
-
     def check_free(self, about: str) -> None:
         """Refuse to change what another operation still works on."""
         with self._lock:

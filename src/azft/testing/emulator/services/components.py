@@ -139,9 +139,10 @@ class Components:
         if not isinstance(spec, dict) or not spec.get("type"):
             raise bad_request(f"component {name}:{version} has no 'componentSpec' with a 'type'", "ValidationError")
         known = self._world.state.get(KIND, f"{name}:{version}")
+        before = known["properties"]["componentSpec"] if known else {}
         if known is None:
             self._check(name, spec)
-        elif not is_same(known["properties"]["componentSpec"], {"version": version, **spec}, _settled(spec)):
+        elif not is_same(before, {"version": version, **spec}, _settled({**before, **spec})):
             raise bad_request(f"component {name}:{version} exists and is another one", "ImmutableProperty")
         created = known["systemData"] if known else self._world.system_data(self._world.clock.now())
         document: Document = self._world.resource(

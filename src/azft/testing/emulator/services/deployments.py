@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from azft.testing.emulator.wire import (
     Call,
     Operation,
     Reply,
-    WireError,
     arm,
     bad_request,
     not_found,
@@ -57,6 +57,7 @@ class Deployments:
         self._bears = bears
         self._servers = servers
         self._model_of = model_of
+        self._copies = ThreadPoolExecutor(2, thread_name_prefix="azft-mirror-traffic")
 
     def operations(self) -> Sequence[Operation]:
         """Return the operations."""
@@ -86,6 +87,10 @@ class Deployments:
                 open=True,
             ),
         ]
+
+    def close(self) -> None:
+        """Send no copies any more."""
+        self._copies.shutdown(wait=True, cancel_futures=True)
 
     def exists(self, endpoint: str, part: str) -> bool:
         """Whether an endpoint has a deployment of that name."""
@@ -161,10 +166,12 @@ class Deployments:
         )
         return Reply(document, 201, headers)
 
-    def _copied(self, call: Call, part: str) -> None:
-        """Ask the deployment that gets a copy; nobody hears its answer, and its log has what went wrong."""
-        with suppress(WireError):
-            self._ask(call, part)
+    def _copy(self, call: Call, part: str) -> None:
+        """Ask the deployment that gets a copy, if it is ready; nobody hears its answer, and its log has the rest."""
+        found = self._world.state.get(DEPLOYMENTS, f"{call['name']}/{part}".lower())
+        if found is not None and found["properties"]["provisioningState"] == "Succeeded":
+            with suppress(RuntimeError):  # The emulator stops.
+                self._copies.submit(self._ask, call, part)
 
     def _ask(self, call: Call, part: str) -> Reply:
         key = f"{call['name']}/{part}".lower()
@@ -235,7 +242,7 @@ class Deployments:
         mirror = endpoint["properties"].get("mirrorTraffic") or {}
         copied = _drawn({**mirror, "": 100 - sum(mirror.values())}) if mirror else ""
         if copied:
-            self._world.operations.aside(lambda: self._copied(call, copied))
+            self._copy(call, copied)
         reply = self._ask(call, part)
         return Reply(reply.body, reply.status, {**reply.headers, "azureml-model-deployment": part})
 

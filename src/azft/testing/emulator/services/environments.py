@@ -38,6 +38,8 @@ from azft.testing.emulator.wire import (
 from azft.testing.emulator.world import World
 
 KIND = "environments"
+ANONYMOUS = "CliV2AnonymousEnvironment"
+"""Holds those that a job brings along, each under a digest of what it is (azure-ai-ml)."""
 CONTENT = ("image", "build", "condaFile", "inferenceConfig", "osType")
 """What a version is; another one of it is another version (azure-sdk-for-python 38590)."""
 REGISTERED = "Environment {name} with version {version} is already registered and cannot be changed."
@@ -166,7 +168,7 @@ class Environments:
         added = {"environmentType": "UserCreated", "of": name, "provisioningState": "Succeeded"}
         given = {"osType": "Linux", **properties, **added}
         known = self._world.state.get(KIND, f"{name}:{version}")
-        if known is not None and not is_same(known["properties"], given, CONTENT):
+        if known is not None and name != ANONYMOUS and not is_same(known["properties"], given, CONTENT):
             raise WireError(409, "UserError", REGISTERED.format(name=name, version=version))
         created = known["systemData"] if known else self._world.system_data(self._world.clock.now())
         document = self._world.resource(f"environments/{name}/versions", version, given, systemData=created)

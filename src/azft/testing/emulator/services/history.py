@@ -205,7 +205,6 @@ class RunHistory:
             "properties": {
                 **source,
                 **more,
-                **(document["properties"].get("properties") or {} if step is None else {}),
             },
             "tags": document["properties"].get("tags") or {},
             "parameters": {},

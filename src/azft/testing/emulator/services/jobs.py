@@ -9,7 +9,8 @@ from typing import Any
 
 from azft.snapshot import RegistryPipeline
 from azft.testing.emulator.jobs import KIND, Jobs, output_names
-from azft.testing.emulator.services.versions import is_same
+from azft.testing.emulator.named_outputs import named_outputs
+from azft.testing.emulator.services.versions import check_name, is_same
 from azft.testing.emulator.shapes import JOB_TYPES, body_of, check_input, check_tags, word
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.steps import CHAT, registry_node
@@ -115,6 +116,8 @@ class JobService:
 
     def check(self, properties: dict[str, Any]) -> None:
         """Refuse a job that cannot be."""
+        self._jobs.settle()  # It may read what another one has put out.
+        _check_names(properties)
         kind = word(properties, "jobType", JOB_TYPES, needed=True)
         if kind == "Command":
             self.check_command(properties)
@@ -187,6 +190,11 @@ class JobService:
             best = self._jobs.composed.best_trial(name)
             properties["properties"] |= {"best_child_run_id": best} if best else {}
         return world.resource("jobs", name, properties, systemData=world.system_data(document["submitted"]))
+
+
+def _check_names(properties: Mapping[str, Any]) -> None:
+    for output in named_outputs(properties):
+        check_name("output", output.name, output.version or "1")
 
 
 def _job_type(document: Document) -> str:

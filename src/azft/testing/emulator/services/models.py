@@ -161,6 +161,9 @@ class Assets:
         """Keep what a job has put out under the name that was given for it, as its next version without one."""
         version = output.version or str(next_number(self.versions(output.name)))
         uri = self._world.store_uri(path + ("" if output.type == "uri_file" else "/"))
+        known = self.find(output.name, version)
+        if known is not None and known["properties"]["modelUri" if output.of_models else "dataUri"] != uri:
+            raise bad_request(f"{output.name}:{version} is there, and is not what {job} has put out")
         if self._kind == "models":
             self.keep(output.name, version, {"modelUri": uri, "modelType": output.type, "jobName": job})
         else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -22,9 +23,10 @@ from azft.testing.emulator.jobs import KIND as JOBS
 from azft.testing.emulator.jobs import Jobs
 from azft.testing.emulator.mlflow_server import MIRROR
 from azft.testing.emulator.services.run_artifacts import address_of
+from azft.testing.emulator.shapes import check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.story import Step, Story
-from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply
+from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply, WireError
 from azft.testing.emulator.world import World
 from azft.variables import QUIET
 from azft.waiting import wait_until
@@ -36,7 +38,11 @@ _ID = re.compile(rb"file:[^\"]+|[0-9a-f]{32}")
 _RUN_KEYS = ("run_id", "run_uuid")
 _TELLING = {"runs/set-tag", "runs/delete-tag", "runs/log-batch", "runs/update"}
 _NAME = "mlflow.runName"
-_NAMED = re.compile(r"(run_id`?\s*(?:!?=|(?:NOT\s+)?IN)\s*)(\([^)]*\)|'[^']*'|\"[^\"]*\")", re.IGNORECASE)
+_TAG = re.compile(r"[/\w.\- :]{1,250}")
+_NAMED = re.compile(
+    r"(?<![\w.])((?:(?:attributes?|attr|run)\.)?`?(?:source_)?run_id`?\s*(?:!?=|(?:NOT\s+)?IN)\s*)(\([^)]*\)|'[^']*'|\"[^\"]*\")",
+    re.IGNORECASE,
+)
 """Ids of runs in a search."""
 _ENDED = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 _OWN = "mlflow."
@@ -143,6 +149,9 @@ class Mlflow:
         told = {str(tag["key"]): str(tag.get("value", "")) for tag in given}
         tags = {key: value for key, value in told.items() if not key.startswith(_OWN)}
         renamed = told.get(_NAME) or (body.get("run_name") if what == "runs/update" else "")
+        known = self._jobs.get(name)["properties"].get("tags") or {}
+        if not _fits({**known, **tags}):
+            tags = {}  # It is the run's alone: a job with it could not be changed any more.
         changed = {**({"tags": tags} if tags else {}), **({"displayName": str(renamed)} if renamed else {})}
         if changed:
             self._jobs.change(name, changed)
@@ -206,15 +215,23 @@ class Mlflow:
 
     def _mirror(self, client: httpx.Client) -> None:
         """Tell the server about the runs that have changed since it was told last."""
-        runs: list[dict[str, Any]] = []
         changed = self._jobs.take_changed()
+        try:
+            self._mirror_all(client, changed)
+        except Exception:
+            self._jobs.put_back(changed)
+            raise
+
+    def _mirror_all(self, client: httpx.Client, changed: Collection[str]) -> None:
+        runs: list[dict[str, Any]] = []
+        told: dict[str, str] = {}
         for name in self._world.state.names(JOBS):
             known = self._told.get(name) in _ENDED
             if known and name not in changed:
                 continue
             document = self._jobs.get(name)
             story = self._jobs.story(document)
-            self._told[document["name"]] = story.status
+            told[document["name"]] = story.status
             root = _root(document, story)
             # Ended a second time, it would have ended now.
             runs.append({**root, "ended": ""} if known else root)
@@ -224,6 +241,7 @@ class Mlflow:
         if not runs:
             return
         known = client.post(f"http://localhost{MIRROR}", json=runs).raise_for_status().json()
+        self._told |= told
         for azure, mlflow in known.items():
             if azure not in self._ids:
                 self._world.state.put(IDS, azure, {"azure": azure, "mlflow": mlflow})
@@ -233,6 +251,14 @@ class Mlflow:
 
 def _present(folders: Mapping[str, Path | None]) -> dict[str, Path]:
     return {inside: folder for inside, folder in folders.items() if folder is not None}
+
+
+def _fits(tags: Mapping[str, Any]) -> bool:
+    try:
+        check_tags(tags, limited=True)
+    except WireError:
+        return False
+    return True
 
 
 def reads_files(call: Call) -> bool:
@@ -257,8 +283,18 @@ def _root(document: Document, story: Story) -> dict[str, Any]:
     name = str(document["properties"].get("displayName") or document["name"])
     run = _run(document, document["name"], document["name"], name, story.status)
     run |= {"begun": story.begun or document["submitted"], "ended_at": story.ended or 0.0}
-    run["tags"] |= {key: value or "" for key, value in (document["properties"].get("tags") or {}).items()}
+    tags = document["properties"].get("tags") or {}
+    run["tags"] |= {key: value or "" for key, value in tags.items() if _is_tag(key)}
     return {**run, "points": []}
+
+
+def _is_tag(key: str) -> bool:
+    """Whether MLflow takes a tag of that name; those that it does not are the job's alone (mlflow, validation).
+
+    >>> _is_tag("azft.run"), _is_tag("a/b"), _is_tag("who@where"), _is_tag("../a")
+    (True, True, False, False)
+    """
+    return bool(_TAG.fullmatch(key)) and posixpath.normpath(key) == key and not key.startswith(("/", ".."))
 
 
 def _child(document: Document, step: Step) -> dict[str, Any]:
