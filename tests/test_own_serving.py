@@ -26,6 +26,7 @@ from sklearn.linear_model import LinearRegression  # type: ignore[import-untyped
 
 from azft import ConfigurationError
 from azft.testing.emulator import AzureMLEmulator
+from azft.waiting import wait_until
 from tests.workspaces import CURATED, client_of
 
 SIZE = "Standard_DS3_v2"
@@ -137,6 +138,13 @@ def test_two_deployments_share_the_traffic(client: MLClient, endpoint: str, tmp_
         found.scoring_uri, json={"data": [5]}, headers={"Authorization": f"Bearer {key}"}, timeout=20
     )
     assert (answer.json(), answer.headers["azureml-model-deployment"]) == ([7], "green")
+    found.mirror_traffic = {"blue": 50}
+    client.online_endpoints.begin_create_or_update(found).result()
+    for _time in range(20):  # None is copied once in a million.
+        requests.post(found.scoring_uri, json={"data": [77]}, headers={"Authorization": f"Bearer {key}"}, timeout=20)
+    assert wait_until(lambda: "asked for [77]" in client.online_deployments.get_logs("blue", endpoint, lines=90), 30)
+    with pytest.raises(HttpResponseError, match="still has traffic"):
+        client.online_deployments.begin_delete("blue", endpoint).result()
 
 
 @pytest.mark.parametrize(
