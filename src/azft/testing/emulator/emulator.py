@@ -152,7 +152,7 @@ class AzureMLEmulator:
         self._artifacts = RunArtifacts(self.world, self.mlflow.folders)
         self._data = Assets(self.world, self.jobs, "data", self._artifacts.path)
         self._models = Assets(self.world, self.jobs, "models", self._artifacts.path, self._registries.find)
-        self.jobs.register = self._register_output
+        self.jobs.outputs.register = self._register_output
         self._deployments = Deployments(
             self.world, self.servers, self._models.model_of, self._bears, self._environments.check_own
         )

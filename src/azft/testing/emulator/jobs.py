@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,7 +17,7 @@ from azft.rules.suggest import did_you_mean
 from azft.snapshot import RegistryPipeline, RegistryVersion, registry_pipelines
 from azft.testing.emulator.commands.jobs import CommandJobs
 from azft.testing.emulator.composed.runs import Composed
-from azft.testing.emulator.named_outputs import NamedOutput, named_outputs
+from azft.testing.emulator.named_outputs import NamedOutput, OutputAssets
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.scripts import Outcome, scripted_events
 from azft.testing.emulator.state import Document
@@ -30,9 +29,6 @@ from azft.testing.emulator.world import CONTAINER, World, path_of
 
 KIND = "jobs"
 CHILDREN = "children"
-NAMING = "naming"
-"""Jobs with outputs that become assets once they have completed."""
-_log = logging.getLogger("azft.emulator")
 IMPORTED = "chat_completion_model_import"
 CHANGEABLE = ("displayName", "description", "tags", "properties", "isArchived")
 """What may be said anew of a job that is there."""
@@ -60,9 +56,7 @@ class Jobs:
         self._scripts: deque[Outcome] = deque()
         self.default: Outcome | None = None
         self._publishing = threading.Lock()
-        self._naming = threading.RLock()
-        self._settles = False
-        self.register: Callable[[NamedOutput, str, str], None] = lambda _output, _job, _path: None
+        self.outputs = OutputAssets(world, self._find, lambda document: self.story(document).status, self._named_path)
         self._amending = threading.Lock()
         self._changed: set[str] = set()
 
@@ -105,8 +99,7 @@ class Jobs:
         else:
             document |= self._begun(name, properties)
         made = self._world.state.put(KIND, name, document)
-        if any(named_outputs(properties)):
-            self._world.state.put(NAMING, name, {"name": name})
+        self.outputs.expect(name, properties)
         if composed and outcome is None:
             children = list(self.composed.children(name))
         else:
@@ -118,14 +111,17 @@ class Jobs:
 
     def get(self, name: str) -> Document:
         """Return the job; the service's 404 if there is none."""
-        found = self._world.state.get(KIND, name)
+        found = self._find(name)
         if found is None:
             raise not_found("Job", name)
         return found
 
+    def _find(self, name: str) -> Document | None:
+        return self._world.state.get(KIND, name)
+
     def exists(self, name: str) -> bool:
         """Whether there is a job of that name."""
-        return self._world.state.get(KIND, name) is not None
+        return self._find(name) is not None
 
     def find_child(self, run_id: str) -> tuple[Document, str] | None:
         """Return the job and the step that a child run's id means, or None."""
@@ -151,30 +147,6 @@ class Jobs:
         if story.status == "Completed" and not document.get("published"):
             self._publish(document)
         return story
-
-    def settle(self) -> None:
-        """Make assets of the outputs that have a name, of every job that has completed."""
-        with self._naming:
-            if self._settles:  # Registering one asks for its versions, and so comes here again.
-                return
-            self._settles = True
-            try:
-                for name in self._world.state.names(NAMING):
-                    self._settle(name)
-            finally:
-                self._settles = False
-
-    def _settle(self, name: str) -> None:
-        document = self._world.state.get(KIND, name)
-        status = "" if document is None else self.story(document).status
-        if document is not None and status == "Completed":
-            for output in named_outputs(document["properties"]):
-                try:
-                    self.register(output, name, self._named_path(document, output))
-                except (AzftError, WireError, ValueError, OSError) as error:
-                    _log.warning("job %s: output %s does not become %s: %s", name, output.output, output.name, error)
-        if status in {"", "Completed", "Failed", "Canceled"}:
-            self._world.state.delete(NAMING, name)
 
     def _named_path(self, document: Document, output: NamedOutput) -> str:
         if not output.node:
@@ -272,7 +244,7 @@ class Jobs:
 
     def delete(self, name: str) -> None:
         """Forget a job that has ended."""
-        self.settle()
+        self.outputs.settle()
         document = self.get(name)
         if self.story(document).ended is None:
             raise WireError(409, "Conflict", f"job {name} is still running; cancel it first")

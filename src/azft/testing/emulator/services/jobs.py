@@ -116,7 +116,7 @@ class JobService:
 
     def check(self, properties: dict[str, Any]) -> None:
         """Refuse a job that cannot be."""
-        self._jobs.settle()  # It may read what another one has put out.
+        self._jobs.outputs.settle()  # It may read what another one has put out.
         _check_names(properties)
         kind = word(properties, "jobType", JOB_TYPES, needed=True)
         if kind == "Command":

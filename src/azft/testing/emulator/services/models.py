@@ -128,17 +128,17 @@ class Assets:
 
     def find(self, name: str, version: str) -> Document | None:
         """Return a version, or None."""
-        self._jobs.settle()
+        self._jobs.outputs.settle()
         return self._world.state.get(self._kind, f"{name}:{version}")
 
     def names(self) -> list[str]:
         """Return the names that have a version."""
-        self._jobs.settle()
+        self._jobs.outputs.settle()
         return list(dict.fromkeys(str(document["key"]) for document in self._world.state.all(self._kind)))
 
     def versions(self, name: str) -> list[Document]:
         """Return the versions of a name, newest first."""
-        self._jobs.settle()
+        self._jobs.outputs.settle()
         return newest_first(self._world.state.all(self._kind, f"{name}:"))
 
     def folder(self, document: Document) -> tuple[Path, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 import subprocess
 import sys
@@ -23,10 +22,8 @@ from azft.testing.emulator.jobs import KIND as JOBS
 from azft.testing.emulator.jobs import Jobs
 from azft.testing.emulator.mlflow_server import MIRROR
 from azft.testing.emulator.services.run_artifacts import address_of
-from azft.testing.emulator.shapes import check_tags
-from azft.testing.emulator.state import Document
-from azft.testing.emulator.story import Step, Story
-from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply, WireError
+from azft.testing.emulator.services.run_exchange import ENDED, TELLING, child_of, exchanged, root_of, told_of_run
+from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply
 from azft.testing.emulator.world import World
 from azft.variables import QUIET
 from azft.waiting import wait_until
@@ -35,18 +32,6 @@ READY_WITHIN = 60.0
 IDS = "mlflow"
 _ID = re.compile(rb"file:[^\"]+|[0-9a-f]{32}")
 """An id, or a place on this machine, which stays as it is."""
-_RUN_KEYS = ("run_id", "run_uuid")
-_TELLING = {"runs/set-tag", "runs/delete-tag", "runs/log-batch", "runs/update"}
-_NAME = "mlflow.runName"
-_TAG = re.compile(r"[/\w.\- :]{1,250}")
-_NAMED = re.compile(
-    r"(?<![\w.])((?:(?:attributes?|attr|run)\.)?`?(?:source_)?run_id`?\s*(?:!?=|(?:NOT\s+)?IN)\s*)(\([^)]*\)|'[^']*'|\"[^\"]*\")",
-    re.IGNORECASE,
-)
-"""Ids of runs in a search."""
-_ENDED = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
-_OWN = "mlflow."
-"""What the tags begin with that MLflow keeps for itself."""
 
 
 class Mlflow:
@@ -121,8 +106,8 @@ class Mlflow:
 
     def _forward(self, call: Call) -> Reply:
         with self._server() as client:
-            query = urlencode(_exchanged(call.query, self._ids))
-            body = None if call.body is None else orjson.dumps(_exchanged(call.body, self._ids))
+            query = urlencode(exchanged(call.query, self._ids))
+            body = None if call.body is None else orjson.dumps(exchanged(call.body, self._ids))
             answer = client.request(
                 call.method,
                 f"http://localhost/{call['rest']}?{query}",
@@ -140,20 +125,11 @@ class Mlflow:
         """Keep the name and the tags that somebody has given to a job's run: a job's are its run's."""
         what, body = call["rest"].rpartition("/mlflow/")[2], call.body or {}
         name = str(body.get("run_id") or body.get("run_uuid") or "")
-        if what not in _TELLING or self._world.state.get(JOBS, name) is None:
+        if what not in TELLING or self._world.state.get(JOBS, name) is None:
             return
         if what == "runs/delete-tag":
             self._jobs.change(name, {}, without=(str(body.get("key")),))
-            return
-        given = body.get("tags") or [] if what == "runs/log-batch" else [body] if what == "runs/set-tag" else []
-        told = {str(tag["key"]): str(tag.get("value", "")) for tag in given}
-        tags = {key: value for key, value in told.items() if not key.startswith(_OWN)}
-        renamed = told.get(_NAME) or (body.get("run_name") if what == "runs/update" else "")
-        known = self._jobs.get(name)["properties"].get("tags") or {}
-        if not _fits({**known, **tags}):
-            tags = {}  # It is the run's alone: a job with it could not be changed any more.
-        changed = {**({"tags": tags} if tags else {}), **({"displayName": str(renamed)} if renamed else {})}
-        if changed:
+        elif changed := told_of_run(what, body, self._jobs.get(name)["properties"].get("tags") or {}):
             self._jobs.change(name, changed)
 
     def folders(self, run: str) -> dict[str, Path]:
@@ -226,18 +202,18 @@ class Mlflow:
         runs: list[dict[str, Any]] = []
         told: dict[str, str] = {}
         for name in self._world.state.names(JOBS):
-            known = self._told.get(name) in _ENDED
+            known = self._told.get(name) in ENDED
             if known and name not in changed:
                 continue
             document = self._jobs.get(name)
             story = self._jobs.story(document)
             told[document["name"]] = story.status
-            root = _root(document, story)
+            root = root_of(document, story)
             # Ended a second time, it would have ended now.
             runs.append({**root, "ended": ""} if known else root)
             if known:
                 continue
-            runs.extend(_child(document, step) for step in story.steps)
+            runs.extend(child_of(document, step) for step in story.steps)
         if not runs:
             return
         known = client.post(f"http://localhost{MIRROR}", json=runs).raise_for_status().json()
@@ -251,14 +227,6 @@ class Mlflow:
 
 def _present(folders: Mapping[str, Path | None]) -> dict[str, Path]:
     return {inside: folder for inside, folder in folders.items() if folder is not None}
-
-
-def _fits(tags: Mapping[str, Any]) -> bool:
-    try:
-        check_tags(tags, limited=True)
-    except WireError:
-        return False
-    return True
 
 
 def reads_files(call: Call) -> bool:
@@ -277,64 +245,6 @@ def local_path(uri: str) -> Path | None:
     (PosixPath('/a/b'), None)
     """
     return Path(unquote(urlsplit(uri).path)) if uri.startswith("file:") else None
-
-
-def _root(document: Document, story: Story) -> dict[str, Any]:
-    name = str(document["properties"].get("displayName") or document["name"])
-    run = _run(document, document["name"], document["name"], name, story.status)
-    run |= {"begun": story.begun or document["submitted"], "ended_at": story.ended or 0.0}
-    tags = document["properties"].get("tags") or {}
-    run["tags"] |= {key: value or "" for key, value in tags.items() if _is_tag(key)}
-    return {**run, "points": []}
-
-
-def _is_tag(key: str) -> bool:
-    """Whether MLflow takes a tag of that name; those that it does not are the job's alone (mlflow, validation).
-
-    >>> _is_tag("azft.run"), _is_tag("a/b"), _is_tag("who@where"), _is_tag("../a")
-    (True, True, False, False)
-    """
-    return bool(_TAG.fullmatch(key)) and posixpath.normpath(key) == key and not key.startswith(("/", ".."))
-
-
-def _child(document: Document, step: Step) -> dict[str, Any]:
-    trained = step.name == "chat_completion_finetune" and "local_run" in document
-    run = _run(document, step.id, document["local_run"] if trained else step.id, step.name, step.status)
-    run["tags"]["mlflow.parentRunId"] = document["name"]
-    run |= {"begun": step.begun or document["submitted"], "ended_at": step.ended or 0.0}
-    return {**run, "points": [(point.name, point.value, point.time, point.step) for point in step.metrics]}
-
-
-def _run(document: Document, azure_id: str, run_id: str, name: str, status: str) -> dict[str, Any]:
-    tags = {"mlflow.rootRunId": document["name"], _NAME: name, "mlflow.user": "azft"}
-    experiment = str(document["properties"].get("experimentName") or "Default")
-    ended = _ENDED.get(status, "")
-    return {
-        "azure_id": azure_id,
-        "run_id": run_id,
-        "experiment": experiment,
-        "name": name,
-        "tags": tags,
-        "ended": ended,
-    }
-
-
-def _exchanged(values: Any, known: Mapping[str, str]) -> Any:
-    """Return a query or a body with Azure's run ids replaced, where they are ids and not text that is searched for."""
-    if not isinstance(values, Mapping):
-        return values
-
-    def exchanged(found: re.Match[str]) -> str:
-        return found[1] + re.sub(r"[\w.-]+", lambda word: known.get(word[0], word[0]), found[2])
-
-    return {
-        key: known.get(str(value), value)
-        if key in _RUN_KEYS
-        else _NAMED.sub(exchanged, value)
-        if key == "filter" and isinstance(value, str)
-        else value
-        for key, value in values.items()
-    }
 
 
 def _without_proxy() -> dict[str, str]:
