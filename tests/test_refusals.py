@@ -292,7 +292,7 @@ def test_tags_that_a_run_cannot_have_are_cut_before(
     job = small_job(backend, tmp_path, compute=CLUSTER)
     run = backend.submit(evolve(job, tags={f"mine.{n}": "x" * 5000 for n in range(80)}))
     tags = emulator.jobs.get(run.id)["properties"]["tags"]
-    assert len(tags) <= 49
+    assert len(tags) <= 47  # Two are added later, and MLflow takes one of the 50.
     assert max(map(len, tags.values())) <= 1000
     assert "azft.token" in tags
     backend.delete(Resource("run", run.id, "azureml"))

@@ -62,15 +62,16 @@ class Following:
         """Ask the job that works for a run to stop; one that waits for its next job gets none, whoever watches it."""
         found = self.jobs.attempts.all_of(run.id)
         if not self._waits(run, found):
-            self.jobs.cancel(run.id)
+            self.jobs.stop(str(found[-1].name) if found else run.id)
             if not found or not is_command_job(found[0]):
                 return
             found = self.jobs.attempts.all_of(run.id)  # Its machines may have been taken away just before.
         if self._waits(run, found):
             last = str(found[-1].name)
             self.jobs.attempts.give_up(last)
-            if self.jobs.attempts.last(run.id) != last:  # Somebody who watches has submitted it meanwhile.
-                self.jobs.cancel(run.id)
+            following = self.jobs.attempts.last(run.id)
+            if following != last:  # Somebody who watches has submitted it meanwhile.
+                self.jobs.stop(following)
 
     def _waits(self, run: Run, found: Sequence[Any]) -> bool:
         """Whether a run, of which these are the jobs, has lost its machines and may have others."""
@@ -100,7 +101,7 @@ class Following:
             return "", given_up
         self.jobs.attempts.restart(run.id, number)
         if self._was_given_up(current):  # Whoever cancels looks for the next job only after having said so.
-            self.jobs.cancel(run.id)
+            self.jobs.stop(restarted(run.id, number))
             return "", True
         return f"{why} ({number} of at most {self.restarts} times)", False
 

@@ -147,11 +147,8 @@ class AzureJobs:
         with translated(f"run {run_id!r}"):
             return self._clients.workspace.jobs.get(run_id)
 
-    def cancel(self, run_id: str) -> None:
-        """Ask the job that works for the run to stop, and return once Azure has taken the request."""
-        self._cancel(self.attempts.last(run_id))
-
-    def _cancel(self, name: str) -> None:
+    def stop(self, name: str) -> None:
+        """Ask one job to stop, and return once Azure has taken the request; one that is gone is `NotFoundError`."""
         with translated(f"canceling {name}"):
             client = self._clients.workspace
             what = f"job {name!r}"
@@ -172,7 +169,7 @@ class AzureJobs:
             raise NotOursError(f"job {run_id} was made by somebody else, so it is left")
         for made in found:
             if not status_of(made.properties.status).ended:
-                self._cancel(made.name)
+                self.stop(made.name)
         if is_command_job(found[0]):
             # What still runs would write on.
             wait_until(lambda: self._has_ended(found[-1].name), STOPPED_WITHIN)
