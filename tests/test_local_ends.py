@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from azft import FineTuneSession, Run, RunFailedError, RunStatus
+from azft.backends.local.holding import SERVER, discard_held, held, is_held
 from azft.errors import AzftError, ConfigurationError
+from azft.files import discard
 from azft.testing.contract import SAMPLE
 from tests.test_kills import worker_of
 
@@ -79,3 +84,45 @@ def test_a_run_that_is_deleted_under_its_watcher_is_said_and_leaves_no_ghost(tmp
     assert len(ended) == 1
     assert isinstance(ended[0], AzftError)
     assert not (home / "runs" / run.id).exists()
+
+
+@pytest.mark.parametrize("remains", [False, True])
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [("azft.backends.local.scoring.server", ["weights", "model:1", "0"]), ("azft.backends.local.worker", ["home"])],
+)
+def test_a_process_that_starts_after_its_folder_was_deleted_ends_and_brings_nothing_back(
+    tmp_path: Path, module: str, arguments: list[str], remains: bool
+) -> None:
+    """As where a client is killed once it has started one, and cleanup finds nobody yet who holds the folder."""
+    folder = tmp_path / "late"
+    if remains:  # Of a look for the lock at the wrong moment.
+        folder.mkdir()
+    command = [sys.executable, "-W", "error", "-m", module, str(folder), *arguments]
+    done = subprocess.run(command, input='{"key": "k"}\n', text=True, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_waits_for_a_folder_that_is_deleted_meanwhile_finds_none(tmp_path: Path) -> None:
+    folder = tmp_path / "endpoint"
+    folder.mkdir()
+    (folder / "marks.json").write_text("{}")
+    found: list[bool] = []
+
+    def start() -> None:
+        with held(folder / SERVER, "marks.json", within=20) as there:
+            found.append(there)
+
+    with FileLock(folder / SERVER):
+        assert not discard_held(folder / SERVER, within=0.1)
+        assert folder.is_dir()
+        waiting = threading.Thread(target=start)
+        waiting.start()
+        time.sleep(0.3)
+        discard(folder)
+    waiting.join(20)
+    assert found == [False]
+    assert not folder.exists()
+    assert not is_held(folder / SERVER)
+    assert not folder.exists()

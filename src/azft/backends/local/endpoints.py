@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from filelock import FileLock, Timeout
 
+from azft.backends.local.holding import SERVER, discard_held, is_held
 from azft.backends.local.home import Home
 from azft.backends.local.launch import ending, start_detached, told
 from azft.backends.local.marks import read_marks, write_marks
+from azft.backends.local.scoring.server import KEY, PROCESS
 from azft.backends.local.tracking import Tracking
 from azft.domain.resource import Endpoint, Leftover, RegisteredModel, Resource
 from azft.errors import AuthenticationError, BackendError, ConfigurationError, NameTakenError, NotOursError
-from azft.files import discard, remove_leftovers, whole_folder
+from azft.files import remove_leftovers, whole_folder
 from azft.processes import is_alive
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
@@ -35,15 +36,12 @@ from azft.waiting import wait_until
 
 SETTINGS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed")
 """What a question may be asked with: of OpenAI's parameters those that change the answer."""
-KEY = "key"
-"""What the server's key is called among its secrets."""
-PROCESS = "process.json"
-"""The server's process: its number and its start time, written before it loads its model."""
 
 LOCKED_WITHIN = 30.0
 """Seconds until the server's process has the endpoint's lock."""
 ENDED_WITHIN = 3.0
 """Seconds until it is known how a process ended."""
+TRIES = 3
 READY_WITHIN = 120.0
 """Seconds a server may take to load its model."""
 ANSWER_WITHIN = 180.0
@@ -112,8 +110,11 @@ class LocalEndpoints:
             return
         if token and not is_ours(read_marks(folder), token):
             raise NotOursError(f"endpoint {name} was made by somebody else, so it is left")
-        _end(folder)
-        discard(folder)
+        for _try in range(TRIES):  # A server that has just started is ended at the next try.
+            _end(folder)
+            if discard_held(folder / SERVER, within=ENDED_WITHIN):
+                return
+        raise BackendError(f"the server of endpoint {name!r} does not end", hint="try again; see its server.log")
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield every endpoint that is there, whether its server lives or not."""
@@ -202,11 +203,4 @@ def _reason(body: bytes) -> str:
 
 
 def _alive(folder: Path) -> bool:
-    """Whether a server holds the endpoint's lock; it goes with the process, so a process id is never mistaken."""
-    if not (folder / "server.lock").exists():
-        return False
-    try:
-        with FileLock(folder / "server.lock").acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
+    return is_held(folder / SERVER)

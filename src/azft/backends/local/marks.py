@@ -9,18 +9,18 @@ import orjson
 
 from azft.files import write_whole
 
-_FILE = "marks.json"
+MARKS = "marks.json"
 
 
 def write_marks(folder: Path, tags: Mapping[str, str]) -> None:
     """Keep the tags in the folder."""
-    write_whole(folder / _FILE, orjson.dumps(dict(tags)))
+    write_whole(folder / MARKS, orjson.dumps(dict(tags)))
 
 
 def read_marks(folder: Path) -> dict[str, str]:
     """Return the folder's tags, none where it has none that can be read."""
     try:
-        found = orjson.loads((folder / _FILE).read_bytes())
+        found = orjson.loads((folder / MARKS).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return {}
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}

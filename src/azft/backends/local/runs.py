@@ -14,6 +14,7 @@ from typing import Any
 from attrs import evolve
 from filelock import FileLock, Timeout
 
+from azft.backends.local.holding import WORKER, discard_held, is_held
 from azft.backends.local.home import Home
 from azft.backends.local.launch import ending, start_detached, told
 from azft.backends.local.tracking import Tracking
@@ -25,7 +26,7 @@ from azft.domain.jsonable import from_json, to_json
 from azft.domain.resource import Leftover, Resource
 from azft.domain.run import Run, RunEvent, RunResult, RunState, RunStatus
 from azft.errors import BackendError, NameTakenError, NotFoundError, NotOursError, RunError
-from azft.files import discard, linked_or_copied, whole_folder, write_whole
+from azft.files import linked_or_copied, whole_folder, write_whole
 from azft.rules.diagnosis import diagnosed
 from azft.rules.marks import TOKEN, is_ours
 from azft.stages.scripts import CODE, end_script, keep_code
@@ -103,10 +104,10 @@ class LocalRuns:
         if token and not is_ours(self.job(run).tags, token):
             raise NotOursError(f"run {run_id} was made by somebody else, so it is left")
         self.cancel(run)
-        if not wait_until(lambda: not self.alive(run), STOPPED_WITHIN):
+        if wait_until(lambda: not self.alive(run), STOPPED_WITHIN):
+            end_script(self.folder(run))
+        if not discard_held(self.folder(run) / WORKER, within=0.0):
             raise BackendError(f"{run_id} does not stop", hint="try again; its worker is busy")
-        end_script(self.folder(run))
-        discard(self.folder(run))
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield every run that is there."""
@@ -236,7 +237,7 @@ class LocalRuns:
         if self.result(run).status.ended:
             return
         write_whole(self.folder(run) / "cancel", b"")
-        lock = FileLock(self.folder(run) / "worker.lock")
+        lock = FileLock(self.folder(run) / WORKER)
         try:
             with lock.acquire(timeout=0):
                 end_script(self.folder(run))
@@ -247,14 +248,8 @@ class LocalRuns:
             return
 
     def alive(self, run: Run) -> bool:
-        """Whether a worker holds the run; the lock goes with its process, however it ends."""
-        if not self.folder(run).is_dir():
-            return False  # Asking for the lock would make the folder anew.
-        try:
-            with FileLock(self.folder(run) / "worker.lock").acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
+        """Whether a worker holds the run."""
+        return is_held(self.folder(run) / WORKER)
 
     def _end_in_mlflow(self, run: Run, status: RunStatus) -> None:
         """Say in MLflow how a run ended whose worker is gone, and so cannot; without one that works, only we know."""

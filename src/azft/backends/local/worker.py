@@ -8,8 +8,9 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from azft.backends.local.holding import WORKER, held
 from azft.backends.local.home import Home
 from azft.backends.local.launch import received_secrets
 from azft.backends.local.live import LiveTracking
@@ -23,16 +24,18 @@ from azft.stages.walking import STAGES, do
 from azft.training.events import EventLog, read_events, status_of
 from azft.training.task import CanceledError
 
+JOB = "job.json"
 LOCK_WAIT = 5.0
 """Seconds to wait for the lock: somebody may be looking whether a worker is alive."""
 
 
 def main(folder: Path, root: Path) -> None:
-    """Work on the run in `folder` unless another worker has it or it has ended."""
+    """Work on the run in `folder` unless another worker has it, it has ended, or it was deleted."""
     os.environ.update(received_secrets())
     try:
-        with FileLock(folder / "worker.lock").acquire(timeout=LOCK_WAIT):
-            _work(folder, Home(root))
+        with held(folder / WORKER, JOB, within=LOCK_WAIT) as there:
+            if there:
+                _work(folder, Home(root))
     except Timeout:
         return
 
@@ -42,7 +45,7 @@ def _work(folder: Path, home: Home) -> None:
     if status_of(read_events(events.path)).ended:
         return
     remove_leftovers(folder, alone=True)
-    job = from_json(Job, (folder / "job.json").read_bytes())
+    job = from_json(Job, (folder / JOB).read_bytes())
     live = LiveTracking(folder.name, home, job, events)
     context = StageContext(folder, home.weights, job, events, live)
     events.say("status", RunStatus.RUNNING)

@@ -8,23 +8,31 @@ import sys
 from pathlib import Path
 
 import orjson
-from filelock import FileLock
 
+from azft.backends.local.holding import SERVER, held
 from azft.backends.local.launch import received_secrets
+from azft.backends.local.marks import MARKS
 from azft.files import write_whole
 from azft.processes import started
 
-KEY, PROCESS = "key", "process.json"
-"""What the key is called among the secrets on standard input, and where the process writes who it is."""
+KEY = "key"
+"""What the key is called among the secrets on standard input."""
+PROCESS = "process.json"
+"""In the endpoint's folder: who the process is, written before it loads its model."""
 
 KEEP_ALIVE = 15
 """Seconds for which a connection may idle between two requests."""
 
 
 def main(folder: Path, model_folder: Path, model: str, port: int) -> None:
-    """Serve until SIGTERM; `ready.json` or `failure.txt` appears in the folder once it is known which."""
+    """Serve until SIGTERM; `ready.json` or `failure.txt` appears in the folder once it is known which.
+
+    An endpoint that was deleted while this process started is not served.
+    """
     key = received_secrets()[KEY]
-    with FileLock(folder / "server.lock").acquire(timeout=5):
+    with held(folder / SERVER, MARKS, within=5) as there:
+        if not there:
+            return
         write_whole(folder / PROCESS, orjson.dumps({"pid": os.getpid(), "started": started()}))
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
