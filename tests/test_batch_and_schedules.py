@@ -1,7 +1,6 @@
 """Batch endpoints and schedules on the emulator, asked by the unmodified SDK."""
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
@@ -32,20 +31,11 @@ from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.triggers import MOST, due
 from azft.testing.emulator.wire import WireError
 from azft.testing.emulator.world import CONTAINER
-from tests.workspaces import CURATED, client_of
+from tests.lasting import lasting_client, lasting_emulator
+from tests.workspaces import CURATED
 
+__all__ = ["lasting_client", "lasting_emulator"]
 DAY = 86_400
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLEmulator]:
-    with AzureMLEmulator(tmp_path_factory.mktemp("azure")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def client(emulator: AzureMLEmulator) -> MLClient:
-    return client_of(emulator, cluster="cpu-cluster")
 
 
 def waited(client: MLClient, name: str, *, seconds: float = 60) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -21,21 +21,11 @@ from azure.identity import DefaultAzureCredential
 
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.scripts import EVICTED
-from tests.workspaces import client_of
+from tests.lasting import lasting_client, lasting_emulator
 
+__all__ = ["lasting_client", "lasting_emulator"]
 CURATED = "azureml://registries/azureml/environments/acft-hf-nlp-gpu/labels/latest"
 ENDED = ("Completed", "Failed", "Canceled")
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLEmulator]:
-    with AzureMLEmulator(tmp_path_factory.mktemp("azure")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def client(emulator: AzureMLEmulator) -> MLClient:
-    return client_of(emulator, cluster="cpu-cluster")
 
 
 @pytest.fixture

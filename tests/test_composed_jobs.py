@@ -1,7 +1,7 @@
 """Pipelines of command components and sweeps on the emulator, as azureml-examples write them, run for real."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -14,20 +14,11 @@ from azure.ai.ml.sweep import Choice, Uniform
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from azft.testing.emulator import AzureMLEmulator, Outcome
-from tests.workspaces import CURATED, client_of
+from tests.lasting import lasting_client, lasting_emulator
+from tests.workspaces import CURATED
 
+__all__ = ["lasting_client", "lasting_emulator"]
 ENDED = ("Completed", "Failed", "Canceled")
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLEmulator]:
-    with AzureMLEmulator(tmp_path_factory.mktemp("azure")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def client(emulator: AzureMLEmulator) -> MLClient:
-    return client_of(emulator, cluster="cpu-cluster")
 
 
 Component = Callable[..., Any]

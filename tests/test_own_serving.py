@@ -27,20 +27,11 @@ from sklearn.linear_model import LinearRegression  # type: ignore[import-untyped
 from azft import ConfigurationError
 from azft.testing.emulator import AzureMLEmulator
 from azft.waiting import wait_until
-from tests.workspaces import CURATED, client_of
+from tests.lasting import lasting_client, lasting_emulator
+from tests.workspaces import CURATED
 
+__all__ = ["lasting_client", "lasting_emulator"]
 SIZE = "Standard_DS3_v2"
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLEmulator]:
-    with AzureMLEmulator(tmp_path_factory.mktemp("azure")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def client(emulator: AzureMLEmulator) -> MLClient:
-    return client_of(emulator, cluster="cpu-cluster")
 
 
 @pytest.fixture

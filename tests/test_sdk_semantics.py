@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,20 +29,10 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from azft.testing.emulator import AzureMLEmulator, Outcome
 from azft.testing.emulator.services.deployments import _drawn
-from tests.workspaces import CURATED, client_of
+from tests.lasting import CPU_CLUSTER, lasting_client, lasting_emulator
+from tests.workspaces import CURATED
 
-CLUSTER = "cpu-cluster"
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMLEmulator]:
-    with AzureMLEmulator(tmp_path_factory.mktemp("azure")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def client(emulator: AzureMLEmulator) -> MLClient:
-    return client_of(emulator, cluster=CLUSTER)
+__all__ = ["lasting_client", "lasting_emulator"]
 
 
 @pytest.fixture
@@ -57,7 +47,7 @@ def file(tmp_path: Path) -> Callable[[str], str]:
 
 def echo(text: str, **more: Any) -> Any:
     more.setdefault("environment", CURATED)
-    return command(command=f"echo {text}", compute=CLUSTER, **more)
+    return command(command=f"echo {text}", compute=CPU_CLUSTER, **more)
 
 
 class TestJobs:
@@ -135,7 +125,7 @@ class TestNamedOutputs:
                 "net": Output(type="custom_model", name="made-model"),
             },
             environment=CURATED,
-            compute=CLUSTER,
+            compute=CPU_CLUSTER,
         )
         for turn in ("1", "2"):
             made = client.jobs.create_or_update(job)
@@ -164,7 +154,7 @@ class TestNamedOutputs:
             name="scripted", command="echo 1", outputs={"o": Output(type="uri_folder")}, environment=CURATED
         )
 
-        @dsl.pipeline(default_compute=CLUSTER)  # type: ignore[call-overload, untyped-decorator]
+        @dsl.pipeline(default_compute=CPU_CLUSTER)  # type: ignore[call-overload, untyped-decorator]
         def one() -> None:
             node = cast(Any, writes())
             node.outputs.o.name = "of-a-script"
@@ -183,7 +173,7 @@ class TestNamedOutputs:
             environment=CURATED,
         )
 
-        @dsl.pipeline(default_compute=CLUSTER)  # type: ignore[call-overload, untyped-decorator]
+        @dsl.pipeline(default_compute=CPU_CLUSTER)  # type: ignore[call-overload, untyped-decorator]
         def two() -> dict[str, Any]:
             first, second = cast(Any, writes()), cast(Any, writes())
             first.outputs.o.name, first.outputs.o.version = "of-a-node", "1"
@@ -199,7 +189,7 @@ class TestNamedOutputs:
     def test_of_a_job_that_fails_nothing(self, client: MLClient) -> None:
         outputs = {"o": Output(type="uri_folder", name="never")}
         made = client.jobs.create_or_update(
-            command(command="exit 1", outputs=outputs, environment=CURATED, compute=CLUSTER)
+            command(command="exit 1", outputs=outputs, environment=CURATED, compute=CPU_CLUSTER)
         )
         while client.jobs.get(made.name).status not in {"Completed", "Failed"}:
             time.sleep(0.1)
@@ -360,7 +350,7 @@ def test_each_trigger_is_a_job(client: MLClient) -> None:
     """Each is a submission with an id of its own (azure-ai-ml, TriggerRunSubmissionDto)."""
     says = command(name="says", command="echo 1", environment=CURATED)
 
-    @dsl.pipeline(default_compute=CLUSTER)  # type: ignore[call-overload, untyped-decorator]
+    @dsl.pipeline(default_compute=CPU_CLUSTER)  # type: ignore[call-overload, untyped-decorator]
     def daily() -> None:
         says()
 

@@ -96,9 +96,10 @@ def number_of(name: str) -> int:
 
 
 def stands(made: Any) -> RunStatus:
-    """Return how a job of the wire stands; a failed one whose run was canceled afterwards is canceled."""
-    status = status_of(made.properties.status)
-    return RunStatus.CANCELED if status is RunStatus.FAILED and STOPPED in (made.properties.tags or {}) else status
+    """Return how a job, of the wire or of the SDK, stands; a failed one whose run was canceled then is canceled."""
+    told = made.properties if hasattr(made.properties, "status") else made
+    status = status_of(told.status)
+    return RunStatus.CANCELED if status is RunStatus.FAILED and STOPPED in (told.tags or {}) else status
 
 
 def is_command_job(made: Any) -> bool:

@@ -281,9 +281,8 @@ class AzureMLBackend(Line):
         working, stopped = run.id, False
         look, (latest, unknown) = self._looked(run)
         taken = look.diagnosis is not None and look.diagnosis.code == TAKEN_AWAY
-        found = (
-            self._jobs.attempts.all_of(run.id) if look.status is RunStatus.FAILED and (look.command or taken) else []
-        )
+        followed = look.status is RunStatus.FAILED and (look.command or taken)
+        found = self._jobs.attempts.all_of(run.id) if followed else []
         if found:
             working, stopped = str(found[-1].name), stands(found[-1]) is RunStatus.CANCELED
             if working != run.id:

@@ -87,8 +87,8 @@ class Following:
 
         And whether there is none because the run was canceled.
         """
-        first = self.jobs.attempts.raw(run.id)
-        if first is None or not is_command_job(first):
+        made = self.jobs.attempts.raw(current.id)
+        if made is None or not is_command_job(made):
             return "", False
         ending = self.ending(current).diagnosis
         taken = ending is not None and ending.code == TAKEN_AWAY
@@ -96,8 +96,8 @@ class Following:
         why = "its machines were taken away" if taken else f"it failed ({title})"
         if self.jobs.attempts.raw(restarted(run.id, number)) is not None:
             return why, False
-        given_up = self._was_given_up(current)
-        if not taken or given_up or number > self.restarts or first.properties.is_archived:
+        given_up = stands(made) is RunStatus.CANCELED
+        if not taken or given_up or number > self.restarts or made.properties.is_archived:
             return "", given_up
         self.jobs.attempts.restart(run.id, number)
         if self._was_given_up(current):  # Whoever cancels looks for the next job only after having said so.

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve
 
-from azft.backends.azureml.attempts import FIRST, STOPPED, Attempts, is_command_job, number_of, stands
+from azft.backends.azureml.attempts import FIRST, Attempts, is_command_job, number_of, stands
 from azft.backends.azureml.client import Clients
 from azft.backends.azureml.commands import ORDER, TUNED, Commands, checkpoint_path, order_bytes
 from azft.backends.azureml.components import Components
@@ -211,8 +211,7 @@ class AzureJobs:
         for made in sorted(ours, key=lambda made: number_of(str(made.name))):
             latest[str(made.tags.get(FIRST) or made.name)] = made
         for name, made in latest.items():
-            given_up = STOPPED in made.tags and status_of(made.status) is RunStatus.FAILED
-            status = RunStatus.CANCELED if given_up else status_of(made.status)
+            status = stands(made)
             created = getattr(made.creation_context, "created_at", None)
             size = str(made.tags.get(SIZE, "")) if status is RunStatus.RUNNING else ""
             nodes = str(made.tags.get(NODES, "0"))

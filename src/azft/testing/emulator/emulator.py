@@ -190,7 +190,6 @@ class AzureMLEmulator:
 
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
-        models, deployments = self._models, self._deployments
         services = (
             self._identity,
             Subscriptions(self.world),
@@ -200,7 +199,7 @@ class AzureMLEmulator:
             self._computes,
             self._quotas,
             self._data,
-            models,
+            self._models,
             self._job_service,
             self._components,
             Codes(self.world),
@@ -208,10 +207,10 @@ class AzureMLEmulator:
             RunHistory(self.world, self.jobs),
             BatchEndpoints(self.world, self.jobs, self._components.keep, self._components.spec, self._bears),
             self._schedules,
-            deployments,
-            OnlineEndpoints(self.world, deployments),
+            self._deployments,
+            OnlineEndpoints(self.world, self._deployments),
             self._artifacts,
-            RegisteredModels(self.world, models, self._artifacts),
+            RegisteredModels(self.world, self._models, self._artifacts),
             self.mlflow,
             self.world.operations,
         )

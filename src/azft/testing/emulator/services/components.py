@@ -9,14 +9,7 @@ from typing import Any
 import orjson
 
 from azft.testing.emulator.composed.graph import EMULATED, component_version
-from azft.testing.emulator.services.versions import (
-    archived_by,
-    check_name,
-    container,
-    is_same,
-    newest_first,
-    put_away,
-)
+from azft.testing.emulator.services.versions import archived, check_name, container, is_same, newest_first
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
@@ -113,11 +106,7 @@ class Components:
         return container(self._world, KIND, name, versions, **more)
 
     def _archive(self, call: Call) -> Reply:
-        archived = archived_by(call.body)
-        versions = self._versions(call["name"])
-        if not versions:
-            raise not_found("Component", call["name"])
-        for one in put_away(versions, archived=archived):
+        for one in archived(call, "Component", self._versions(call["name"])):
             self._world.state.put(KIND, f"{call['name']}:{one['name']}", one)
         return Reply(self._described(call["name"]))
 

@@ -94,7 +94,10 @@ class Deployments:
 
     def exists(self, endpoint: str, part: str) -> bool:
         """Whether an endpoint has a deployment of that name."""
-        return self._world.state.get(DEPLOYMENTS, f"{endpoint}/{part}".lower()) is not None
+        return self._find(endpoint, part) is not None
+
+    def _find(self, endpoint: str, part: str) -> Document | None:
+        return self._world.state.get(DEPLOYMENTS, f"{endpoint}/{part}".lower())
 
     def remove_all(self, endpoint: str) -> None:
         """End every deployment of an endpoint."""
@@ -116,7 +119,7 @@ class Deployments:
 
     def _part(self, call: Call) -> Document:
         self._endpoint(call["name"])
-        found = self._world.state.get(DEPLOYMENTS, f"{call['name']}/{call['deployment']}".lower())
+        found = self._find(call["name"], call["deployment"])
         if found is None:
             raise not_found("Online deployment", call["deployment"])
         return found
@@ -168,15 +171,14 @@ class Deployments:
 
     def _copy(self, call: Call, part: str) -> None:
         """Ask the deployment that gets a copy, if it is ready; nobody hears its answer, and its log has the rest."""
-        found = self._world.state.get(DEPLOYMENTS, f"{call['name']}/{part}".lower())
+        found = self._find(call["name"], part)
         if found is not None and found["properties"]["provisioningState"] == "Succeeded":
             with suppress(RuntimeError):  # The emulator stops.
-                self._copies.submit(self._ask, call, part)
+                self._copies.submit(self._ask, call, found)
 
-    def _ask(self, call: Call, part: str) -> Reply:
-        key = f"{call['name']}/{part}".lower()
-        given = (self._world.state.get(DEPLOYMENTS, key) or {}).get("properties") or {}
-        return self._servers.ask(key, lambda: self._served(key, given), call.path, call.body)
+    def _ask(self, call: Call, found: Document) -> Reply:
+        key = f"{call['name']}/{found['name']}".lower()
+        return self._servers.ask(key, lambda: self._served(key, found["properties"]), call.path, call.body)
 
     def _served(self, key: str, given: Mapping[str, Any]) -> Served:
         """Return what a deployment serves: its script, if it has one, or its model."""
@@ -234,7 +236,7 @@ class Deployments:
         if scheme.lower() != "bearer" or not right:
             return Reply({"error": {"code": "Unauthorized", "message": "the key is missing or wrong"}}, 401)
         part = call.headers.get("azureml-model-deployment") or _drawn(endpoint["properties"].get("traffic") or {})
-        found = self._world.state.get(DEPLOYMENTS, f"{call['name']}/{part}".lower()) if part else None
+        found = self._find(call["name"], part) if part else None
         if found is None:
             return Reply({"error": {"code": "NotFound", "message": f"no deployment {part!r} with traffic"}}, 404)
         if found["properties"]["provisioningState"] != "Succeeded":
@@ -243,7 +245,7 @@ class Deployments:
         copied = _drawn({**mirror, "": 100 - sum(mirror.values())}) if mirror else ""
         if copied:
             self._copy(call, copied)
-        reply = self._ask(call, part)
+        reply = self._ask(call, found)
         return Reply(reply.body, reply.status, {**reply.headers, "azureml-model-deployment": part})
 
 

@@ -12,14 +12,7 @@ from typing import Any
 from azft.snapshot import curated_environments
 from azft.testing.emulator.clock import iso
 from azft.testing.emulator.services.registries import HOST, VERSIONS
-from azft.testing.emulator.services.versions import (
-    archived_by,
-    check_name,
-    container,
-    is_same,
-    newest_first,
-    put_away,
-)
+from azft.testing.emulator.services.versions import archived, check_name, container, is_same, newest_first
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
 from azft.testing.emulator.wire import (
@@ -138,10 +131,7 @@ class Environments:
         return container(self._world, KIND, name, self._versions(name) or [self._curated(name, "latest")])
 
     def _archive(self, call: Call) -> Reply:
-        archived, versions = archived_by(call.body), self._versions(call["name"])
-        if not versions:
-            raise not_found("Environment", call["name"])
-        for one in put_away(versions, archived=archived):
+        for one in archived(call, "Environment", self._versions(call["name"])):
             self._world.state.put(KIND, f"{call['name']}:{one['name']}", one)
         return Reply(self._described(call["name"]))
 

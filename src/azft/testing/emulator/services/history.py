@@ -202,10 +202,7 @@ class RunHistory:
             "createdUtc": iso(document["submitted"]),
             "startTimeUtc": iso(begun) if begun else None,
             "endTimeUtc": iso(ended) if ended else None,
-            "properties": {
-                **source,
-                **more,
-            },
+            "properties": {**source, **more},
             "tags": document["properties"].get("tags") or {},
             "parameters": {},
             "dataContainerId": f"dcid.{root if step is None else step.id}",

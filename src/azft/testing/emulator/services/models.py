@@ -15,14 +15,7 @@ from azft.testing.emulator.jobs import Jobs, output_names
 from azft.testing.emulator.named_outputs import NamedOutput
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.scoring_server import MLFLOW
-from azft.testing.emulator.services.versions import (
-    archived_by,
-    check_name,
-    container,
-    newest_first,
-    next_number,
-    put_away,
-)
+from azft.testing.emulator.services.versions import archived, check_name, container, newest_first, next_number
 from azft.testing.emulator.serving import CHAT, SCRIPTED, Served
 from azft.testing.emulator.shapes import body_of, check_tags
 from azft.testing.emulator.state import Document
@@ -73,6 +66,7 @@ class Assets:
         self._find_model = find_model
         self._jobs = jobs
         self._kind = kind
+        self._where = "modelUri" if kind == "models" else "dataUri"
         self._logged = logged
 
     def operations(self) -> Sequence[Operation]:
@@ -162,12 +156,10 @@ class Assets:
         version = output.version or str(next_number(self.versions(output.name)))
         uri = self._world.store_uri(path + ("" if output.type == "uri_file" else "/"))
         known = self.find(output.name, version)
-        if known is not None and known["properties"]["modelUri" if output.of_models else "dataUri"] != uri:
+        if known is not None and known["properties"][self._where] != uri:
             raise bad_request(f"{output.name}:{version} is there, and is not what {job} has put out")
-        if self._kind == "models":
-            self.keep(output.name, version, {"modelUri": uri, "modelType": output.type, "jobName": job})
-        else:
-            self.keep(output.name, version, {"dataUri": uri, "dataType": output.type})
+        told = {"modelType": output.type, "jobName": job} if self._kind == "models" else {"dataType": output.type}
+        self.keep(output.name, version, {self._where: uri, **told})
 
     def keep(self, name: str, version: str, properties: Mapping[str, Any], **more: Any) -> Document:
         """Keep a version that points at a path of the store, over what is known of it, and return it."""
@@ -216,10 +208,7 @@ class Assets:
         return container(self._world, self._kind, name, versions, **kind)
 
     def _archive(self, call: Call) -> Reply:
-        archived, versions = archived_by(call.body), self.versions(call["name"])
-        if not versions:
-            raise not_found(self._kind, call["name"])
-        for one in put_away(versions, archived=archived):
+        for one in archived(call, self._kind, self.versions(call["name"])):
             self.store(one)
         return Reply(self._described_container(call["name"]))
 
@@ -240,13 +229,12 @@ class Assets:
         check_tags(properties.get("tags") or {})
         check_name(self._kind, name, version)
         known = self.find(name, version)
-        key = "modelUri" if self._kind == "models" else "dataUri"
-        uri = self._resolved(str(properties.get(key, "")))
-        if known is not None and uri != known["properties"][key]:
-            raise bad_request(TAKEN.format(kind=self._kind.removesuffix("s"), key=_WORDS[key]))
-        added: dict[str, Any] = {key: uri}
+        uri = self._resolved(str(properties.get(self._where, "")))
+        if known is not None and uri != known["properties"][self._where]:
+            raise bad_request(TAKEN.format(kind=self._kind.removesuffix("s"), key=_WORDS[self._where]))
+        added: dict[str, Any] = {self._where: uri}
         if self._kind == "models":
-            source = _OUTPUT.match(str(properties.get(key, "")))
+            source = _OUTPUT.match(str(properties.get(self._where, "")))
             added["jobName"] = source[1] if source else properties.get("jobName")
         document = self.keep(name, version, {**properties, **added})
         return Reply(_shown(document), 200 if known else 201)

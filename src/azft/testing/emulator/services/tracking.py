@@ -202,17 +202,17 @@ class Mlflow:
         runs: list[dict[str, Any]] = []
         told: dict[str, str] = {}
         for name in self._world.state.names(JOBS):
-            known = self._told.get(name) in ENDED
-            if known and name not in changed:
+            ended = self._told.get(name) in ENDED
+            if ended and name not in changed:
                 continue
             document = self._jobs.get(name)
             story = self._jobs.story(document)
             told[document["name"]] = story.status
             root = root_of(document, story)
-            # Ended a second time, it would have ended now.
-            runs.append({**root, "ended": ""} if known else root)
-            if known:
+            if ended:  # Its name or its tags are new; it is not to end a second time.
+                runs.append({**root, "ended": ""})
                 continue
+            runs.append(root)
             runs.extend(child_of(document, step) for step in story.steps)
         if not runs:
             return

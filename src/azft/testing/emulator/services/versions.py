@@ -8,7 +8,7 @@ from typing import Any
 
 from azft.testing.emulator.shapes import body_of
 from azft.testing.emulator.state import Document
-from azft.testing.emulator.wire import bad_request
+from azft.testing.emulator.wire import Call, bad_request, not_found
 from azft.testing.emulator.world import World
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -51,17 +51,17 @@ def container(world: World, kind: str, name: str, versions: Sequence[Document], 
     return world.resource(kind, name, properties, systemData=versions[-1]["systemData"])
 
 
-def archived_by(body: Any) -> bool:
-    """Return whether a container is to be archived or restored, which is all that may be said of one here."""
-    archived = body_of(body)["properties"].get("isArchived")
-    if not isinstance(archived, bool):
+def archived(call: Call, noun: str, versions: Sequence[Document]) -> list[Document]:
+    """Return the versions of a name as a PUT of their container wants them: all archived, or all restored.
+
+    That is all that may be said of a container here.
+    """
+    wanted = body_of(call.body)["properties"].get("isArchived")
+    if not isinstance(wanted, bool):
         raise bad_request("'isArchived' is missing, expected true or false", "ValidationError")
-    return archived
-
-
-def put_away(versions: Iterable[Document], *, archived: bool) -> list[Document]:
-    """Return versions as they are once they were all archived, or restored."""
-    return [{**one, "properties": {**one["properties"], "isArchived": archived}} for one in versions]
+    if not versions:
+        raise not_found(noun, call["name"])
+    return [{**one, "properties": {**one["properties"], "isArchived": wanted}} for one in versions]
 
 
 def is_same(known: Mapping[str, Any], given: Mapping[str, Any], names: Iterable[str]) -> bool:
