@@ -12,9 +12,9 @@ import pytest
 
 from azft import FineTuned, FineTuneSession, PreparedData
 from azft.testing.contract import SAMPLE
-from tests.workspaces import backend, emulator, model, session, workspace
+from tests.workspaces import _prepared, backend, emulator, model, session, workspace
 
-__all__ = ["backend", "emulator", "model", "session", "workspace"]
+__all__ = ["_prepared", "backend", "emulator", "model", "session", "workspace"]
 """Fixtures of the tests against Azure."""
 
 collect_ignore = ["notebook_flow.py", "sdk_flow.py", "mlflow_flow.py"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,11 +88,11 @@ def test_every_cause_has_its_words_here() -> None:
     "name", [pytest.param(name, marks=() if number % 5 == 0 else pytest.mark.slow) for number, name in enumerate(SAID)]
 )
 def test_each_cause_is_told_by_name_with_evidence_and_advice(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, name: str
+    backend: AzureMLBackend, emulator: AzureMLEmulator, name: str
 ) -> None:
     message, log = SAID[name]
     emulator.script(Outcome("failed", error=message or "the step failed", log=f"before\n{log}\n", seconds=0))
-    result = backend.result(submitted(backend, tmp_path))
+    result = backend.result(submitted(backend))
     assert result.status is RunStatus.FAILED
     found = result.diagnosis
     assert found is not None
@@ -133,22 +131,20 @@ def test_unknown_text_is_shown_whole(session: FineTuneSession, emulator: AzureML
     assert "line 3 of something else" not in str(raised.value)
 
 
-def test_a_log_that_cannot_be_read_hides_nothing(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path
-) -> None:
+def test_a_log_that_cannot_be_read_hides_nothing(backend: AzureMLBackend, emulator: AzureMLEmulator) -> None:
     emulator.script(Outcome("failed", error="PreemptionError: gone", seconds=0))
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     emulator.fault("GET", r"/runs/[0-9a-f-]{36}/details", status=500, headers={"x-ms-retry-after-ms": "5"}, times=None)
     found = backend.result(run).diagnosis
     assert found is not None
     assert found.cause == "preempted"
 
 
-def test_several_files_of_log_are_read(backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path) -> None:
+def test_several_files_of_log_are_read(backend: AzureMLBackend, emulator: AzureMLEmulator) -> None:
     logs = {"user_logs/std_log_process_0.txt": "[Rank 0] Watchdog caught collective operation timeout\n",
             "user_logs/std_log_process_3.txt": "torch.OutOfMemoryError: CUDA out of memory. Tried\n"}  # fmt: skip
     emulator.script(Outcome("failed", error="exited with status code 1", logs=logs, seconds=0))
-    found = backend.result(submitted(backend, tmp_path)).diagnosis
+    found = backend.result(submitted(backend)).diagnosis
     assert found is not None
     assert found.cause == "cuda-memory"
 

@@ -47,11 +47,11 @@ STORAGE = r"\.blob\.core\.windows\.net/"
     ],
 )
 def test_an_upload_that_is_refused_says_why_by_its_code(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, refusal: tuple[str, int], advice: str
+    backend: AzureMLBackend, emulator: AzureMLEmulator, refusal: tuple[str, int], advice: str
 ) -> None:
     emulator.fault("PUT", STORAGE, status=refusal[1], code=refusal[0], times=None)
     with pytest.raises(AzftError) as raised:
-        submitted(backend, tmp_path)
+        submitted(backend)
     assert advice in raised.value.hint
 
 
@@ -177,23 +177,23 @@ def test_a_size_that_nobody_knows_is_not_taken_for_one_gpu(emulator: AzureMLEmul
 
 
 @pytest.mark.parametrize(("kind", "works"), [("AzureBlob", True), ("AzureDataLakeGen2", True), ("AzureFile", False)])
-def test_stores_of_other_kinds(tmp_path: Path, kind: str, works: bool) -> None:
+def test_stores_of_other_kinds(kind: str, works: bool) -> None:
     with AzureMLEmulator(store=kind) as emulator:
         emulator.script(Outcome(seconds=0), always=True)
         emulator.place_compute(CLUSTER, size=SIZE)
         backend = AzureMLBackend(poll=0.05)
         if works:
-            assert submitted(backend, tmp_path).id
+            assert submitted(backend).id
         else:
             with pytest.raises(UnsupportedError, match="AzureFile, which takes no blobs"):
-                submitted(backend, tmp_path)
+                submitted(backend)
 
 
-def test_an_account_without_keys_is_used_with_a_token(tmp_path: Path) -> None:
+def test_an_account_without_keys_is_used_with_a_token() -> None:
     with AzureMLEmulator(keys=False) as emulator:
         emulator.script(Outcome(seconds=0), always=True)
         emulator.place_compute(CLUSTER, size=SIZE)
-        assert submitted(AzureMLBackend(poll=0.05), tmp_path).id
+        assert submitted(AzureMLBackend(poll=0.05)).id
 
 
 class TestAsking:
@@ -202,9 +202,9 @@ class TestAsking:
         [{"error": "no"}, {"error": {"message": "x"}}, {"odd": 1}, [], None, 5, {"output": None}, {"choices": []}],
     )
     def test_what_is_no_answer_is_an_error_with_the_body(
-        self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, body: Any
+        self, backend: AzureMLBackend, emulator: AzureMLEmulator, body: Any
     ) -> None:
-        endpoint = _deployed(backend, tmp_path)
+        endpoint = _deployed(backend)
         emulator.fault("POST", r"inference\.ml\.azure\.com", status=200, body=json.dumps(body).encode())
         with pytest.raises(BackendError) as raised:
             backend.ask(endpoint, [{"role": "user", "content": "Hi"}])
@@ -214,10 +214,10 @@ class TestAsking:
         ("status", "hint"), [(404, "traffic"), (408, "180 s"), (424, "own code"), (429, "instances=")]
     )
     def test_each_status_has_its_hint(
-        self, backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, status: int, hint: str
+        self, backend: AzureMLBackend, emulator: AzureMLEmulator, status: int, hint: str
     ) -> None:
         """Statuses of scoring: Troubleshooting online endpoints."""
-        endpoint = _deployed(backend, tmp_path)
+        endpoint = _deployed(backend)
         headers = {"ms-azureml-model-error-reason": "model_error"}
         emulator.fault("POST", r"inference\.ml\.azure\.com", status=status, body=b"x", headers=headers)
         with pytest.raises(BackendError, match="model_error") as raised:
@@ -230,16 +230,16 @@ class TestAsking:
         assert text_of(body) == "text"
 
 
-def _deployed(backend: AzureMLBackend, folder: Path) -> Any:
-    return backend.deploy(backend.register(submitted(backend, folder), "tuned", {}), "asked")
+def _deployed(backend: AzureMLBackend) -> Any:
+    return backend.deploy(backend.register(submitted(backend), "tuned", {}), "asked")
 
 
-def test_endpoints_without_keys_are_asked_with_a_token(tmp_path: Path) -> None:
+def test_endpoints_without_keys_are_asked_with_a_token() -> None:
     with AzureMLEmulator() as emulator:
         emulator.script(Outcome(seconds=0), always=True)
         emulator.place_compute(CLUSTER, size=SIZE)
         backend = AzureMLBackend(instance_type=SIZE, auth_mode="aad_token", probe_delay=300, poll=0.05)
-        model = backend.register(submitted(backend, tmp_path), "tuned", {})
+        model = backend.register(submitted(backend), "tuned", {})
         endpoint = backend.deploy(model)
         assert endpoint.key == ""
         assert backend.ask(endpoint, [{"role": "user", "content": "Hi"}])

@@ -52,11 +52,9 @@ def read(kind: type[Any], body: Any) -> Any:
     return found
 
 
-def test_resources_are_read_by_the_published_models(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path
-) -> None:
+def test_resources_are_read_by_the_published_models(backend: AzureMLBackend, emulator: AzureMLEmulator) -> None:
     world = emulator.world
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     model = backend.register(run, "shaped", {})
     backend.deploy(model, "shaped")
     cases = [
@@ -207,20 +205,16 @@ class TestBlobs:
         assert "authorization_uri" in answer.headers["WWW-Authenticate"]
 
 
-def test_heads_are_answered_and_nothing_internal_leaks(
-    emulator: AzureMLEmulator, backend: AzureMLBackend, tmp_path: Path
-) -> None:
+def test_heads_are_answered_and_nothing_internal_leaks(emulator: AzureMLEmulator, backend: AzureMLBackend) -> None:
     assert ask("HEAD", emulator.world.id).status_code == 200
-    model = backend.register(submitted(backend, tmp_path), "plain", {})
+    model = backend.register(submitted(backend), "plain", {})
     assert "key" not in ask("GET", f"{emulator.world.id}/models/plain/versions/{model.version}").json()
 
 
 @pytest.mark.parametrize("key", ["kéy", "\u65e5", "\udcff"])
-def test_a_key_beyond_ascii_is_refused(
-    emulator: AzureMLEmulator, backend: AzureMLBackend, tmp_path: Path, key: str
-) -> None:
+def test_a_key_beyond_ascii_is_refused(emulator: AzureMLEmulator, backend: AzureMLBackend, key: str) -> None:
     if emulator.world.state.get("onlineEndpoints", "keys") is None:
-        backend.deploy(backend.register(submitted(backend, tmp_path), "keyed", {}), "keys")
+        backend.deploy(backend.register(submitted(backend), "keyed", {}), "keys")
     headers = {"Authorization": b"Bearer " + key.encode("utf-8", "surrogateescape")}
     answer = requests.post("https://keys.eastus.inference.ml.azure.com/score", json={}, headers=headers, timeout=10)
     assert answer.status_code == 401
@@ -279,9 +273,9 @@ def test_faults_have_a_name_or_are_refused(emulator: AzureMLEmulator) -> None:
     assert (codes, scripted.met) == ([200, 503, 200], 1)
 
 
-def test_an_evicted_job_is_a_preset(emulator: AzureMLEmulator, backend: AzureMLBackend, tmp_path: Path) -> None:
+def test_an_evicted_job_is_a_preset(emulator: AzureMLEmulator, backend: AzureMLBackend) -> None:
     emulator.fault(preset="spot eviction")
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     assert [event.message for event in backend.events(run) if event.kind == "status"][-1] == "failed"
     found = backend.result(run).diagnosis
     assert found is not None

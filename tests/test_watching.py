@@ -49,13 +49,11 @@ SOME = ("failed_in_a_nested_pipeline", "not_responding_once", "one_401", "one_40
     [pytest.param(path, marks=() if path.stem in SOME else pytest.mark.slow) for path in WATCHES],
     ids=lambda path: path.stem,
 )
-def test_a_recorded_watch_ends_as_it_must(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, path: Path
-) -> None:
+def test_a_recorded_watch_ends_as_it_must(backend: AzureMLBackend, emulator: AzureMLEmulator, path: Path) -> None:
     record = json.loads(path.read_text(encoding="utf-8"))
     states = tuple((float(at), str(word)) for at, word in record.get("states", ()))
     emulator.script(evolve(Outcome(**record["outcome"]), states=states))
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     begin_now(emulator, run.id)
     for fault in record.get("faults", ()):
         body = fault.pop("body", None)
@@ -74,11 +72,11 @@ def test_a_recorded_watch_ends_as_it_must(
 
 
 def test_a_fault_that_stays_ends_the_watch_after_the_stated_time_and_says_how_to_return(
-    emulator: AzureMLEmulator, tmp_path: Path
+    emulator: AzureMLEmulator,
 ) -> None:
     backend = AzureMLBackend(poll=0.05, patience=1.0)
     emulator.script(Outcome("completed", seconds=1000))
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     emulator.fault("", "/history/", status=404, code="UserError", message="Run not found", times=None)
     began = time.monotonic()
     with pytest.raises(BackendError, match="Run not found") as raised:
@@ -89,10 +87,10 @@ def test_a_fault_that_stays_ends_the_watch_after_the_stated_time_and_says_how_to
 
 @pytest.mark.parametrize("fault", [{"delay": 30.0}, {"reset": True, "times": None}, {"status": 503, "times": None}])
 def test_the_timeout_bounds_the_look_itself(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, fault: dict[str, Any]
+    backend: AzureMLBackend, emulator: AzureMLEmulator, fault: dict[str, Any]
 ) -> None:
     emulator.script(Outcome("completed", seconds=1000))
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     emulator.fault("", "/history/.*/children", **fault)
     began = time.monotonic()
     ended, _said = watched(backend, run, timeout=2)
@@ -102,10 +100,10 @@ def test_the_timeout_bounds_the_look_itself(
 
 @pytest.mark.slow
 def test_the_timeout_holds_where_mlflow_is_silent(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: AzureMLBackend, emulator: AzureMLEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("azft.backends.azureml.watching.METRICS_WITHIN", 0.2)
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     emulator.fault("", "/mlflow/", delay=20.0, times=None)
     began = time.monotonic()
     events = list(backend.events(run, timeout=30))
@@ -114,13 +112,13 @@ def test_the_timeout_holds_where_mlflow_is_silent(
 
 
 def test_a_job_that_waits_says_why_and_the_queue_has_its_own_limit(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path
+    backend: AzureMLBackend, emulator: AzureMLEmulator
 ) -> None:
     emulator.place_compute(
         CLUSTER, size=SIZE, allocation="Resizing", errors=[("OutOfCapacity", "no machines in this region")]
     )
     emulator.script(Outcome("queued"))
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     ended, said = watched(backend, run, timeout=60, queue_timeout=1)
     assert isinstance(ended, RunTimeoutError)
     told = " ".join(event.message for event in said if event.kind == "state")
@@ -132,11 +130,9 @@ def test_a_job_that_waits_says_why_and_the_queue_has_its_own_limit(
 
 
 @pytest.mark.slow
-def test_the_queue_limit_does_not_end_what_has_begun(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path
-) -> None:
+def test_the_queue_limit_does_not_end_what_has_begun(backend: AzureMLBackend, emulator: AzureMLEmulator) -> None:
     emulator.script(Outcome("completed", seconds=2.5))
-    ended, _said = watched(backend, submitted(backend, tmp_path), queue_timeout=1)
+    ended, _said = watched(backend, submitted(backend), queue_timeout=1)
     assert isinstance(ended, RunResult)
 
 
@@ -149,12 +145,12 @@ def test_a_serverless_job_that_waits_says_what_the_quota_has(tmp_path: Path) -> 
     assert "190 of 200 cores of standardNCADSA100v4Family are in use" in " ".join(told)
 
 
-def test_the_sign_in_is_renewed_where_it_is_not_taken(tmp_path: Path) -> None:
+def test_the_sign_in_is_renewed_where_it_is_not_taken() -> None:
     with AzureMLEmulator() as emulator:
         emulator.place_compute(CLUSTER, size=SIZE)
         backend = AzureMLBackend(poll=0.05)
         emulator.script(Outcome("completed", seconds=1.0))
-        run = submitted(backend, tmp_path)
+        run = submitted(backend)
         before = asked(emulator, "/oauth2/v2.0/token")
         emulator.fault(preset="signed out")
         assert isinstance(watched(backend, run)[0], RunResult)
@@ -162,19 +158,17 @@ def test_the_sign_in_is_renewed_where_it_is_not_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_tokens_that_run_out_are_fetched_anew(tmp_path: Path) -> None:
+def test_tokens_that_run_out_are_fetched_anew() -> None:
     with AzureMLEmulator(token_lifetime=2) as emulator:
         emulator.place_compute(CLUSTER, size=SIZE)
         emulator.script(Outcome("completed", seconds=4))
         backend = AzureMLBackend(poll=0.2)
-        assert isinstance(watched(backend, submitted(backend, tmp_path))[0], RunResult)
+        assert isinstance(watched(backend, submitted(backend))[0], RunResult)
 
 
-def test_steps_of_nested_pipelines_are_told_and_evaluated(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path
-) -> None:
+def test_steps_of_nested_pipelines_are_told_and_evaluated(backend: AzureMLBackend, emulator: AzureMLEmulator) -> None:
     emulator.script(Outcome(nested=True, seconds=0))
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     stages = [event.stage for event in backend.events(run) if event.kind == "stage" and event.message == "started"]
     assert "chat_completion_finetune" in stages
     assert "ft_nlp_model_converter" in stages
@@ -213,27 +207,25 @@ def test_ctrl_c_and_the_examples_cleanup_keep_the_paid_job(
 
 @pytest.mark.slow
 def test_a_look_that_is_given_up_keeps_no_thread_that_blocks_the_end(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path
+    backend: AzureMLBackend, emulator: AzureMLEmulator
 ) -> None:
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     emulator.fault("", "/history/", delay=20.0)
     list(backend.events(run, timeout=0.3))
     assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("azft-look"))
 
 
-def test_the_studio_link_names_the_workspace(backend: AzureMLBackend, tmp_path: Path) -> None:
-    run = submitted(backend, tmp_path)
+def test_the_studio_link_names_the_workspace(backend: AzureMLBackend) -> None:
+    run = submitted(backend)
     outputs = backend.result(run).outputs
     assert f"/runs/{run.id}?wsid=/subscriptions/" in outputs
     assert outputs.endswith("/workspaces/ws-emulated")
 
 
 @pytest.mark.parametrize("path", [r"/children$", r"/runs/[0-9a-f-]{36}/details$"])
-def test_a_look_that_fails_halfway_loses_nothing(
-    backend: AzureMLBackend, emulator: AzureMLEmulator, tmp_path: Path, path: str
-) -> None:
+def test_a_look_that_fails_halfway_loses_nothing(backend: AzureMLBackend, emulator: AzureMLEmulator, path: str) -> None:
     """What a failed look has read is told by the next one: it was never told."""
-    run = submitted(backend, tmp_path)
+    run = submitted(backend)
     emulator.fault("GET", path, status=404, code="UserError", times=2, after=1 if "runs" in path else 0)
     disturbed = [event for event in backend.events(run) if event.kind != "state"]
     assert disturbed == list(backend.events(run))

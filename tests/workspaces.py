@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -83,18 +84,25 @@ def session_of(backend: AzureMLBackend, folder: Path, **more: Any) -> FineTuneSe
     return FineTuneSession("Phi-4", SAMPLE, backend=backend, folder=folder, **settings)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is prepared for `submitted` longer than the test that asked first."""
+    _folders.append(tmp_path_factory.mktemp("prepared"))
+    yield
+    _folders.clear()
+
+
+_folders: list[Path] = []
+
+
 @lru_cache(maxsize=8)
-def _job(backend: AzureMLBackend, folder: Path) -> Job:
-    return small_job(backend, folder, compute=CLUSTER)
+def _job(backend: AzureMLBackend) -> Job:
+    return small_job(backend, Path(mkdtemp(dir=_folders[0])), compute=CLUSTER)
 
 
-def submitted(backend: AzureMLBackend, folder: Path) -> Run:
+def submitted(backend: AzureMLBackend) -> Run:
     """Submit a small job under an id of its own; planned and prepared once for each backend."""
-    kept = _folders.setdefault(id(backend), folder)
-    return backend.submit(_job(backend, kept))
-
-
-_folders: dict[int, Path] = {}
+    return backend.submit(_job(backend))
 
 
 def renewed(emulator: AzureMLEmulator) -> None:
@@ -112,9 +120,9 @@ def renewed(emulator: AzureMLEmulator) -> None:
 
 
 @pytest.fixture
-def model(backend: AzureMLBackend, tmp_path: Path) -> RegisteredModel:
+def model(backend: AzureMLBackend) -> RegisteredModel:
     """Return a registered model."""
-    return backend.register(submitted(backend, tmp_path / "model-data"), "tuned", {})
+    return backend.register(submitted(backend), "tuned", {})
 
 
 def snapshot(emulator: AzureMLEmulator) -> dict[str, bytes]:
