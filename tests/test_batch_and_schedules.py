@@ -186,14 +186,14 @@ class TestSchedules:
         assert made.is_enabled
         assert [one.name for one in client.schedules.list()] == ["daily"]
         emulator.clock.advance(2 * DAY)
-        emulator._schedules.look()
+        emulator._services.schedules.look()
         jobs = [job.name for job in client.jobs.list() if job.name.startswith("daily_")]
         assert len(jobs) == 2
         assert all(name.endswith("101500") for name in jobs)
         client.schedules.begin_disable("daily").result()
         assert list(client.schedules.list()) == []
         emulator.clock.advance(2 * DAY)
-        emulator._schedules.look()
+        emulator._services.schedules.look()
         assert len([job.name for job in client.jobs.list() if job.name.startswith("daily_")]) == 2
         client.schedules.begin_delete("daily").result()
         with pytest.raises(ResourceNotFoundError):

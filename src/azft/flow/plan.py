@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from azft.domain.capabilities import EVERYTHING
 from azft.domain.compute import Compute
 from azft.domain.data import DataSettings, PreparedData
 from azft.domain.findings import Finding, Severity
-from azft.domain.forecast import DataLook, Forecast
 from azft.domain.model import Model
-from azft.domain.parameters import Layer, Parameters, ParameterValue
+from azft.domain.parameters import Layer, ParameterValue
 from azft.domain.plan import Plan, nodes_of
-from azft.domain.row_formats import RowFormat
 from azft.domain.specs import DatasetSpec, ModelSpec, NamingContext, NamingScheme, Recipe
 from azft.domain.trainers import PIPELINE, Trainer
-from azft.gate.as_is import findings_of
 from azft.gate.reading import Convert
-from azft.lookups.rows import Looking, look_at, look_back
+from azft.lookups.data import AZUREML, DataLooks
 from azft.lookups.services import look_up, name_taken
 from azft.lookups.tokenizers import OwnTokenizers
 from azft.plugins.catalogue import Catalogue
@@ -28,15 +24,11 @@ from azft.plugins.manager import Plugins
 from azft.ports import Backend
 from azft.rules.devices import gpus_used, processes_used
 from azft.rules.engine_memory import memory_ahead
-from azft.rules.forecast import Rows, forecast, pack_length, sequence_limit, steps_of
 from azft.rules.memory import memory_look
 from azft.rules.parameters import AZFT, BOUNDS, MODEL, RECIPE, TRAINER, USER, Problem, resolve
 from azft.rules.pipelines import layer_of, pipeline_findings
 from azft.rules.roles import filled as filled_by_azft
 from azft.rules.roles import roles_of
-
-AZUREML = "azureml"
-"""The backend whose pipeline has a least number of rows."""
 
 
 class Planner:
@@ -55,11 +47,10 @@ class Planner:
         convert: Convert | None = None,
     ) -> None:
         self._backend = backend
-        self._tokenizers = tokenizers or OwnTokenizers()
-        self._convert = convert
         self._plugins = plugins
         self._catalogue = Catalogue(plugins)
         self._day = day or datetime.now(UTC).date()
+        self._looks = DataLooks(backend, self._catalogue, tokenizers or OwnTokenizers(), convert, self._day)
 
     def plan(
         self,
@@ -93,7 +84,7 @@ class Planner:
         chosen, notes = _fitting(dataset, found.model)
         settings = data or DataSettings()
         gpus, nodes = gpus_used(resolved, machine), nodes_of(resolved)
-        seen = self._seen(
+        seen = self._looks.known(
             chosen,
             settings,
             found.model,
@@ -151,42 +142,6 @@ class Planner:
         more = (*self._backend.check(plan), *self._plugins.findings(plan))
         return evolve(plan, findings=_ordered((*plan.findings, *more)))
 
-    def _seen(
-        self,
-        dataset: DatasetSpec,
-        settings: DataSettings,
-        model: Model,
-        parameters: Parameters,
-        prepared: PreparedData | None,
-        *,
-        devices: int,
-        own: bool,
-        rows: RowFormat,
-    ) -> _Seen:
-        """Return what every row says where the data is prepared, and the first ones otherwise."""
-        if rows.as_is:
-            return _Seen(None, None, tuple(findings_of(dataset)))
-        day = _template_day(parameters, self._day)
-        tokenizer, said = self._tokenizers.findings(model, day) if rows.chats else (None, ())
-        how = Looking(
-            rows,
-            self._convert,
-            tokenizer,
-            EVERYTHING if own else _taken(self._backend),
-            sequence_limit(model, parameters),
-            self._backend.name == AZUREML and not own,
-            pack_length(parameters),
-        )
-        same = prepared is not None and (prepared.source, prepared.settings) == (dataset.source, settings)
-        if prepared is not None and same and not prepared.train.as_is:
-            look, findings = look_back(prepared, how)
-            rows_of = (prepared.train.rows, prepared.validation.rows)
-            return _Seen(look, steps_of(*rows_of, parameters, devices=devices, packs=look.packs), (*said, *findings))
-        first, findings = look_at(dataset, settings, self._catalogue, how)
-        known = Rows(first.train_rows, first.test_rows if dataset.test_split else None) if first else Rows(None, None)
-        ahead = forecast(known, settings, parameters, devices=devices, packs=first.packs if first else 1.0)
-        return _Seen(first, ahead, (*said, *findings))
-
 
 def _of_trainer(trainer: Trainer, backend: Backend) -> tuple[Finding, ...]:
     """Say where a backend cannot run what is to train."""
@@ -197,27 +152,6 @@ def _of_trainer(trainer: Trainer, backend: Backend) -> tuple[Finding, ...]:
     expected = f"one of {', '.join(known)}" if known else "the backend's own, without trainer="
     fix = "choose another, or backend='local', which runs scripts and azft's engine"
     return (Finding("AZFT-T001", "error", f"trainer {trainer.name}", said, expected, fix),)
-
-
-@frozen
-class _Seen:
-    """What is known of the data: its look, the steps that its rows make, and what is wrong with it."""
-
-    look: DataLook | None
-    forecast: Forecast | None
-    findings: tuple[Finding, ...]
-
-
-def _taken(backend: Backend) -> Collection[str]:
-    """Return what the backend's training takes beside plain turns; one that does not say takes those alone."""
-    return getattr(backend, "takes", frozenset())
-
-
-def _template_day(parameters: Parameters, day: date) -> datetime:
-    """Return the date that a chat template is told, the plan's unless it is set."""
-    name = "template_date"
-    said = parameters.text(name) if name in parameters else ""
-    return datetime.fromisoformat(said or day.isoformat())
 
 
 def _names(naming: NamingScheme, context: NamingContext) -> tuple[tuple[str, str], tuple[Finding, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -13,12 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
 
 from azft.backends.local.backend import LocalBackend
-from azft.errors import ConfigurationError
 from azft.processes import is_alive
-from azft.snapshot import RegistryPipeline, RegistryVersion, registry_pipelines
+from azft.snapshot import RegistryPipeline, RegistryVersion
 from azft.testing.emulator.application import Application, Recorded
 from azft.testing.emulator.blob_service import BlobService
 from azft.testing.emulator.blobs import Blobs
@@ -27,34 +24,15 @@ from azft.testing.emulator.clock import Clock
 from azft.testing.emulator.faults import Faults, Scripted, fault_of
 from azft.testing.emulator.faults import preset as named
 from azft.testing.emulator.identity import LIFETIME, Identity
-from azft.testing.emulator.jobs import Jobs
-from azft.testing.emulator.named_outputs import NamedOutput
+from azft.testing.emulator.provided import provide
 from azft.testing.emulator.router import Router
 from azft.testing.emulator.scripts import EVICTED, Outcome
 from azft.testing.emulator.server import Server
-from azft.testing.emulator.services.batch import BatchEndpoints
-from azft.testing.emulator.services.codes import Codes
-from azft.testing.emulator.services.components import Components
-from azft.testing.emulator.services.computes import Computes
-from azft.testing.emulator.services.datastores import Datastores
-from azft.testing.emulator.services.deployments import Deployments
-from azft.testing.emulator.services.endpoints import OnlineEndpoints
-from azft.testing.emulator.services.environments import Environments
-from azft.testing.emulator.services.history import RunHistory
-from azft.testing.emulator.services.jobs import JobService
-from azft.testing.emulator.services.models import Assets
-from azft.testing.emulator.services.quotas import Quotas
-from azft.testing.emulator.services.registered_models import RegisteredModels
-from azft.testing.emulator.services.registries import Registries, as_of_day
-from azft.testing.emulator.services.run_artifacts import RunArtifacts
-from azft.testing.emulator.services.schedules import Schedules
-from azft.testing.emulator.services.subscriptions import Subscriptions
-from azft.testing.emulator.services.tracking import Mlflow
-from azft.testing.emulator.services.workspaces import Workspaces
-from azft.testing.emulator.serving import Servers
+from azft.testing.emulator.services.registries import as_of_day
+from azft.testing.emulator.services.wiring import Services
 from azft.testing.emulator.state import State
-from azft.testing.emulator.wire import Call, Operation
-from azft.testing.emulator.world import CONTAINER, PROVIDED, World, folder_for, is_elsewhere
+from azft.testing.emulator.wire import Operation
+from azft.testing.emulator.world import CONTAINER, World, folder_for
 
 REGISTRY = "azureml"
 OTHER_REGISTRIES = ("azureml-meta", "azureml-msr", "azureml-openai-oss", "azureml-mistral")
@@ -126,36 +104,19 @@ class AzureMLEmulator:
             **{name: list(found) for name, found in (registries or {}).items()},
         }
         self._identity = Identity(TENANT, CLIENT, lifetime=token_lifetime)
-        self._store = store
         self.faults = Faults()
-        own = {pipeline.component.name: pipeline for pipeline in pipelines}
-        self._registries = Registries(self.world, known, {**registry_pipelines(), **own})
-        self._environments = Environments(self.world)
-        self._components = Components(self.world, self._environments.check)
-        self._quotas = Quotas(self.world, quotas or {}, used or {})
-        self._computes = Computes(self.world, self._quotas)
-        self.jobs = Jobs(
+        self._services = Services(
             self.world,
-            self._registries.find,
+            self._identity,
+            self._scratch,
             self.environment,
-            others=own,
-            find_component=self._components.spec,
-            metric=self._latest_metric,
-            check_command=self._check_command,
+            models=known,
+            pipelines={pipeline.component.name: pipeline for pipeline in pipelines},
+            limits=quotas or {},
+            used=used or {},
+            store=store,
         )
-        self._job_service = JobService(
-            self.world, self.jobs, self._computes.exists, self._environments.check, self._registries.pipeline
-        )
-        self._schedules = Schedules(self.world, self.jobs, self._job_service.check)
-        self.servers = Servers(self.world, self._scratch, self.environment)
-        self.mlflow = Mlflow(self.world, self.jobs, self._scratch / "mlflow.sock")
-        self._artifacts = RunArtifacts(self.world, self.mlflow.folders)
-        self._data = Assets(self.world, self.jobs, "data", self._artifacts.path)
-        self._models = Assets(self.world, self.jobs, "models", self._artifacts.path, self._registries.find)
-        self.jobs.outputs.register = self._register_output
-        self._deployments = Deployments(
-            self.world, self.servers, self._models.model_of, self._bears, self._environments.check_own
-        )
+        self.jobs, self.servers, self.mlflow = self._services.jobs, self._services.servers, self._services.mlflow
         self._region = region
         self._router = Router(self.ledger(), self._identity.why_not, self.world.elsewhere, self._identity.challenge)
         blobs = BlobService(self.world.blobs, frozenset({CONTAINER}), keys=keys, bearer=self._identity.bears)
@@ -165,18 +126,6 @@ class AzureMLEmulator:
         self._server: Server | None = None
         self._authority = Path()
         self.refused: list[str] = []
-
-    def _bears(self, call: Call) -> bool:
-        return not self._identity.why_not(call)[0]
-
-    def _latest_metric(self, run: str, name: str) -> float | None:
-        return self.mlflow.latest(run, name)
-
-    def _register_output(self, output: NamedOutput, job: str, path: str) -> None:
-        (self._models if output.of_models else self._data).keep_output(output, job, path)
-
-    def _check_command(self, properties: Mapping[str, Any]) -> None:
-        self._job_service.check_command(properties)
 
     @property
     def clock(self) -> Clock:
@@ -190,31 +139,7 @@ class AzureMLEmulator:
 
     def ledger(self) -> list[Operation]:
         """Return every operation that is emulated, and where its behaviour comes from."""
-        services = (
-            self._identity,
-            Subscriptions(self.world),
-            self._registries,
-            Workspaces(self.world),
-            Datastores(self.world, self._store),
-            self._computes,
-            self._quotas,
-            self._data,
-            self._models,
-            self._job_service,
-            self._components,
-            Codes(self.world),
-            self._environments,
-            RunHistory(self.world, self.jobs),
-            BatchEndpoints(self.world, self.jobs, self._components.keep, self._components.spec, self._bears),
-            self._schedules,
-            self._deployments,
-            OnlineEndpoints(self.world, self._deployments),
-            self._artifacts,
-            RegisteredModels(self.world, self._models, self._artifacts),
-            self.mlflow,
-            self.world.operations,
-        )
-        return [operation for service in services for operation in service.operations()]
+        return list(self._services.operations())
 
     def fault(self, method: str = "", path: str = "", *, preset: str = "", **settings: Any) -> list[Scripted]:
         """Let something happen to requests: see `Fault` for the settings, and `PRESETS` for sets of them by name.
@@ -230,28 +155,14 @@ class AzureMLEmulator:
 
     def place_compute(self, name: str, **settings: Any) -> dict[str, Any]:
         """Put a compute of somebody else's there, of any kind, in any state: see `Computes.place`."""
-        return self._computes.place(name, **settings)
+        return self._services.computes.place(name, **settings)
 
     def provide(self, address: str, path: str | Path) -> None:
         """Let a file or a folder of this machine stand for what is at an address elsewhere, such as https or wasbs.
 
         Errors: `ConfigurationError` for an address in the workspace's own store, and for a path that is not there.
         """
-        if not is_elsewhere(address):
-            raise ConfigurationError(f"{address} is in the workspace's store", hint="upload to it with the SDK")
-        source = Path(path).expanduser().absolute()
-        if not source.exists():
-            raise ConfigurationError(f"there is no {source}", hint="give a file or a folder")
-        place = f"{PROVIDED}/{hashlib.sha256(address.encode()).hexdigest()[:16]}"
-        files = [source] if source.is_file() else sorted(one for one in source.rglob("*") if one.is_file())
-        name = unquote(urlsplit(address).path).rstrip("/").rpartition("/")[2]
-        target = f"{place}/{name or source.name}"
-        for file in files:
-            aside = self.world.blobs.scratch(CONTAINER)
-            shutil.copyfile(file, aside)
-            blob = target if file == source else f"{target}/{file.relative_to(source).as_posix()}"
-            self.world.blobs.keep(CONTAINER, blob, aside, "application/octet-stream", {})
-        self.world.state.put(PROVIDED, place.rpartition("/")[2], {"address": address, "path": target})
+        provide(self.world, address, Path(path).expanduser().absolute())
 
     def preempt(self, job: str, *, restart: bool = True) -> None:
         """Take the machines of a running command job away: the service restarts it, or lets it fail."""
@@ -273,18 +184,14 @@ class AzureMLEmulator:
             refused=self.refused.append,
         )
         self._server.start()
-        self.jobs.composed.start()
-        self._schedules.start()
+        self._services.start()
         return self
 
     def stop(self) -> None:
         """Stop, and leave nothing behind but the folder that was given."""
         if self._server is not None:
-            self._schedules.stop()
-            self.jobs.composed.stop()
-        self.world.operations.close()
-        self._deployments.close()
-        self.servers.close()
+            self._services.stop()
+        self._services.close()
         if self._server is not None:
             self._server.stop()
         self.mlflow.close()
