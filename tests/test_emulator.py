@@ -259,6 +259,24 @@ def test_it_stops_while_mlflow_is_asked(tmp_path: Path) -> None:
     gc.collect()
 
 
+def test_mlflow_answers_once_the_folder_that_it_was_started_from_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook's folder may be cleaned up while the emulator goes on."""
+    left = tmp_path / "left"
+    left.mkdir()
+    monkeypatch.chdir(left)
+    with AzureMLEmulator(tmp_path / "azure") as emulator:
+        emulator.mlflow.warm()
+        monkeypatch.chdir(tmp_path)
+        left.rmdir()
+        workspace = connected(emulator).workspaces.get(emulator.world.workspace)
+        tracking = mlflow.MlflowClient(workspace.mlflow_tracking_uri)
+        run = tracking.create_run(tracking.create_experiment("afterwards")).info.run_id
+        tracking.log_metric(run, "loss", 1.0)
+        assert tracking.get_run(run).data.metrics == {"loss": 1.0}
+
+
 def test_absent_things_are_not_found(emulator: AzureMLEmulator, client: MLClient) -> None:
     with pytest.raises(ResourceNotFoundError):
         client.compute.get("nowhere")

@@ -180,6 +180,8 @@ class Mlflow:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                # The caller's own folder may go while the server is there, and MLflow asks for where it is.
+                cwd=self._world.state.folder,
                 env=_without_proxy(),
             )
         # The file is there once the server listens.
