@@ -254,5 +254,36 @@ def test_what_is_cut_off_costs_nothing(emulator: AzureMLEmulator, backend: Azure
     assert seconds(256) < 0.9 * seconds(1024)
 
 
+def test_a_comparison_is_in_the_time_of_the_engines_job_and_apart_from_a_pipelines(
+    emulator: AzureMLEmulator, backend: AzureMLBackend, tmp_path: Path
+) -> None:
+    """Before it bills: `evaluate(run, where="cluster")` is a job, and the plan has said what it takes."""
+
+    def ahead(trainer: str, percent: float) -> tuple[Forecast, str]:
+        steps = {"max_steps": 1}
+        plan = first_session(backend, tmp_path, trainer=trainer, percent=percent, parameters=steps).plan()
+        assert plan.forecast is not None
+        assert plan.forecast.seconds is not None
+        return plan.forecast, str(plan)
+
+    def low(found: Forecast) -> float:
+        return found.seconds[0] if found.seconds else 0.0
+
+    pipeline, said = ahead("", 5)
+    assert 'where="cluster"' in said
+    assert pipeline.comparison is not None
+    assert 240 < pipeline.comparison[0] < pipeline.comparison[1] < 7200
+    assert pipeline.comparison_cost is not None
+    assert pipeline.comparison_cost[1] == pytest.approx(pipeline.comparison[1] * 3.673 / HOUR)
+    assert low(pipeline) == low(ahead("", 0.5)[0])
+    engine, said = ahead("azft", 5)
+    assert 'where="cluster"' not in said
+    assert "comparison included" in " ".join(said.split())
+    assert engine.comparison is None
+    # 1,156 conversations are held out against 116; with one step of training, reading them is what takes time.
+    assert pipeline.test_rows == engine.test_rows == 1156
+    assert low(engine) > low(ahead("azft", 0.5)[0]) + 60
+
+
 def test_published_rows_are_of_the_kind_that_is_read() -> None:
     assert all(isinstance(row, Published) and 0 < row.utilisation < 100 for row in published_speeds())

@@ -238,7 +238,8 @@ class FineTuneSession(Line):
         prices = list_prices(plan.compute.region) if self._prices is None else Prices(self._prices)
         limits = getattr(self.backend, "time_limits", None)
         lasts = () if limits is None else limits(plan)
-        return with_costs(plan, self._speeds.of(plan), prices, self._budget, lasts)
+        judges = hasattr(self.backend, "judge")
+        return with_costs(plan, self._speeds.of(plan), prices, self._budget, lasts, judges=judges)
 
     def examine(self) -> Diagnosed:
         """Look at this machine and ask the backend, and say what works and what to do about the rest."""
@@ -262,6 +263,8 @@ class FineTuneSession(Line):
             rows=rows,
             prices=known,
             region=plan.compute.region,
+            trainer=plan.trainer,
+            test_rows=plan.forecast.test_rows if plan.forecast else 0,
         )
 
     def prepare(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> PreparedDataset:

@@ -15,7 +15,8 @@ class Forecast(Line):
 
     `seconds` of the whole run and `cost` in the currency that `label` names are each a low and a high end; None where
     no speed or no price is known. `basis` says what the speed rests on: earlier runs of the same kind, or published
-    ones. `hourly` is the price of all nodes for one hour.
+    ones. `hourly` is the price of all nodes for one hour. `test_rows` are held out, and `comparison` and
+    `comparison_cost` what comparing base and tuned model on them takes where that is a job of its own.
     """
 
     train_rows: int
@@ -28,6 +29,9 @@ class Forecast(Line):
     label: str = ""
     basis: str = ""
     hourly: float | None = None
+    test_rows: int = 0
+    comparison: tuple[float, float] | None = None
+    comparison_cost: tuple[float, float] | None = None
 
     @property
     def work(self) -> str:
@@ -39,15 +43,20 @@ class Forecast(Line):
     @property
     def time(self) -> str:
         """The time in words, with what it rests on; empty if it is not known."""
-        if self.seconds is None:
-            return ""
-        low, high = (duration(end) for end in self.seconds)
-        return f"{low} to {high}{f' ({self.basis})' if self.basis else ''}"
+        return "" if self.seconds is None else f"{_span(self.seconds)}{f' ({self.basis})' if self.basis else ''}"
 
     @property
     def pay(self) -> str:
         """The cost in words; empty if it is not known."""
         return "" if self.cost is None else f"{self.cost[0]:,.2f} to {self.cost[1]:,.2f}{self._of}"
+
+    @property
+    def apart(self) -> str:
+        """Time and cost of a comparison as a job of its own, in words; empty if they are not known."""
+        if self.comparison is None:
+            return ""
+        cost = self.comparison_cost
+        return _span(self.comparison) + ("" if cost is None else f", {cost[0]:,.2f} to {cost[1]:,.2f}{self._of}")
 
     @property
     def rate(self) -> str:
@@ -112,6 +121,11 @@ class MemoryLook(Line):
         """Describe it in one line."""
         room = f" of {self.room:.0f}" if self.room else ""
         return View("Memory", f"{self.low:.1f} to {self.high:.1f}{room} GiB on each device")
+
+
+def _span(ends: tuple[float, float]) -> str:
+    low, high = map(duration, ends)
+    return f"{low} to {high}"
 
 
 def duration(seconds: float) -> str:

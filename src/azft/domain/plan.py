@@ -104,6 +104,11 @@ class Plan(Viewed):
             *([("work", ahead.work)] if ahead else []),
             *([("time", ahead.time)] if ahead and ahead.time else []),
             *([("cost", ahead.pay)] if ahead and ahead.pay else []),
+            *(
+                [("comparison", f'{ahead.apart}, if wanted: evaluate(run, where="cluster")')]
+                if ahead and ahead.apart
+                else []
+            ),
             *([("price", ahead.rate)] if ahead and ahead.rate and not ahead.pay else []),
             *([("memory", str(self.memory))] if self.memory else []),
             *([("offline", f"facts of {self.snapshot} stand in for the service")] if self.snapshot else []),

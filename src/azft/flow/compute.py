@@ -10,12 +10,13 @@ from azft.domain.findings import Finding
 from azft.domain.model import Model
 from azft.domain.offers import Advice, Prices
 from azft.domain.parameters import Parameters
+from azft.domain.trainers import Trainer
 from azft.errors import ComputeError
 from azft.ledger import Ledger
 from azft.ports import ComputeSource
 from azft.rules.advice import advise
 from azft.rules.compute import compute_findings
-from azft.rules.costs import work_of
+from azft.rules.costs import after_training, compared, work_of
 from azft.rules.forecast import sequence_limit
 from azft.rules.quotas import quota_findings
 from azft.snapshot import list_prices, published_speeds
@@ -70,17 +71,22 @@ class ComputeValidator:
         prices: Mapping[str, float] | None = None,
         region: str = "",
         sizes: Sequence[ComputeSize] | None = None,
+        trainer: Trainer | None = None,
+        test_rows: int = 0,
     ) -> Advice:
         """Return the machine sizes on offer, best first: what fits, then the cheapest, and why the others lost.
 
         `tokens` is the mean length of a row, and `rows` how many are trained on over all epochs; with both, the
         cheapest is so for the whole job, and else for an hour. `prices`, by size for one node and hour, take the place
-        of the region's dated list that ships with azft, and `sizes` that of what the backend offers.
+        of the region's dated list that ships with azft, and `sizes` that of what the backend offers. `trainer` is what
+        trains, and `test_rows` are held out: azft's engine and scripts compare on them in the same job.
         """
         offered = self._backend.list_sizes() if sizes is None else sizes
         known = list_prices(region) if prices is None else Prices(prices)
         usage = self._backend.usage()
-        work = work_of(rows, tokens, nodes, sequence_limit(model, parameters))
+        limit = sequence_limit(model, parameters)
+        after = after_training(trainer or Trainer(), compared(parameters, tokens, test_rows, limit))
+        work = work_of(rows, tokens, nodes, limit, after)
         return advise(offered, usage, model, parameters, work=work, prices=known, published=published_speeds())
 
     def _look(

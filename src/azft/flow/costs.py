@@ -8,7 +8,8 @@ from attrs import evolve
 
 from azft.domain.offers import Prices
 from azft.domain.plan import Plan
-from azft.rules.costs import budget_findings, costed, limit_findings
+from azft.rules.costs import after_training, budget_findings, compared, costed, limit_findings
+from azft.rules.forecast import sequence_limit
 from azft.snapshot import published_speeds
 
 
@@ -18,13 +19,19 @@ def with_costs(
     prices: Prices,
     budget: float | None,
     limits: Iterable[tuple[str, float]] = (),
+    *,
+    judges: bool = False,
 ) -> Plan:
     """Return the plan with its time and cost, and what a budget and the place's limits of time say to them.
 
-    `measured` is the speed of earlier runs of its kind, in tokens a second, slow and fast.
+    `measured` is the speed of earlier runs of its kind, in tokens a second, slow and fast, and `judges` whether the
+    place compares models as a job of its own.
     """
     ahead = plan.forecast
     if ahead is not None and plan.look is not None:
+        limit = sequence_limit(plan.model, plan.parameters)
+        comparison = compared(plan.parameters, plan.look.tokens, ahead.test_rows, limit)
+        apart = judges and plan.trainer.tunes.chats and not plan.trainer.own
         ahead = costed(
             ahead,
             plan.model,
@@ -35,6 +42,8 @@ def with_costs(
             measured=measured,
             published=published_speeds(),
             prices=prices,
+            after=after_training(plan.trainer, comparison),
+            apart=comparison if apart else None,
         )
     said = (*budget_findings(budget, ahead, plan.compute.name), *limit_findings(limits, ahead))
     errors = [finding for finding in said if finding.severity == "error"]

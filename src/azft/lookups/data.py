@@ -76,7 +76,7 @@ class DataLooks:
         if prepared is not None and same and not prepared.train.as_is:
             look, findings = look_back(prepared, how)
             rows_of = (prepared.train.rows, prepared.validation.rows)
-            steps = steps_of(*rows_of, parameters, devices=devices, packs=look.packs)
+            steps = steps_of(*rows_of, parameters, devices=devices, packs=look.packs, test=prepared.test.rows)
             return KnownData(look, steps, (*said, *findings))
         first, findings = look_at(dataset, settings, self.catalogue, how)
         known = Rows(first.train_rows, first.test_rows if dataset.test_split else None) if first else Rows(None, None)

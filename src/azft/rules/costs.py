@@ -12,6 +12,8 @@ from azft.domain.forecast import Forecast, duration
 from azft.domain.model import Model
 from azft.domain.offers import Prices
 from azft.domain.parameters import Parameters
+from azft.domain.trainers import Trainer
+from azft.rules.comparison import MODELS, Comparison, comparing
 from azft.rules.devices import gpus_used
 from azft.rules.forecast import sequence_limit
 from azft.rules.memory import training_of
@@ -28,26 +30,52 @@ COPIED = (500e6, 50e6)
 """Bytes a second at which weights are copied to a machine, fast and slow."""
 PADDED = 1.5
 """What padding may add where batches have several rows and nothing was counted."""
+ANSWERS, SHOWN = "answers", 4
+"""The input of azft's engine that says how many questions are answered, and its default."""
 WATCHED = "speed of earlier runs like it"
 
 
 @frozen
+class After:
+    """What follows training in the same job: the steps of a pipeline, or the comparison of azft's own engine."""
+
+    steps: bool = True
+    comparison: Comparison | None = None
+
+
+@frozen
 class Work:
-    """What there is to do: tokens in all, the mean of a row, on how many nodes."""
+    """What there is to do: tokens in all, the mean of a row, on how many nodes, and what comes after."""
 
     tokens: float
     row: float
     nodes: int
+    after: After = After()
 
 
-def work_of(rows: int, tokens_per_row: float, nodes: int, limit: int) -> Work:
+def work_of(rows: int, tokens_per_row: float, nodes: int, limit: int, after: After | None = None) -> Work:
     """Return the work of so many rows; of a row longer than the model reads, the rest is cut off (`limit` 0: none).
 
     >>> work_of(10, 5_000.0, 1, 256).tokens
     2560
     """
     row = min(tokens_per_row, limit) if limit > 0 else tokens_per_row
-    return Work(rows * row, row, nodes)
+    return Work(rows * row, row, nodes, after or After())
+
+
+def compared(parameters: Parameters, tokens_per_row: float, rows: int, limit: int) -> Comparison:
+    """Return what there is to compare; a component without `answers` has the engine's default of them asked."""
+    row = min(tokens_per_row, limit) if limit > 0 else tokens_per_row
+    return Comparison(rows, row, parameters.integer(ANSWERS) if ANSWERS in parameters else SHOWN)
+
+
+def after_training(trainer: Trainer, comparison: Comparison) -> After:
+    """Return what follows in the same job: azft's engine and scripts compare, a pipeline has its steps.
+
+    >>> after_training(Trainer("azft"), Comparison(10, 5.0, 4)).steps, after_training(Trainer(), Comparison(0, 0, 0))
+    (False, After(steps=True, comparison=None))
+    """
+    return After(steps=False, comparison=comparison) if trainer.own else After()
 
 
 def seconds_of(
@@ -65,8 +93,10 @@ def seconds_of(
     per_token = operations(shape, lora=lora, sequence=work.row, checkpointing=how.checkpointing)
     slow, fast = speeds(used, per_token, peak=compute.peak, gpus=how.devices)
     padded = PADDED if how.batch > 1 else 1.0
-    grounds = f"{used.grounds}; start of machines and steps included, queue not"
-    return _with_start(work.tokens / fast, work.tokens * padded / slow, model), grounds
+    more = "steps" if work.after.steps else "comparison"
+    grounds = f"{used.grounds}; start of machines and {more} included, queue not"
+    training = work.tokens / fast, work.tokens * padded / slow
+    return _whole_job(training, model, compute, work.after, published), grounds
 
 
 def paid(seconds: tuple[float, float] | None, hourly: float | None) -> tuple[float, float] | None:
@@ -74,10 +104,32 @@ def paid(seconds: tuple[float, float] | None, hourly: float | None) -> tuple[flo
     return None if seconds is None or hourly is None else (seconds[0] * hourly / HOUR, seconds[1] * hourly / HOUR)
 
 
-def _with_start(low: float, high: float, model: Model) -> tuple[float, float]:
-    """Return the time of training with that of the machines' start, the weights' copy and the other steps."""
-    copied = 2.0 * model.architecture.parameters if model.architecture else 0.0
-    return low + START[0] + STEPS[0] + copied / COPIED[0], high + START[1] + STEPS[1] + copied / COPIED[1]
+def _whole_job(
+    training: tuple[float, float], model: Model, compute: Compute, after: After, published: Iterable[Published]
+) -> tuple[float, float]:
+    """Return the time of training with that of the machines' start, the weights' copy, and what comes after."""
+    parts = [training, START, _copied(model, 1)]
+    if after.steps:
+        parts.append(STEPS)
+    if after.comparison and model.architecture and compute.gpus and compute.peak:
+        parts.append(comparing(model.architecture, compute, after.comparison, published))
+    return sum(part[0] for part in parts), sum(part[1] for part in parts)
+
+
+def _copied(model: Model, times: int) -> tuple[float, float]:
+    """Return the seconds in which the weights are copied to a machine."""
+    size = 2.0 * model.architecture.parameters * times if model.architecture else 0.0
+    return size / COPIED[0], size / COPIED[1]
+
+
+def job_of_its_own(
+    model: Model, compute: Compute, comparison: Comparison, published: Iterable[Published]
+) -> tuple[float, float] | None:
+    """Return the seconds of a comparison as a job of its own; None where shape or GPU are not known."""
+    if model.architecture is None or not (compute.gpus and compute.peak):
+        return None
+    parts = (START, _copied(model, MODELS), comparing(model.architecture, compute, comparison, published))
+    return sum(part[0] for part in parts), sum(part[1] for part in parts)
 
 
 def costed(
@@ -91,13 +143,18 @@ def costed(
     measured: tuple[float, float] | None,
     published: Iterable[Published],
     prices: Prices,
+    after: After | None = None,
+    apart: Comparison | None = None,
 ) -> Forecast:
     """Return the forecast with its time and its cost, as far as they are known.
+
+    `after` is what follows training in the job, and `apart` a comparison that can be had as a job of its own.
 
     `measured` is the speed of earlier runs of the kind, slow and fast in tokens a second; it takes the place of what
     was published. Machines bill from when they are there, so their start is in the cost.
     """
-    work = work_of(known.steps * known.batch, tokens_per_row, nodes, sequence_limit(model, parameters))
+    limit = sequence_limit(model, parameters)
+    work = work_of(known.steps * known.batch, tokens_per_row, nodes, limit, after)
     price = None if compute.tier == LOW_PRIORITY else prices.of(compute.size)
     hourly = None if price is None else price * nodes
     label = prices.label if hourly is not None else ""
@@ -105,14 +162,24 @@ def costed(
     if measured is not None and work.tokens:
         seconds = (work.tokens / measured[1], work.tokens / measured[0])
         if rented:
-            seconds = _with_start(*seconds, model)
+            seconds = _whole_job(seconds, model, compute, work.after, published)
         found: tuple[tuple[float, float], str] | None = (seconds, WATCHED)
     else:
         found = seconds_of(model, parameters, compute, work, published) if rented else None
     if found is None:
         return evolve(known, hourly=hourly, label=label)
     seconds, basis = found
-    return evolve(known, seconds=seconds, basis=basis, hourly=hourly, cost=paid(seconds, hourly), label=label)
+    more = job_of_its_own(model, compute, apart, published) if apart and rented else None
+    return evolve(
+        known,
+        seconds=seconds,
+        basis=basis,
+        hourly=hourly,
+        cost=paid(seconds, hourly),
+        label=label,
+        comparison=more,
+        comparison_cost=paid(more, price),
+    )
 
 
 def limit_findings(limits: Iterable[tuple[str, float]], ahead: Forecast | None) -> tuple[Finding, ...]:

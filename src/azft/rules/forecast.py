@@ -62,14 +62,15 @@ def forecast(
     if not rows.train:
         return None
     train = portion(rows.train, settings.percent)
+    test = share(train, settings.test) if rows.test is None else portion(rows.test, settings.percent)
     if rows.test is None:
-        train -= share(train, settings.test)
+        train -= test
     validation = share(train, settings.validation)
-    return steps_of(train - validation, validation, parameters, devices=devices, packs=packs)
+    return steps_of(train - validation, validation, parameters, devices=devices, packs=packs, test=test)
 
 
 def steps_of(
-    train: int, validation: int, parameters: Parameters, *, devices: int, packs: float = 1.0
+    train: int, validation: int, parameters: Parameters, *, devices: int, packs: float = 1.0, test: int = 0
 ) -> Forecast | None:
     """Return the steps that so many rows to train on take; None where the pipeline decides batch or epochs itself.
 
@@ -85,4 +86,4 @@ def steps_of(
         return None
     per_epoch = max(1, math.ceil(train * packs / batch))
     steps = limit if limit > 0 else per_epoch * epochs
-    return Forecast(train, validation, batch, per_epoch, steps)
+    return Forecast(train, validation, batch, per_epoch, steps, test_rows=test)
