@@ -1,19 +1,22 @@
 """Pipelines of command components and sweeps on the emulator, as azureml-examples write them, run for real."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from azure.ai.ml import Input, MLClient, command, load_component
 from azure.ai.ml.dsl import pipeline
 from azure.ai.ml.exceptions import JobException
-from azure.ai.ml.sweep import Choice, Uniform
+from azure.ai.ml.sweep import BanditPolicy, Choice, Uniform
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from azft.testing.emulator import AzureMLEmulator, Outcome
+from azft.testing.emulator.composed.early import BANDIT, MEDIAN, TRUNCATION, Policy, ends_early, policy_of
+from azft.testing.emulator.wire import WireError
 from tests.lasting import lasting_client, lasting_emulator
 from tests.workspaces import CURATED
 
@@ -306,6 +309,112 @@ def test_a_sweep_in_a_pipeline_hands_on_the_best(client: MLClient, tried: Any, t
     client.jobs.download(job.name, download_path=tmp_path / "got", output_name="model")
     (found,) = (tmp_path / "got").rglob("rate.txt")
     assert found.read_text().endswith("good")
+
+
+class TestEarlyTermination:
+    """Policies as azureml.train.hyperdrive's reference words them; each time the metric is logged is an interval."""
+
+    @pytest.mark.parametrize("node", [False, True])
+    def test_what_is_worse_ends_before_its_time(
+        self, client: MLClient, component: Component, tmp_path: Path, node: bool
+    ) -> None:
+        lines = """
+        import sys, time, mlflow
+        quality = {"good": 0.8, "bad": 0.5}[sys.argv[1]]
+        for step in range(4):
+            mlflow.log_metric("auc", quality, step=step)
+        for _ in range(0 if sys.argv[1] == "good" else 3000):
+            time.sleep(0.1)
+        print("done")
+        """
+        made = component("judged", lines, "python run.py ${{inputs.kind}}", inputs="kind: {type: string}")
+        how: dict[str, Any] = {
+            "compute": "cpu-cluster",
+            "sampling_algorithm": "grid",
+            "primary_metric": "auc",
+            "goal": "Maximize",
+        }
+
+        def swept() -> Any:
+            found = made(kind=Choice(["good", "bad"])).sweep(**how)
+            found.set_limits(max_total_trials=2, max_concurrent_trials=2, timeout=600)
+            # 0.5 is less than 0.8 / (1 + 0.2).
+            found.early_termination = BanditPolicy(slack_factor=0.2, evaluation_interval=2, delay_evaluation=2)
+            return found
+
+        def search() -> None:
+            swept()
+
+        if node:
+            name = client.jobs.create_or_update(of(search)).name
+        else:
+            (tmp_path / "run.py").write_text(dedent(lines))
+            job = command(command="python run.py ${{inputs.kind}}", code=str(tmp_path), environment=CURATED,
+                          inputs={"kind": "good"})  # fmt: skip
+            alone = job(kind=Choice(["good", "bad"])).sweep(**how)
+            alone.set_limits(max_total_trials=2, max_concurrent_trials=2, timeout=600)
+            alone.early_termination = swept().early_termination
+            name = client.jobs.create_or_update(alone).name
+        assert waited(client, name) == "Completed"
+        parent = name if not node else next(iter(client.jobs.list(parent_job_name=name))).name
+        statuses = sorted(str(trial.status) for trial in client.jobs.list(parent_job_name=parent))
+        assert statuses == ["Canceled", "Completed"]
+
+    TOLD: ClassVar = {
+        "a": [0.50, 0.80, 0.81],
+        "b": [0.50, 0.60],
+        "c": [0.50, 0.70],
+        "d": [0.10, 0.65, 0.66, 0.67],
+        "e": [0.75],
+        "f": [],
+    }
+
+    @pytest.mark.parametrize(
+        ("policy", "ended"),
+        [
+            # b at 2: 0.60 < 0.80 / 1.2; d at 4: nobody else is as old; e at 1: 0.75 is the best so far.
+            (Policy(BANDIT, factor=0.2), "b"),
+            (Policy(BANDIT, factor=0.2, delay=3), ""),
+            (Policy(BANDIT, amount=0.05, every=2), "bc"),
+            # Running averages until 2: a 0.65, b 0.55, c 0.60, d 0.375, e 0.75; their median is 0.60.
+            (Policy(MEDIAN, every=2), ""),
+            (Policy(TRUNCATION, every=2, percent=30), "b"),
+            (Policy(TRUNCATION, every=2, percent=50), "b"),
+            (Policy(TRUNCATION, percent=20), ""),
+        ],
+    )
+    def test_by_each_policy(self, policy: Policy, ended: str) -> None:
+        found = [name for name in self.TOLD if ends_early(policy, name, self.TOLD, "maximize")]
+        assert "".join(found) == ended
+        turned = {name: [-value for value in values] for name, values in self.TOLD.items()}
+        assert [name for name in turned if ends_early(policy, name, turned, "minimize")] == found
+
+    def test_a_loss_may_be_a_fifth_higher_than_the_least(self) -> None:
+        told = {"a": [0.30], "b": [0.35], "c": [0.37]}
+        assert [name for name in told if ends_early(Policy(BANDIT, factor=0.2), name, told, "minimize")] == ["c"]
+
+    def test_the_worst_of_a_median_ends(self) -> None:
+        told = {"a": [0.5, 0.9], "b": [0.5, 0.8], "c": [0.1, 0.2]}
+        assert [name for name in told if ends_early(Policy(MEDIAN), name, told, "maximize")] == ["c"]
+        unmeasured = {"a": [0.5], "b": [math.nan]}
+        assert [
+            name for name in unmeasured if ends_early(Policy(BANDIT, amount=1.0), name, unmeasured, "maximize")
+        ] == ["b"]
+
+    @pytest.mark.parametrize(
+        ("policy", "said"),
+        [
+            ({"policyType": "Bandit"}, "either 'slackFactor' or 'slackAmount'"),
+            ({"policyType": "Bandit", "slackFactor": 0.1, "slackAmount": 0.1}, "either"),
+            ({"policyType": "Bandit", "slackFactor": "x"}, "slackFactor is x"),
+            ({"policyType": "TruncationSelection", "truncationPercentage": 100}, "expected 1 to 99"),
+            ({"policyType": "MedianStopping", "delayEvaluation": -1}, "0 or more"),
+            ({"policyType": "Other"}, "not emulated"),
+        ],
+    )
+    def test_a_policy_that_cannot_be_is_refused(self, policy: dict[str, Any], said: str) -> None:
+        with pytest.raises(WireError, match=said):
+            policy_of({"early_termination": policy})
 
 
 def test_a_sweep_that_cannot_be_is_refused(client: MLClient) -> None:

@@ -56,7 +56,7 @@ recorded from Azure. Each operation says where its behaviour comes from: *SDK so
 - A command job runs with the interpreter, the packages, the rights and the files of the user who started the emulator,
   whatever its environment says: nothing is built, and nothing is isolated. Run no code that you would not run yourself.
 - `pip install` in a command installs for that job alone; the caller's packages stay as they are.
-- A sweep draws at random where its algorithm is bayesian, and ends no trial early.
+- A sweep draws at random where its algorithm is bayesian. Its policies of early termination end trials as documented.
 - Nodes of pipelines that are parallel, Spark, AutoML or prompt flow answer 501, and so do aliases of MLflow's models.
 - The ranks of a command job are processes of this machine, on as many nodes as were asked for; they speak over
   loopback. A mounted input is a copy of each node; a mounted output reaches the storage when a file was left alone for

@@ -16,7 +16,7 @@ from azft.errors import AzftError, ConfigurationError
 from azft.rules.suggest import did_you_mean
 from azft.snapshot import RegistryPipeline, RegistryVersion, registry_pipelines
 from azft.testing.emulator.commands.jobs import CommandJobs
-from azft.testing.emulator.composed.runs import Composed
+from azft.testing.emulator.composed.runs import Composed, Metric
 from azft.testing.emulator.named_outputs import NamedOutput, OutputAssets
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.scripts import Outcome, scripted_events
@@ -45,7 +45,7 @@ class Jobs:
         *,
         others: Mapping[str, RegistryPipeline] | None = None,
         find_component: Callable[[str], Mapping[str, Any]] = lambda _identity: {},
-        metric: Callable[[str, str], float | None] = lambda _run, _name: None,
+        metric: Metric = lambda _run, _name: [],
         check_command: Callable[[Mapping[str, Any]], None] = lambda _properties: None,
     ) -> None:
         self._world = world

@@ -113,7 +113,9 @@ class Graph:
             return
         command = self._command(node, spec, given, places[name], scope)
         search = {
-            key: node[key] for key in ("search_space", "objective", "limits", "sampling_algorithm") if key in node
+            key: node[key]
+            for key in ("search_space", "objective", "limits", "sampling_algorithm", "early_termination")
+            if key in node
         }
         yield Step(
             path,

@@ -14,6 +14,7 @@ from azft.domain.run import RunStatus
 from azft.errors import AzftError
 from azft.testing.emulator.commands.jobs import CommandJobs
 from azft.testing.emulator.commands.progress import Progress
+from azft.testing.emulator.composed.early import ends_early, policy_of
 from azft.testing.emulator.composed.graph import Graph, Step, step_id
 from azft.testing.emulator.composed.search import best_of
 from azft.testing.emulator.composed.sweeps import at_once, objective_of, sweep_step, trial_command, trials_in
@@ -28,9 +29,12 @@ KIND = "composed"
 """What is kept of each: its steps, and which of them have begun."""
 EVERY = 0.1
 """Seconds between two looks at what works."""
+JUDGED_EVERY = 5
+"""Looks after which trials that may end early are judged again: each asks MLflow for all that was logged."""
 _DONE = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED)
 _log = logging.getLogger("azft.emulator")
-Metric = Callable[[str, str], float | None]
+Metric = Callable[[str, str], list[float]]
+"""From a run's id and a metric to what was logged of it, oldest first."""
 
 
 @frozen
@@ -60,6 +64,7 @@ class Composed:
         self._check = check
         self._metric = metric
         self._lock = threading.RLock()
+        self._looks = 0
         self._ticking = Repeating(self._tick, EVERY, "azft-composed")
         self._open: set[str] = {str(entry["name"]) for entry in world.state.all(KIND) if not entry.get("ended")}
 
@@ -169,6 +174,7 @@ class Composed:
         return found
 
     def _tick(self) -> None:
+        self._looks += 1
         for name in list(self._open):
             try:
                 with self._lock:
@@ -178,6 +184,8 @@ class Composed:
                     self._open.discard(name)
                 for path in undecided:
                     self._decide(name, path)
+                if known and self._looks % JUDGED_EVERY == 0:
+                    self._end_early(name)
             except (AzftError, WireError, OSError, LookupError, ValueError):
                 _log.exception("job %s: a look at its steps failed", name)
 
@@ -240,11 +248,11 @@ class Composed:
         kept = self._kept(name)
         step = kept["steps"][path]
         metric, goal = objective_of(step["search"])
-        scores = [
-            self._metric(trial["id"], metric) if self._trial(kept, trial).status is RunStatus.COMPLETED else None
+        logged = [
+            self._metric(trial["id"], metric) if self._trial(kept, trial).status is RunStatus.COMPLETED else []
             for trial in step["trials"]
         ]
-        best = best_of(scores, goal)
+        best = best_of([values[-1] if values else None for values in logged], goal)
         chosen = step["trials"][best]["id"] if best is not None else ""
         for output, uri in step["outputs"].items() if chosen else ():
             self._world.blobs.copy(CONTAINER, f"azureml/{chosen}/{output}", path_of(uri).rstrip("/"))
@@ -252,6 +260,21 @@ class Composed:
             kept = self._kept(name)
             kept["steps"][path] |= {"best": chosen, "ended": self._world.clock.now()}
             self._world.state.put(KIND, name, kept)
+
+    def _end_early(self, name: str) -> None:
+        """Cancel the trials that the policies of a job's sweeps end; what was logged is asked for without the lock."""
+        kept = self._kept(name)
+        for step in kept["steps"].values():
+            policy = policy_of(step["search"]) if step["kind"] == "sweep" and "best" not in step else None
+            if policy is None:
+                continue
+            metric, goal = objective_of(step["search"])
+            begun = [trial["id"] for trial in step["trials"] if trial["begun"]]
+            working = [one for one in begun if self._of_command(kept, one).status not in _DONE]
+            histories = {one: self._metric(one, metric) for one in begun} if working else {}
+            for one in working:
+                if ends_early(policy, one, histories, goal):
+                    self._commands.cancel(one)
 
     def _ready(self, kept: Document, path: str) -> bool:
         return all(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from azft.testing.emulator.composed.early import policy_of
 from azft.testing.emulator.composed.graph import Step
 from azft.testing.emulator.composed.search import AT_ONCE, filled, trials_of
 from azft.testing.emulator.wire import bad_request
@@ -40,6 +41,7 @@ def sweep_step(name: str, properties: Mapping[str, Any], place: Place) -> Step:
         "objective": properties.get("objective") or {},
         "limits": limits,
         "sampling_algorithm": (properties.get("samplingAlgorithm") or {}).get("samplingAlgorithmType", "Random"),
+        "early_termination": properties.get("earlyTermination") or {},
     }
     return Step("", name, "sweep", "sweep", command, {key: str(out["uri"]) for key, out in outputs.items()}, (), search)
 
@@ -64,6 +66,7 @@ def trials_in(step: Step) -> list[dict[str, str]]:
         raise bad_request("a sweep needs an 'objective' with a 'primaryMetric'", "ValidationError")
     if goal.lower() not in {"minimize", "maximize"}:
         raise bad_request(f"the goal is {goal!r}, expected minimize or maximize", "ValidationError")
+    policy_of(search)
     most = int(_either(search.get("limits") or {}, "maxTotalTrials", "max_total_trials") or 0)
     algorithm = search.get("sampling_algorithm") or "random"
     named = algorithm.get("type") if isinstance(algorithm, Mapping) else algorithm

@@ -76,15 +76,17 @@ class Mlflow:
         if self._client is not None:
             self._client.close()
 
-    def latest(self, run: str, metric: str) -> float | None:
-        """Return the last value of a run's metric, None where nobody has logged one."""
+    def logged(self, run: str, metric: str) -> list[float]:
+        """Return what a run has logged of a metric, by step and then by time; nothing where nobody has logged it."""
         with self._server() as client:
             known = self._ids.get(run)
             if known is None:
-                return None
-            answer = client.get(f"http://localhost/api/2.0/mlflow/runs/get?{urlencode({'run_id': known})}")
-        found = answer.raise_for_status().json()["run"]["data"].get("metrics", [])
-        return next((float(entry["value"]) for entry in found if entry["key"] == metric), None)
+                return []
+            asked = urlencode({"run_id": known, "metric_key": metric})
+            answer = client.get(f"http://localhost/api/2.0/mlflow/metrics/get-history?{asked}")
+        found = answer.raise_for_status().json().get("metrics", [])
+        found.sort(key=lambda entry: (int(entry.get("step") or 0), int(entry["timestamp"])))
+        return [float(entry["value"]) for entry in found]
 
     @contextmanager
     def _server(self) -> Iterator[httpx.Client]:

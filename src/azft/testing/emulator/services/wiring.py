@@ -68,7 +68,7 @@ class Services:
             environment,
             others=pipelines,
             find_component=self._components.spec,
-            metric=self._latest_metric,
+            metric=self._logged,
             check_command=self._check_command,
         )
         self._job_service = JobService(
@@ -135,8 +135,8 @@ class Services:
 
     # What the jobs ask of services that are made after them.
 
-    def _latest_metric(self, run: str, name: str) -> float | None:
-        return self.mlflow.latest(run, name)
+    def _logged(self, run: str, metric: str) -> list[float]:
+        return self.mlflow.logged(run, metric)
 
     def _register_output(self, output: NamedOutput, job: str, path: str) -> None:
         (self._models if output.of_models else self._data).keep_output(output, job, path)
