@@ -215,6 +215,14 @@ def test_mlflow_logs_to_the_run_that_is_the_job(client: MLClient, code: Callable
     assert [(point.step, round(point.value, 3)) for point in history] == [(0, 1.0), (1, 0.5), (2, 0.333)]
 
 
+def test_processes_of_one_machine_leave_each_other_the_cores(client: MLClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenMP's threads look for work this often before they sleep; its own default is hundreds of thousands."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    name = submitted(client, "echo spins $GOMP_SPINCOUNT")
+    client.jobs.stream(name)
+    assert "spins 2000" in log(client, name)
+
+
 def test_a_jobs_tags_are_its_runs(client: MLClient, code: Callable[..., Path]) -> None:
     """A job that was fetched, changed and sent again goes to run history, which merges (azure-ai-ml 1.35, jobs.update).
 
