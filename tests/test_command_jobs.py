@@ -221,6 +221,9 @@ def test_processes_of_one_machine_leave_each_other_the_cores(client: MLClient, m
     name = submitted(client, "echo spins $GOMP_SPINCOUNT")
     client.jobs.stream(name)
     assert "spins 2000" in log(client, name)
+    own = submitted(client, "echo spins $GOMP_SPINCOUNT.", environment_variables={"OMP_WAIT_POLICY": "active"})
+    client.jobs.stream(own)
+    assert "spins ." in log(client, own)
 
 
 def test_a_jobs_tags_are_its_runs(client: MLClient, code: Callable[..., Path]) -> None:

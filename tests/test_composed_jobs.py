@@ -314,13 +314,14 @@ def test_a_sweep_in_a_pipeline_hands_on_the_best(client: MLClient, tried: Any, t
 class TestEarlyTermination:
     """Policies as azureml.train.hyperdrive's reference words them; each time the metric is logged is an interval."""
 
-    @pytest.mark.parametrize("node", [False, True])
+    # MLflow keeps what is infinite as the largest number, which is not the best of a metric that is maximised.
+    @pytest.mark.parametrize(("node", "bad"), [(False, "0.5"), (True, "float('inf')")])
     def test_what_is_worse_ends_before_its_time(
-        self, client: MLClient, component: Component, tmp_path: Path, node: bool
+        self, client: MLClient, component: Component, tmp_path: Path, node: bool, bad: str
     ) -> None:
-        lines = """
+        lines = f"""
         import sys, time, mlflow
-        quality = {"good": 0.8, "bad": 0.5}[sys.argv[1]]
+        quality = {{"good": 0.8, "bad": {bad}}}[sys.argv[1]]
         for step in range(4):
             mlflow.log_metric("auc", quality, step=step)
         for _ in range(0 if sys.argv[1] == "good" else 3000):
@@ -396,7 +397,10 @@ class TestEarlyTermination:
     def test_the_worst_of_a_median_ends(self) -> None:
         told = {"a": [0.5, 0.9], "b": [0.5, 0.8], "c": [0.1, 0.2]}
         assert [name for name in told if ends_early(Policy(MEDIAN), name, told, "maximize")] == ["c"]
-        unmeasured = {"a": [0.5], "b": [math.nan]}
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_what_is_no_number_is_the_worst(self, value: float) -> None:
+        unmeasured = {"a": [0.5], "b": [value]}
         assert [
             name for name in unmeasured if ends_early(Policy(BANDIT, amount=1.0), name, unmeasured, "maximize")
         ] == ["b"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from azft import Compute, FineTuneSession, Model, ModelSpec
@@ -275,7 +276,10 @@ def test_a_comparison_is_in_the_time_of_the_engines_job_and_apart_from_a_pipelin
     assert 240 < pipeline.comparison[0] < pipeline.comparison[1] < 7200
     assert pipeline.comparison_cost is not None
     assert pipeline.comparison_cost[1] == pytest.approx(pipeline.comparison[1] * 3.673 / HOUR)
-    assert low(pipeline) == low(ahead("", 0.5)[0])
+    less = ahead("", 0.5)[0]
+    assert low(pipeline) == low(less)
+    assert less.comparison is not None
+    assert pipeline.comparison[0] > less.comparison[0] + 60
     engine, said = ahead("azft", 5)
     assert 'where="cluster"' not in said
     assert "comparison included" in " ".join(said.split())
@@ -283,6 +287,35 @@ def test_a_comparison_is_in_the_time_of_the_engines_job_and_apart_from_a_pipelin
     # 1,156 conversations are held out against 116; with one step of training, reading them is what takes time.
     assert pipeline.test_rows == engine.test_rows == 1156
     assert low(engine) > low(ahead("azft", 0.5)[0]) + 60
+
+
+def test_a_comparison_that_would_be_ended_is_told(emulator: AzureMLEmulator, tmp_path: Path) -> None:
+    backend = AzureMLBackend(instance_type=SIZE, poll=0.05, job_timeout=600)
+    (found,) = [one for one in first_session(backend, tmp_path).plan().findings if one.code == "AZFT-T005"]
+    assert (found.severity, found.subject) == ("warning", "job_timeout")
+    assert "a comparison with" in found.found
+
+
+def test_a_test_split_of_unknown_length_is_no_share_of_the_training_rows(
+    emulator: AzureMLEmulator, backend: AzureMLBackend, tmp_path: Path
+) -> None:
+    row = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
+    both = tmp_path / "both"
+    both.mkdir()
+    for split, rows in (("train", 900), ("test", 1500)):
+        (both / f"{split}.jsonl").write_bytes((orjson.dumps(row) + b"\n") * rows)
+
+    def ahead(trainer: str, data: Any) -> Forecast:
+        session = FineTuneSession("Phi-4", data, backend=backend, folder=tmp_path, compute=SIZE, trainer=trainer,
+                                  progress=False, duplicates="keep", validation=0.0)  # fmt: skip
+        found = session.plan().forecast
+        assert found is not None
+        return found
+
+    assert [(one.train_rows, one.test_rows) for one in (ahead("", both), ahead("azft", both))] == [(900, None)] * 2
+    assert ahead("", both).comparison is None
+    alone = ahead("", both / "train.jsonl")
+    assert (alone.train_rows, alone.test_rows) == (810, 90)
 
 
 def test_published_rows_are_of_the_kind_that_is_read() -> None:

@@ -264,7 +264,7 @@ class FineTuneSession(Line):
             prices=known,
             region=plan.compute.region,
             trainer=plan.trainer,
-            test_rows=plan.forecast.test_rows if plan.forecast else 0,
+            test_rows=plan.forecast.test_rows if plan.forecast else None,
         )
 
     def prepare(self, plan: Plan | None = None, *, accept: Collection[str] = ()) -> PreparedDataset:

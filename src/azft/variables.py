@@ -10,7 +10,7 @@ QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "TOKENIZERS_PARALLELISM": "false"}
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 """Where everything is on the disk, no library is to ask a hub."""
 WAITING = {"GOMP_SPINCOUNT": "2000"}
-"""How often a thread of OpenMP looks for work before it sleeps.
+"""How often a thread of GNU OpenMP, which torch has on Linux, looks for work before it sleeps.
 
 By its own default it keeps a core busy for longer than a small model's step takes, so that whoever else works on the
 machine takes turns with it: of two trainings at once each went at 3 % of its speed, and at 25 % with this; one that is
@@ -36,14 +36,15 @@ def allowed(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if _ALLOWED.fullmatch(name)}
 
 
-def environment_of_ours(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a process of ours; how its threads wait is the user's to say.
+def sharing(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment whose threads leave the cores to others while they wait, unless it says how they do.
 
-    >>> environment_of_ours({"HF_TOKEN": "t"}), environment_of_ours({"OMP_WAIT_POLICY": "active"})
-    ({'GOMP_SPINCOUNT': '2000'}, {'OMP_WAIT_POLICY': 'active'})
+    >>> sharing({"A": "b"}), sharing({"OMP_WAIT_POLICY": "active"})
+    ({'A': 'b', 'GOMP_SPINCOUNT': '2000'}, {'OMP_WAIT_POLICY': 'active'})
     """
-    known = allowed(environment)
-    return known if known.keys() & {*WAITING, "OMP_WAIT_POLICY"} else {**known, **WAITING}
+    # What a process of ours was told it hands on; that says nothing of what the user wants.
+    told = {name: value for name, value in environment.items() if WAITING.get(name) != value}
+    return told if told.keys() & {*WAITING, "OMP_WAIT_POLICY"} else {**told, **WAITING}
 
 
 def hub_secrets(environment: Mapping[str, str]) -> dict[str, str]:

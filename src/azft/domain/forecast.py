@@ -15,8 +15,8 @@ class Forecast(Line):
 
     `seconds` of the whole run and `cost` in the currency that `label` names are each a low and a high end; None where
     no speed or no price is known. `basis` says what the speed rests on: earlier runs of the same kind, or published
-    ones. `hourly` is the price of all nodes for one hour. `test_rows` are held out, and `comparison` and
-    `comparison_cost` what comparing base and tuned model on them takes where that is a job of its own.
+    ones. `hourly` is the price of all nodes for one hour. `test_rows` are held out, None where nobody knows how many,
+    and `comparison` and `comparison_cost` what comparing both models on them takes where that is a job of its own.
     """
 
     train_rows: int
@@ -29,7 +29,7 @@ class Forecast(Line):
     label: str = ""
     basis: str = ""
     hourly: float | None = None
-    test_rows: int = 0
+    test_rows: int | None = None
     comparison: tuple[float, float] | None = None
     comparison_cost: tuple[float, float] | None = None
 
@@ -51,7 +51,7 @@ class Forecast(Line):
         return "" if self.cost is None else f"{self.cost[0]:,.2f} to {self.cost[1]:,.2f}{self._of}"
 
     @property
-    def apart(self) -> str:
+    def comparison_said(self) -> str:
         """Time and cost of a comparison as a job of its own, in words; empty if they are not known."""
         if self.comparison is None:
             return ""

@@ -105,8 +105,8 @@ class Plan(Viewed):
             *([("time", ahead.time)] if ahead and ahead.time else []),
             *([("cost", ahead.pay)] if ahead and ahead.pay else []),
             *(
-                [("comparison", f'{ahead.apart}, if wanted: evaluate(run, where="cluster")')]
-                if ahead and ahead.apart
+                [("comparison", f'{ahead.comparison_said}, if wanted: evaluate(run, where="cluster")')]
+                if ahead and ahead.comparison_said
                 else []
             ),
             *([("price", ahead.rate)] if ahead and ahead.rate and not ahead.pay else []),

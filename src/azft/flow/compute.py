@@ -16,7 +16,7 @@ from azft.ledger import Ledger
 from azft.ports import ComputeSource
 from azft.rules.advice import advise
 from azft.rules.compute import compute_findings
-from azft.rules.costs import after_training, compared, work_of
+from azft.rules.costs import after_training, work_of
 from azft.rules.forecast import sequence_limit
 from azft.rules.quotas import quota_findings
 from azft.snapshot import list_prices, published_speeds
@@ -72,20 +72,20 @@ class ComputeValidator:
         region: str = "",
         sizes: Sequence[ComputeSize] | None = None,
         trainer: Trainer | None = None,
-        test_rows: int = 0,
+        test_rows: int | None = None,
     ) -> Advice:
         """Return the machine sizes on offer, best first: what fits, then the cheapest, and why the others lost.
 
         `tokens` is the mean length of a row, and `rows` how many are trained on over all epochs; with both, the
         cheapest is so for the whole job, and else for an hour. `prices`, by size for one node and hour, take the place
         of the region's dated list that ships with azft, and `sizes` that of what the backend offers. `trainer` is what
-        trains, and `test_rows` are held out: azft's engine and scripts compare on them in the same job.
+        trains, and `test_rows` are held out, on which azft's engine and scripts compare in the same job.
         """
         offered = self._backend.list_sizes() if sizes is None else sizes
         known = list_prices(region) if prices is None else Prices(prices)
         usage = self._backend.usage()
         limit = sequence_limit(model, parameters)
-        after = after_training(trainer or Trainer(), compared(parameters, tokens, test_rows, limit))
+        after = after_training(trainer or Trainer(), model, parameters, tokens_per_row=tokens, rows=test_rows)
         work = work_of(rows, tokens, nodes, limit, after)
         return advise(offered, usage, model, parameters, work=work, prices=known, published=published_speeds())
 

@@ -6,10 +6,18 @@ from collections.abc import Iterable
 
 from attrs import evolve
 
+from azft.domain.findings import Finding
+from azft.domain.forecast import Forecast
 from azft.domain.offers import Prices
 from azft.domain.plan import Plan
-from azft.rules.costs import after_training, budget_findings, compared, costed, limit_findings
-from azft.rules.forecast import sequence_limit
+from azft.rules.costs import (
+    COMPARISON,
+    after_training,
+    budget_findings,
+    comparison_job,
+    costed,
+    limit_findings,
+)
 from azft.snapshot import published_speeds
 
 
@@ -29,23 +37,31 @@ def with_costs(
     """
     ahead = plan.forecast
     if ahead is not None and plan.look is not None:
-        limit = sequence_limit(plan.model, plan.parameters)
-        comparison = compared(plan.parameters, plan.look.tokens, ahead.test_rows, limit)
+        tokens, rows = plan.look.tokens, ahead.test_rows
         apart = judges and plan.trainer.tunes.chats and not plan.trainer.own
         ahead = costed(
             ahead,
             plan.model,
             plan.parameters,
             plan.compute,
-            tokens_per_row=plan.look.tokens,
+            tokens_per_row=tokens,
             nodes=plan.nodes,
             measured=measured,
             published=published_speeds(),
             prices=prices,
-            after=after_training(plan.trainer, comparison),
-            apart=comparison if apart else None,
+            after=after_training(plan.trainer, plan.model, plan.parameters, tokens_per_row=tokens, rows=rows),
+            comparison=comparison_job(plan.model, tokens_per_row=tokens, rows=rows) if apart else None,
         )
-    said = (*budget_findings(budget, ahead, plan.compute.name), *limit_findings(limits, ahead))
+    said = (*budget_findings(budget, ahead, plan.compute.name), *_within(limits, plan, ahead))
     errors = [finding for finding in said if finding.severity == "error"]
     others = [finding for finding in said if finding.severity != "error"]
     return evolve(plan, forecast=ahead, findings=(*errors, *plan.findings, *others))
+
+
+def _within(limits: Iterable[tuple[str, float]], plan: Plan, ahead: Forecast | None) -> tuple[Finding, ...]:
+    """Say whether what runs as a command job may last as long: a run of azft's own, or a pipeline's comparison."""
+    if ahead is None:
+        return ()
+    if plan.trainer.own:
+        return limit_findings(limits, ahead.seconds)
+    return limit_findings(limits, ahead.comparison, what=COMPARISON)

@@ -24,7 +24,7 @@ from azft.ports import Backend
 from azft.rules.forecast import Rows, forecast, pack_length, sequence_limit, steps_of
 
 AZUREML = "azureml"
-"""The backend whose pipeline has a least number of rows."""
+"""The backend on whose machines runs cost money, and whose pipeline has a least number of rows."""
 
 
 @frozen
@@ -79,7 +79,8 @@ class DataLooks:
             steps = steps_of(*rows_of, parameters, devices=devices, packs=look.packs, test=prepared.test.rows)
             return KnownData(look, steps, (*said, *findings))
         first, findings = look_at(dataset, settings, self.catalogue, how)
-        known = Rows(first.train_rows, first.test_rows if dataset.test_split else None) if first else Rows(None, None)
+        split = bool(dataset.test_split)
+        known = Rows(first.train_rows, first.test_rows if split else None, split) if first else Rows(None, None)
         ahead = forecast(known, settings, parameters, devices=devices, packs=first.packs if first else 1.0)
         return KnownData(first, ahead, (*said, *findings))
 

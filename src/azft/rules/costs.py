@@ -20,6 +20,7 @@ from azft.rules.memory import training_of
 from azft.rules.quotas import LOW_PRIORITY
 from azft.rules.throughput import LARGE, Published, operations, speeds, utilisation
 
+RUN, COMPARISON = "the run", 'a comparison with where="cluster"'
 MINUTE, HOUR = 60.0, 3600.0
 START = (4 * MINUTE, 20 * MINUTE)
 """From no machine to a running job, its image included: users told of 3 to 5 minutes for a cluster, and of 10 and more
@@ -30,8 +31,10 @@ COPIED = (500e6, 50e6)
 """Bytes a second at which weights are copied to a machine, fast and slow."""
 PADDED = 1.5
 """What padding may add where batches have several rows and nothing was counted."""
-ANSWERS, SHOWN = "answers", 4
-"""The input of azft's engine that says how many questions are answered, and its default."""
+ANSWERS, EVALUATION_BATCH = "answers", "per_device_eval_batch_size"
+"""The inputs of azft's engine that say how many questions are answered, and how many rows are read in one pass."""
+SHOWN = 4
+"""Questions that a comparison as a job of its own answers (azft.stages.judging)."""
 WATCHED = "speed of earlier runs like it"
 
 
@@ -59,23 +62,30 @@ def work_of(rows: int, tokens_per_row: float, nodes: int, limit: int, after: Aft
     >>> work_of(10, 5_000.0, 1, 256).tokens
     2560
     """
-    row = min(tokens_per_row, limit) if limit > 0 else tokens_per_row
+    row = _cut(tokens_per_row, limit)
     return Work(rows * row, row, nodes, after or After())
 
 
-def compared(parameters: Parameters, tokens_per_row: float, rows: int, limit: int) -> Comparison:
-    """Return what there is to compare; a component without `answers` has the engine's default of them asked."""
-    row = min(tokens_per_row, limit) if limit > 0 else tokens_per_row
-    return Comparison(rows, row, parameters.integer(ANSWERS) if ANSWERS in parameters else SHOWN)
+def after_training(
+    trainer: Trainer, model: Model, parameters: Parameters, *, tokens_per_row: float, rows: int | None
+) -> After:
+    """Return what follows in the same job: azft's engine and scripts compare on `rows`, a pipeline has its steps."""
+    if not trainer.own:
+        return After()
+    if rows is None:
+        return After(steps=False)
+    row, batch = _cut(tokens_per_row, sequence_limit(model, parameters)), parameters.integer(EVALUATION_BATCH)
+    return After(steps=False, comparison=Comparison(rows, row, parameters.integer(ANSWERS), batch))
 
 
-def after_training(trainer: Trainer, comparison: Comparison) -> After:
-    """Return what follows in the same job: azft's engine and scripts compare, a pipeline has its steps.
+def comparison_job(model: Model, *, tokens_per_row: float, rows: int | None) -> Comparison | None:
+    """Return what a job of its own compares: rows as long as the model reads; None where nobody knows how many."""
+    context = model.architecture.context if model.architecture else 0
+    return None if rows is None else Comparison(rows, _cut(tokens_per_row, context), SHOWN)
 
-    >>> after_training(Trainer("azft"), Comparison(10, 5.0, 4)).steps, after_training(Trainer(), Comparison(0, 0, 0))
-    (False, After(steps=True, comparison=None))
-    """
-    return After(steps=False, comparison=comparison) if trainer.own else After()
+
+def _cut(tokens: float, limit: int) -> float:
+    return min(tokens, limit) if limit > 0 else tokens
 
 
 def seconds_of(
@@ -93,10 +103,14 @@ def seconds_of(
     per_token = operations(shape, lora=lora, sequence=work.row, checkpointing=how.checkpointing)
     slow, fast = speeds(used, per_token, peak=compute.peak, gpus=how.devices)
     padded = PADDED if how.batch > 1 else 1.0
-    more = "steps" if work.after.steps else "comparison"
-    grounds = f"{used.grounds}; start of machines and {more} included, queue not"
+    grounds = f"{used.grounds}; {_more(work.after)} included, queue not"
     training = work.tokens / fast, work.tokens * padded / slow
     return _whole_job(training, model, compute, work.after, published), grounds
+
+
+def _more(after: After) -> str:
+    """Say what is in the time of a job beside its training."""
+    return f"start of machines{' and steps' if after.steps else ' and comparison' if after.comparison else ''}"
 
 
 def paid(seconds: tuple[float, float] | None, hourly: float | None) -> tuple[float, float] | None:
@@ -144,11 +158,11 @@ def costed(
     published: Iterable[Published],
     prices: Prices,
     after: After | None = None,
-    apart: Comparison | None = None,
+    comparison: Comparison | None = None,
 ) -> Forecast:
     """Return the forecast with its time and its cost, as far as they are known.
 
-    `after` is what follows training in the job, and `apart` a comparison that can be had as a job of its own.
+    `after` is what follows training in the job, and `comparison` what can be had as a job of its own.
 
     `measured` is the speed of earlier runs of the kind, slow and fast in tokens a second; it takes the place of what
     was published. Machines bill from when they are there, so their start is in the cost.
@@ -163,13 +177,14 @@ def costed(
         seconds = (work.tokens / measured[1], work.tokens / measured[0])
         if rented:
             seconds = _whole_job(seconds, model, compute, work.after, published)
-        found: tuple[tuple[float, float], str] | None = (seconds, WATCHED)
+        basis = f"{WATCHED}; {_more(work.after)} estimated" if rented else WATCHED
+        found: tuple[tuple[float, float], str] | None = (seconds, basis)
     else:
         found = seconds_of(model, parameters, compute, work, published) if rented else None
     if found is None:
         return evolve(known, hourly=hourly, label=label)
     seconds, basis = found
-    more = job_of_its_own(model, compute, apart, published) if apart and rented else None
+    more = job_of_its_own(model, compute, comparison, published) if comparison and rented else None
     return evolve(
         known,
         seconds=seconds,
@@ -182,21 +197,25 @@ def costed(
     )
 
 
-def limit_findings(limits: Iterable[tuple[str, float]], ahead: Forecast | None) -> tuple[Finding, ...]:
-    """Say where a run takes longer than it may last; `limits` are in seconds, each with what says so.
+def limit_findings(
+    limits: Iterable[tuple[str, float]], seconds: tuple[float, float] | None, *, what: str = RUN
+) -> tuple[Finding, ...]:
+    """Say where a run, or a comparison, takes longer than it may last; `limits` are in seconds, each with its name.
 
-    >>> limit_findings([("job_timeout", 3600.0)], Forecast(1, 0, 1, 1, 1, seconds=(7200.0, 9000.0)))[0].severity
+    >>> limit_findings([("job_timeout", 3600.0)], (7200.0, 9000.0))[0].severity
     'error'
     """
-    if ahead is None or ahead.seconds is None:
+    if seconds is None:
         return ()
-    low, high = ahead.seconds
+    low, high = seconds
     findings = []
     for name, limit in limits:
         if high > limit:
-            found = f"the run takes {duration(low)} to {duration(high)}, and is ended after {duration(limit)}"
-            fix = "more GPUs or fewer epochs; a longer limit where it is one's own"
-            severity: Severity = "error" if low > limit else "warning"
+            found = f"{what} takes {duration(low)} to {duration(high)}, and is ended after {duration(limit)}"
+            fix = "more GPUs or fewer epochs" if what == RUN else "a smaller percent= of the rows"
+            fix += "; a longer limit where it is one's own"
+            # A comparison is begun only where somebody wants it.
+            severity: Severity = "error" if low > limit and what == RUN else "warning"
             findings.append(Finding("AZFT-T005", severity, name, found, f"at most {duration(limit)}", fix))
     return tuple(findings)
 

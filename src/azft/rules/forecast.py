@@ -16,10 +16,11 @@ from azft.rules.sampling import portion, share
 
 @frozen
 class Rows:
-    """Rows of the source's splits; None where the source does not tell."""
+    """Rows of the source's splits; None where the source does not tell, or has no test split, as `split` says."""
 
     train: int | None
     test: int | None
+    split: bool = False
 
 
 def sequence_limit(model: Model, parameters: Parameters) -> int:
@@ -62,15 +63,16 @@ def forecast(
     if not rows.train:
         return None
     train = portion(rows.train, settings.percent)
-    test = share(train, settings.test) if rows.test is None else portion(rows.test, settings.percent)
-    if rows.test is None:
+    test = None if rows.test is None else portion(rows.test, settings.percent)
+    if rows.test is None and not rows.split:
+        test = share(train, settings.test)
         train -= test
     validation = share(train, settings.validation)
     return steps_of(train - validation, validation, parameters, devices=devices, packs=packs, test=test)
 
 
 def steps_of(
-    train: int, validation: int, parameters: Parameters, *, devices: int, packs: float = 1.0, test: int = 0
+    train: int, validation: int, parameters: Parameters, *, devices: int, packs: float = 1.0, test: int | None = None
 ) -> Forecast | None:
     """Return the steps that so many rows to train on take; None where the pipeline decides batch or epochs itself.
 

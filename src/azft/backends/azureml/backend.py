@@ -216,8 +216,8 @@ class AzureMLBackend(Line):
         return [*ignored, *bypassing(plan), *self._computes.unread()]
 
     def time_limits(self, plan: Plan) -> Sequence[tuple[str, float]]:
-        """Return the seconds that a job of azft's engine or a script may last, each with what says so."""
-        return time_limits(plan.compute, self._launching) if plan.trainer.own else ()
+        """Return the seconds that a command job may last, each with what says so: a run's, or its comparison's."""
+        return time_limits(plan.compute, self._launching)
 
     def uploads(self, job: Job) -> Sequence[str]:
         """Return where the job's files will lie in the workspace's store."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from azft.backends.local.supervise import ENDED
-from azft.variables import QUIET, environment_of_ours
+from azft.variables import QUIET, allowed, sharing
 
 _MEMORY = "as happens when the machine's memory runs out"
 
@@ -41,7 +41,7 @@ def start_detached(
             input=json.dumps(order).encode() + b"\n",
             stdout=output,
             stderr=output,
-            env={**environment_of_ours(os.environ), **QUIET},
+            env={**sharing(allowed(os.environ)), **QUIET},
             check=True,
         )
 

@@ -16,7 +16,7 @@ from azft.errors import AzftError, ConfigurationError
 from azft.rules.suggest import did_you_mean
 from azft.snapshot import RegistryPipeline, RegistryVersion, registry_pipelines
 from azft.testing.emulator.commands.jobs import CommandJobs
-from azft.testing.emulator.composed.runs import Composed, Metric
+from azft.testing.emulator.composed.runs import Composed, Histories
 from azft.testing.emulator.named_outputs import NamedOutput, OutputAssets
 from azft.testing.emulator.router import merged
 from azft.testing.emulator.scripts import Outcome, scripted_events
@@ -45,14 +45,14 @@ class Jobs:
         *,
         others: Mapping[str, RegistryPipeline] | None = None,
         find_component: Callable[[str], Mapping[str, Any]] = lambda _identity: {},
-        metric: Metric = lambda _run, _name: [],
+        histories: Histories = lambda _runs, _metric: {},
         check_command: Callable[[Mapping[str, Any]], None] = lambda _properties: None,
     ) -> None:
         self._world = world
         self._others = others or {}
         self._find_model = find_model
         self.commands = CommandJobs(world, find_model, self.output_path, given)
-        self.composed = Composed(world, self.commands, find_component, check_command, metric)
+        self.composed = Composed(world, self.commands, find_component, check_command, histories)
         self._scripts: deque[Outcome] = deque()
         self.default: Outcome | None = None
         self._publishing = threading.Lock()

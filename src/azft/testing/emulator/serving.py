@@ -27,7 +27,7 @@ from azft.testing.emulator.commands.processes import environment_of
 from azft.testing.emulator.scoring_server import READY, SCRIPT
 from azft.testing.emulator.wire import Reply
 from azft.testing.emulator.world import World
-from azft.variables import QUIET, environment_of_ours
+from azft.variables import QUIET, allowed, sharing
 from azft.waiting import wait_until
 
 CHAT, SCRIPTED = "chat", "scripted"
@@ -161,7 +161,7 @@ class _Container:
 
     def start(self) -> None:
         served = self._served
-        base = environment_of(environment_of_ours(os.environ), self._given)
+        base = environment_of(allowed(os.environ), self._given)
         with self._log.open("ab") as output:
             self._process = process = subprocess.Popen(
                 [
@@ -176,7 +176,7 @@ class _Container:
                 stdout=output,
                 stderr=output,
                 cwd=served.script.parent if served.kind == SCRIPT and served.script else served.folder,
-                env={**base, **QUIET, **served.variables},
+                env=sharing({**base, **QUIET, **served.variables}),
                 start_new_session=True,
             )
         wait_until(lambda: process.poll() is not None or self._socket_file.exists(), STARTS_WITHIN)

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from azft.processes import end_sessions, free_port
 from azft.testing.emulator.commands.order import Order
+from azft.variables import sharing
 
 GRACE = 5.0
 """Seconds that processes have to end by themselves after they were asked to."""
@@ -92,12 +93,14 @@ class Processes:
                 process = subprocess.Popen(
                     ["/bin/bash", "-c", command],
                     cwd=self._nodes[rank.node] / "wd",
-                    env={
-                        **environment,
-                        **own_packages(self._nodes[rank.node], environment),
-                        **own,
-                        **self._order.variables,
-                    },
+                    env=sharing(
+                        {
+                            **environment,
+                            **own_packages(self._nodes[rank.node], environment),
+                            **own,
+                            **self._order.variables,
+                        }
+                    ),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -22,7 +22,7 @@ from azft.testing.emulator.commands.order import Kept, Order
 from azft.testing.emulator.commands.processes import Processes, environment_of
 from azft.testing.emulator.commands.progress import CANCEL, FAIL, LOGS, ORDER, PREEMPT, Moment, Progress
 from azft.testing.emulator.scripts import EVICTED
-from azft.variables import environment_of_ours
+from azft.variables import allowed
 
 EVERY = 0.1
 LOOKED_AT_EVERY = 0.5
@@ -43,7 +43,7 @@ class Runner:
         self._folder = folder
         self._order = order
         self._blobs = blobs
-        self._environment = environment_of(environment_of_ours(os.environ), given)
+        self._environment = environment_of(allowed(os.environ), given)
         self._logs = folder / LOGS
         self._run = f"ExperimentRun/dcid.{order.job}"
         self._told = Mount(Kept("uri_folder", f"{self._run}/user_logs"), self._logs, blobs)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 from attrs import asdict, frozen
 
 from azft.domain.run import RunStatus
-from azft.errors import AzftError
 from azft.testing.emulator.commands.jobs import CommandJobs
 from azft.testing.emulator.commands.progress import Progress
 from azft.testing.emulator.composed.early import ends_early, policy_of
@@ -33,8 +32,8 @@ JUDGED_EVERY = 5
 """Looks after which trials that may end early are judged again: each asks MLflow for all that was logged."""
 _DONE = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED)
 _log = logging.getLogger("azft.emulator")
-Metric = Callable[[str, str], list[float]]
-"""From a run's id and a metric to what was logged of it, oldest first."""
+Histories = Callable[[Sequence[str], str], dict[str, list[float]]]
+"""From runs' ids and a metric to what each has logged of it, oldest first."""
 
 
 @frozen
@@ -56,13 +55,14 @@ class Composed:
         commands: CommandJobs,
         find: Callable[[str], Mapping[str, Any]],
         check: Callable[[Mapping[str, Any]], None],
-        metric: Metric,
+        histories: Histories,
     ) -> None:
         self._world = world
         self._commands = commands
         self._find = find
         self._check = check
-        self._metric = metric
+        self._histories = histories
+        self._ended: dict[str, list[float]] = {}
         self._lock = threading.RLock()
         self._looks = 0
         self._ticking = Repeating(self._tick, EVERY, "azft-composed")
@@ -165,6 +165,7 @@ class Composed:
         """Delete the files of a job that has ended."""
         for identity, _path in list(self.children(name)) if self._world.state.get(KIND, name) else ():
             self._commands.forget(identity)
+            self._ended.pop(identity, None)
         self._world.state.delete(KIND, name)
 
     def _kept(self, name: str) -> Document:
@@ -186,7 +187,7 @@ class Composed:
                     self._decide(name, path)
                 if known and self._looks % JUDGED_EVERY == 0:
                     self._end_early(name)
-            except (AzftError, WireError, OSError, LookupError, ValueError):
+            except Exception:  # noqa: BLE001 - a fault of one job is not to stop those of all others
                 _log.exception("job %s: a look at its steps failed", name)
 
     def _advance(self, name: str) -> list[str]:
@@ -248,11 +249,10 @@ class Composed:
         kept = self._kept(name)
         step = kept["steps"][path]
         metric, goal = objective_of(step["search"])
-        logged = [
-            self._metric(trial["id"], metric) if self._trial(kept, trial).status is RunStatus.COMPLETED else []
-            for trial in step["trials"]
-        ]
-        best = best_of([values[-1] if values else None for values in logged], goal)
+        ids = [trial["id"] for trial in step["trials"]]
+        completed = [t["id"] for t in step["trials"] if self._trial(kept, t).status is RunStatus.COMPLETED]
+        logged = self._histories(completed, metric)
+        best = best_of([logged[one][-1] if logged.get(one) else None for one in ids], goal)
         chosen = step["trials"][best]["id"] if best is not None else ""
         for output, uri in step["outputs"].items() if chosen else ():
             self._world.blobs.copy(CONTAINER, f"azureml/{chosen}/{output}", path_of(uri).rstrip("/"))
@@ -271,7 +271,11 @@ class Composed:
             metric, goal = objective_of(step["search"])
             begun = [trial["id"] for trial in step["trials"] if trial["begun"]]
             working = [one for one in begun if self._of_command(kept, one).status not in _DONE]
-            histories = {one: self._metric(one, metric) for one in begun} if working else {}
+            # What has ended says nothing more, and is asked once.
+            asked = [one for one in begun if one not in self._ended] if working else []
+            told = self._histories(asked, metric)
+            self._ended |= {one: values for one, values in told.items() if one not in working}
+            histories = {**{one: self._ended[one] for one in begun if one in self._ended}, **told}
             for one in working:
                 if ends_early(policy, one, histories, goal):
                     self._commands.cancel(one)
@@ -322,7 +326,12 @@ class Composed:
             return Unit(RunStatus.CANCELED, begun, step["ended"])
         failed = next((unit.error for unit in units if unit.error), "")
         metric, _goal = objective_of(step["search"])
-        return Unit(RunStatus.FAILED, begun, step["ended"], failed or f"no trial has logged the metric {metric!r}")
+        return Unit(
+            RunStatus.FAILED,
+            begun,
+            step["ended"],
+            failed or f"no trial that completed has logged the metric {metric!r}",
+        )
 
     def _of_command(self, kept: Document, identity: str) -> Unit:
         refused = (kept.get("refused") or {}).get(identity)

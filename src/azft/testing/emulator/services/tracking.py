@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -76,17 +77,13 @@ class Mlflow:
         if self._client is not None:
             self._client.close()
 
-    def logged(self, run: str, metric: str) -> list[float]:
-        """Return what a run has logged of a metric, by step and then by time; nothing where nobody has logged it."""
+    def histories(self, runs: Sequence[str], metric: str) -> dict[str, list[float]]:
+        """Return what each run has logged of a metric, by step and then by time; nothing where nobody has logged it."""
+        if not runs:
+            return {}
         with self._server() as client:
-            known = self._ids.get(run)
-            if known is None:
-                return []
-            asked = urlencode({"run_id": known, "metric_key": metric})
-            answer = client.get(f"http://localhost/api/2.0/mlflow/metrics/get-history?{asked}")
-        found = answer.raise_for_status().json().get("metrics", [])
-        found.sort(key=lambda entry: (int(entry.get("step") or 0), int(entry["timestamp"])))
-        return [float(entry["value"]) for entry in found]
+            known = {run: self._ids[run] for run in runs if run in self._ids}
+            return {run: _history(client, known[run], metric) if run in known else [] for run in runs}
 
     @contextmanager
     def _server(self) -> Iterator[httpx.Client]:
@@ -174,6 +171,7 @@ class Mlflow:
             self._process = process = subprocess.Popen(
                 [
                     sys.executable,
+                    "-P",
                     "-m",
                     "azft.testing.emulator.mlflow_server",
                     str(self._world.local.home.root),
@@ -184,7 +182,7 @@ class Mlflow:
                 stderr=output,
                 # The caller's own folder may go while the server is there, and MLflow asks for where it is.
                 cwd=self._world.state.folder,
-                env=_without_proxy(),
+                env={**_without_proxy(), "PYTHONPATH": os.pathsep.join(os.path.abspath(one) for one in _searched())},
             )
         # The file is there once the server listens.
         wait_until(lambda: process.poll() is not None or self._socket_file.exists(), READY_WITHIN)
@@ -254,3 +252,25 @@ def local_path(uri: str) -> Path | None:
 def _without_proxy() -> dict[str, str]:
     redirecting = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"}
     return {**{key: value for key, value in os.environ.items() if key.upper() not in redirecting}, **QUIET}
+
+
+def _searched() -> list[str]:
+    """Return where Python looks for modules beside its own places, as the caller was told."""
+    return [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+
+
+def _history(client: httpx.Client, run: str, metric: str) -> list[float]:
+    asked = urlencode({"run_id": run, "metric_key": metric})
+    answer = client.get(f"http://localhost/api/2.0/mlflow/metrics/get-history?{asked}").raise_for_status()
+    found = answer.json().get("metrics", [])
+    found.sort(key=lambda entry: (int(entry.get("step") or 0), int(entry["timestamp"])))
+    return [_number(float(entry["value"])) for entry in found]
+
+
+def _number(value: float) -> float:
+    """Return a value as it was logged: MLflow keeps an infinite one as the largest number there is.
+
+    >>> _number(-1.7976931348623157e308), _number(0.5)
+    (-inf, 0.5)
+    """
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class Services:
             environment,
             others=pipelines,
             find_component=self._components.spec,
-            metric=self._logged,
+            histories=self._histories,
             check_command=self._check_command,
         )
         self._job_service = JobService(
@@ -125,7 +125,7 @@ class Services:
         self.jobs.composed.stop()
 
     def close(self) -> None:
-        """End the processes that answer: deployments and their servers; MLflow's own is closed by itself."""
+        """End deployments and their servers; MLflow's own is closed once nobody asks any more."""
         self._world.operations.close()
         self._deployments.close()
         self.servers.close()
@@ -135,8 +135,8 @@ class Services:
 
     # What the jobs ask of services that are made after them.
 
-    def _logged(self, run: str, metric: str) -> list[float]:
-        return self.mlflow.logged(run, metric)
+    def _histories(self, runs: Sequence[str], metric: str) -> dict[str, list[float]]:
+        return self.mlflow.histories(runs, metric)
 
     def _register_output(self, output: NamedOutput, job: str, path: str) -> None:
         (self._models if output.of_models else self._data).keep_output(output, job, path)
