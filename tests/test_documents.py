@@ -16,9 +16,11 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
+# The README trains as much as the main job, which is in the default suite.
+TRIED = [pytest.param(page, marks=pytest.mark.slow) if page.name == "README.md" else page for page in WITH_CODE]
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", TRIED, ids=lambda page: page.name)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     own_model(tmp_path / "path" / "to" / "model")
     code = "\n".join(BLOCK.findall(page.read_text(encoding="utf-8")))
