@@ -32,7 +32,7 @@ from azft.flow.compute import ComputeMaker, ComputeValidator
 from azft.flow.costs import with_costs
 from azft.flow.deploy import DeployedModel, ModelDeployer
 from azft.flow.doctor import Diagnosed, examine
-from azft.flow.evaluate import Question, RunEvaluator, Scorer
+from azft.flow.evaluate import Question, RunEvaluator, Scorer, can_judge
 from azft.flow.plan import Planner
 from azft.flow.prepare import DatasetPreparer, at_least_one
 from azft.flow.register import ModelRegistrar
@@ -238,7 +238,7 @@ class FineTuneSession(Line):
         prices = list_prices(plan.compute.region) if self._prices is None else Prices(self._prices)
         limits = getattr(self.backend, "time_limits", None)
         lasts = () if limits is None else limits(plan)
-        judges = hasattr(self.backend, "judge")
+        judges = can_judge(self.backend)
         return with_costs(plan, self._speeds.of(plan), prices, self._budget, lasts, judges=judges)
 
     def examine(self) -> Diagnosed:

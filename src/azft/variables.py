@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "TOKENIZERS_PARALLELISM": "false"}
 """What a process of ours that nobody looks at is told."""
@@ -14,7 +17,7 @@ WAITING = {"GOMP_SPINCOUNT": "2000"}
 
 By its own default it keeps a core busy for longer than a small model's step takes, so that whoever else works on the
 machine takes turns with it: of two trainings at once each went at 3 % of its speed, and at 25 % with this; one that is
-alone goes as fast (two cores, torch 2.13).
+alone loses a few percent (two cores, torch 2.13).
 """
 _ALLOWED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|SYSTEMROOT|PYTHON\w+|VIRTUAL_ENV|LD_\w+|XDG_\w+|"
@@ -45,6 +48,11 @@ def sharing(environment: Mapping[str, str]) -> dict[str, str]:
     # What a process of ours was told it hands on; that says nothing of what the user wants.
     told = {name: value for name, value in environment.items() if WAITING.get(name) != value}
     return told if told.keys() & {*WAITING, "OMP_WAIT_POLICY"} else {**told, **WAITING}
+
+
+def module_path() -> str:
+    """Return where this process finds modules, for a process that works in another folder."""
+    return os.pathsep.join(str(Path(place).absolute()) for place in sys.path if place)
 
 
 def hub_secrets(environment: Mapping[str, str]) -> dict[str, str]:

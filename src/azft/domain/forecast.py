@@ -48,7 +48,7 @@ class Forecast(Line):
     @property
     def pay(self) -> str:
         """The cost in words; empty if it is not known."""
-        return "" if self.cost is None else f"{self.cost[0]:,.2f} to {self.cost[1]:,.2f}{self._of}"
+        return "" if self.cost is None else self._money(self.cost)
 
     @property
     def comparison_said(self) -> str:
@@ -56,12 +56,15 @@ class Forecast(Line):
         if self.comparison is None:
             return ""
         cost = self.comparison_cost
-        return _span(self.comparison) + ("" if cost is None else f", {cost[0]:,.2f} to {cost[1]:,.2f}{self._of}")
+        return _span(self.comparison) + ("" if cost is None else f", {self._money(cost)}")
 
     @property
     def rate(self) -> str:
         """The price of the machines in words; empty if it is not known."""
         return "" if self.hourly is None else f"{self.hourly:,.2f} an hour{self._of}"
+
+    def _money(self, ends: tuple[float, float]) -> str:
+        return f"{ends[0]:,.2f} to {ends[1]:,.2f}{self._of}"
 
     @property
     def _of(self) -> str:

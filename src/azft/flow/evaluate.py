@@ -122,8 +122,13 @@ def _are_turns(value: object) -> TypeGuard[Sequence[Mapping[str, Any]]]:
     return isinstance(value, Sequence) and bool(value) and all(isinstance(turn, Mapping) for turn in value)
 
 
+def can_judge(backend: object) -> bool:
+    """Whether a backend compares models where they are, as a job of its own."""
+    return hasattr(backend, "judge")
+
+
 def _judging(backend: Any) -> _Judges:
-    if not hasattr(backend, "judge"):
+    if not can_judge(backend):
         raise UnsupportedError(
             f"the backend {backend.name!r} compares models where this program runs", hint="leave where= out"
         )

@@ -25,6 +25,7 @@ from azft.gate.checking import Tally
 from azft.gate.judging import RowJudge
 from azft.gate.workers.messages import BLOCK, SLOTS, Assignment, Ended, Made, Unable
 from azft.gate.workers.tasks import Task
+from azft.variables import module_path
 
 LARGE = 256 << 20
 """Bytes of a split from which on it is read by several processes unless somebody says: a second of one of them."""
@@ -133,7 +134,7 @@ class _Worker:
             environment = {
                 **os.environ,
                 "OPENBLAS_NUM_THREADS": "1",
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                "PYTHONPATH": module_path(),
             }
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), file), env=environment

@@ -26,7 +26,7 @@ from azft.testing.emulator.services.run_artifacts import address_of
 from azft.testing.emulator.services.run_exchange import ENDED, TELLING, child_of, exchanged, root_of, told_of_run
 from azft.testing.emulator.wire import DATA_PLANE, WORKSPACE, Call, Operation, Reply
 from azft.testing.emulator.world import World
-from azft.variables import QUIET
+from azft.variables import QUIET, module_path
 from azft.waiting import wait_until
 
 READY_WITHIN = 60.0
@@ -182,7 +182,7 @@ class Mlflow:
                 stderr=output,
                 # The caller's own folder may go while the server is there, and MLflow asks for where it is.
                 cwd=self._world.state.folder,
-                env={**_without_proxy(), "PYTHONPATH": os.pathsep.join(os.path.abspath(one) for one in _searched())},
+                env={**_without_proxy(), "PYTHONPATH": module_path()},
             )
         # The file is there once the server listens.
         wait_until(lambda: process.poll() is not None or self._socket_file.exists(), READY_WITHIN)
@@ -252,11 +252,6 @@ def local_path(uri: str) -> Path | None:
 def _without_proxy() -> dict[str, str]:
     redirecting = {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"}
     return {**{key: value for key, value in os.environ.items() if key.upper() not in redirecting}, **QUIET}
-
-
-def _searched() -> list[str]:
-    """Return where Python looks for modules beside its own places, as the caller was told."""
-    return [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
 
 
 def _history(client: httpx.Client, run: str, metric: str) -> list[float]:
